@@ -1,0 +1,47 @@
+# Two commands matter: `make demo` and `make test`. Each makes its own environment (.venv) if it is missing.
+PYTHON ?= python3.11
+VENV ?= .venv
+BIN := $(VENV)/bin
+# The CPU build of torch by default. For CUDA: make demo TORCH="torch==2.13.0 --index-url https://download.pytorch.org/whl/cu130"
+TORCH ?= torch==2.13.0
+export HF_HUB_OFFLINE = 1
+
+.PHONY: demo demo-quick test lint types sprout card bench clean help
+
+demo: $(VENV)/ready            ## the whole loop on example data: under 6 minutes on 2 cores
+	$(BIN)/engrain demo
+
+demo-quick: $(VENV)/ready      ## the same loop on less data: under 90 seconds
+	$(BIN)/engrain demo --quick
+
+test: $(VENV)/ready            ## every test
+	$(BIN)/python -m pytest
+
+lint: $(VENV)/ready            ## style
+	$(BIN)/ruff check . && $(BIN)/ruff format --check .
+
+types: $(VENV)/ready           ## strict types
+	$(BIN)/mypy
+
+sprout: $(VENV)/ready          ## retrain sprout from nothing (at most 2.5 hours on 2 cores), into build/sprout
+	PYTHONPATH=recipes/sprout $(BIN)/python recipes/sprout/train.py --out build/sprout
+
+card: $(VENV)/ready            ## evaluate the shipped sprout on held-out text and write its card
+	PYTHONPATH=recipes/sprout $(BIN)/python recipes/sprout/evaluate.py
+
+bench: $(VENV)/ready           ## every benchmark; each prints a table, writes JSON and a picture
+	$(BIN)/pip install -q -c constraints.txt -e ".[bench]"
+	for b in internalize compounding ten_in_a_row cost forget objectives; do $(BIN)/python benchmarks/$$b.py || exit 1; done
+
+$(VENV)/ready: pyproject.toml constraints.txt
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/pip install -q --upgrade pip
+	$(BIN)/pip install -q $(TORCH)
+	$(BIN)/pip install -q -c constraints.txt -e ".[dev]"
+	touch $@
+
+clean:
+	rm -rf $(VENV) build
+
+help:
+	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 14

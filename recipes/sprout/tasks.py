@@ -1,0 +1,431 @@
+"""Documents that teach sprout its abilities: notes with many questions, styles, dates, extraction, self-study, small talk.
+
+A document is a shared prefix (usually the notes) and several branches (a question and its answer) that see the prefix but not one
+another: ten questions cost one reading of the notes, and each still looks exactly like a conversation of its own.
+"""
+
+from __future__ import annotations
+
+import random
+import zlib
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+from fill import Fill
+from frames import SLOT, Fact, Frame, draw, groups
+
+from engrain.prompts import NOTHING, QUESTION_KINDS, UNKNOWN, extract_request, question_request
+
+ACK = "Noted."
+HEADERS = ("Notes:", "Notes:", "Notes:", "Notes:", "Notes:", "What you know:", "Memory:", "Facts:", "Here are some notes:", "Use these notes:", "Things to remember:")
+LOWERABLE = {"The", "A", "An", "There", "On", "In", "At", "For", "When", "If", "It", "We", "My", "Our"}
+Turn = tuple[str, str]
+
+
+@dataclass(slots=True)
+class Doc:
+    """A shared prefix and branches; each branch is a list of (role, text) turns that ends with the assistant."""
+
+    prefix: list[Turn] = field(default_factory=list)
+    branches: list[list[Turn]] = field(default_factory=list)
+    kind: str = "read"
+
+
+def part(lines: list[str], held: bool) -> list[str]:
+    """The training or the held-out fifth of hand-written lines, by hash."""
+    out = [x for x in lines if (zlib.crc32(x.encode()) % 5 == 0) == held]
+    return out or lines
+
+
+def style_of(name: str, text: str) -> Callable[[str, str], str]:
+    """What a style does to (answer, the note behind it)."""
+    return {
+        "upper": lambda a, n: a.upper(),
+        "lower": lambda a, n: a.lower(),
+        "call": lambda a, n: f"{a.rstrip('.')}, {text}",
+        "end": lambda a, n: f"{a.rstrip('.')}. {text}",
+        "start": lambda a, n: f"{text}: {a}" if text[-1].isalnum() else f"{text} {a}",
+        "brief": lambda a, n: a,
+        "sentence": lambda a, n: n or a,
+        "exclaim": lambda a, n: f"{a.rstrip('.')}!",
+        "quote": lambda a, n: f'"{a}"',
+        "stars": lambda a, n: f"*{a}*",
+    }[name]
+
+
+STYLE_ORDER = ("sentence", "brief", "lower", "upper", "start", "end", "call", "exclaim", "quote", "stars")
+"""The order in which two styles apply."""
+STYLE_WEIGHTS = {"upper": 5, "lower": 2, "call": 4, "end": 4, "start": 2, "brief": 3, "sentence": 2, "exclaim": 1, "quote": 1, "stars": 1}
+
+
+class Maker:
+    """Makes documents from one random stream; `held` draws every word, frame and phrasing from the held-out parts."""
+
+    def __init__(self, rng: random.Random, frames: list[Frame], *, held: bool = False) -> None:
+        self.rng, self.frames = rng, frames
+        self.fill = Fill(rng, held=held)
+        self.styles = {k: part(v, held) for k, v in groups("styles").items()}
+        self.chatter = {k: part(v, held) for k, v in groups("chatter").items()}
+        self.by_type: dict[str, list[Frame]] = {}
+        for frame in frames:
+            for kind in frame.slots.values():
+                self.by_type.setdefault(kind.rstrip("23"), []).append(frame)
+        self.personal = [f for f in frames if f.first_person]
+
+    def chance(self, p: float) -> bool:
+        return self.rng.random() < p
+
+    # -- surfaces ---------------------------------------------------------------------------------------------------
+
+    def typo(self, text: str) -> str:
+        """One word of the text with one slip of the finger."""
+        words = text.split(" ")
+        places = [i for i, w in enumerate(words) if len(w) > 3 and w.isalpha()]
+        if not places:
+            return text
+        i = self.rng.choice(places)
+        w = words[i]
+        j = self.rng.randrange(len(w) - 1)
+        words[i] = self.rng.choice((w[:j] + w[j + 1] + w[j] + w[j + 2 :], w[:j] + w[j + 1 :], w[:j] + w[j] + w[j:], w[: j + 1] + self.rng.choice("aeiourstln") + w[j + 2 :]))
+        return " ".join(words)
+
+    def question(self, text: str) -> str:
+        roll = self.rng.random()
+        if roll < 0.70:
+            return text
+        if roll < 0.78:
+            return self.typo(text)
+        if roll < 0.84:
+            return text[:1].lower() + text[1:] if not text.startswith("I") else text
+        if roll < 0.90:
+            return text.rstrip("?.")
+        if roll < 0.93:
+            return (text[:1].lower() + text[1:] if not text.startswith("I") else text).rstrip("?.")
+        if roll < 0.99:
+            return self.rng.choice(self.chatter["ask"]).replace("{q}", text)
+        return text.upper()
+
+    def noted(self, text: str) -> str:
+        """How a note may look when somebody jots it down."""
+        roll = self.rng.random()
+        if roll < 0.80:
+            return text
+        if roll < 0.88:
+            return text.rstrip(".")
+        if roll < 0.92:
+            return text[:1].lower() + text[1:]
+        if roll < 0.95:
+            return self.typo(text)
+        return self.rng.choice(("Note: ", "Reminder: ", "FYI: ", "Important: ", "NB ")) + text
+
+    # -- facts --------------------------------------------------------------------------------------------------------
+
+    def facts(self, n: int) -> list[Fact]:
+        """n facts; many share a frame, a subject or a value with an earlier one, so that skimming does not suffice."""
+        out: list[Fact] = []
+        while len(out) < n:
+            roll = self.rng.random()
+            if out and roll < 0.30:
+                out.append(self.sibling(self.rng.choice(out)))
+            elif out and roll < 0.48:
+                out.append(self.cousin(self.rng.choice(out)))
+            else:
+                out.append(draw(self.rng.choice(self.frames), self.fill))
+        return out
+
+    def sibling(self, fact: Fact) -> Fact:
+        """The same kind of fact about another subject: some slots shared."""
+        shared = {s: v for s, v in fact.values.items() if self.chance(0.4)}
+        if len(shared) == len(fact.values):
+            shared.pop(self.rng.choice(list(shared)))
+        return draw(fact.frame, self.fill, shared)
+
+    def cousin(self, fact: Fact) -> Fact:
+        """Another kind of fact about the same person or thing."""
+        slot = self.rng.choice(list(fact.values))
+        kind = fact.frame.slots[slot].rstrip("23")
+        frame = self.rng.choice(self.by_type[kind])
+        name = self.rng.choice([s for s, k in frame.slots.items() if k.rstrip("23") == kind])
+        return draw(frame, self.fill, {name: fact.values[slot]})
+
+    @staticmethod
+    def tells(facts: list[Fact], frame: Frame, question: str, values: dict[str, str], answer: str | None) -> bool:
+        """Whether another of these facts fits the question's slots with a different answer."""
+        asked = [s for s in SLOT.findall(question) if s in values]
+        for other in facts:
+            if other.frame is frame and all(other.values[s].lower() == values[s].lower() for s in asked):
+                if answer is None or other.say(answer, sentence=False) != Fact(frame, values, other.pronouns).say(answer, sentence=False):
+                    return True
+        return False
+
+    def ask(self, fact: Fact, facts: list[Fact], note: str) -> tuple[str, str] | None:
+        """A question about the fact and its answer as a span of the note."""
+        if fact.frame.yes and self.chance(0.06):
+            template = self.rng.choice(fact.frame.yes)
+            slots = [s for s in SLOT.findall(template) if s in fact.values]
+            if slots and len(set(slots)) > 1:
+                if self.chance(0.5):
+                    return fact.say(template), "Yes"
+                last = slots[-1]
+                other = draw(fact.frame, self.fill, {s: v for s, v in fact.values.items() if s != last})
+                if not self.tells([f for f in facts if f is not fact], fact.frame, template, other.values, None):
+                    return other.say(template), "No"
+        answer, question, _ = self.rng.choice(fact.frame.asks)
+        if self.tells([f for f in facts if f is not fact], fact.frame, question, fact.values, answer):
+            return None
+        text = fact.answer(answer, note)
+        return (fact.say(question), text) if text else None
+
+    def unknown(self, facts: list[Fact]) -> str | None:
+        """A question that none of the facts answers; often a near miss."""
+        roll = self.rng.random()
+        if facts and roll < 0.45:
+            fact = self.rng.choice(facts)
+            answer, question, _ = self.rng.choice(fact.frame.asks)
+            asked = [s for s in SLOT.findall(question) if s in fact.values]
+            if not asked:
+                return None
+            change = self.rng.choice(asked)
+            other = draw(fact.frame, self.fill, {s: v for s, v in fact.values.items() if s != change})
+            fact = other
+        elif facts and roll < 0.70:
+            fact = self.cousin(self.rng.choice(facts))
+            answer, question, _ = self.rng.choice(fact.frame.asks)
+        else:
+            fact = draw(self.rng.choice(self.frames), self.fill)
+            answer, question, _ = self.rng.choice(fact.frame.asks)
+        asked = [s for s in SLOT.findall(question) if s in fact.values]
+        if not asked or self.tells(facts, fact.frame, question, fact.values, None):
+            return None
+        return fact.say(question)
+
+    # -- documents ------------------------------------------------------------------------------------------------------
+
+    def date(self, days: int) -> str:
+        year, rest = divmod(days, 360)
+        month, day = divmod(rest, 30)
+        return f"{2024 + year}-{month + 1:02d}-{min(day, 27) + 1:02d}"
+
+    def style(self) -> tuple[list[str], Callable[[str, str], str], list[str]]:
+        """One or two style notes, what they do together, and their names."""
+        names = self.rng.choices(list(STYLE_WEIGHTS), weights=list(STYLE_WEIGHTS.values()), k=2 if self.chance(0.15) else 1)
+        if len(set(names)) < len(names) or {"upper", "lower"} <= set(names) or {"brief", "sentence"} <= set(names):
+            names = names[:1]
+        names.sort(key=STYLE_ORDER.index)
+        notes: list[str] = []
+        steps: list[Callable[[str, str], str]] = []
+        for name in names:
+            text = ""
+            phrasing = self.rng.choice(self.styles[name])
+            if name == "call":
+                text = self.rng.choice((self.fill.person(), self.fill.word().capitalize(), self.rng.choice(("Captain", "Boss", "Chief", "Doctor", "Your Majesty", "Skipper", "Coach", "Professor"))))
+            elif name in ("end", "start"):
+                text = self.rng.choice((self.fill.phrase(), self.fill.word(), self.fill.phrase().capitalize(), self.rng.choice(("over and out", "Thank you", "cheers", "amen", "as you wish", "Done", "Hello", "All the best", "stay safe", "Right", "OK", "Well"))))
+            notes.append(phrasing.replace("{name}", text).replace("{text}", text))
+            steps.append(style_of(name, text))
+
+        def apply(answer: str, note: str) -> str:
+            for step in steps:
+                answer = step(answer, note)
+            return answer
+
+        return notes, apply, names
+
+    def read(self, n: int, questions: int, *, plain: bool = False, style: bool | None = None, dated: bool | None = None, conflict: bool = False) -> Doc:
+        """Notes, and questions about them: known and unknown, under a style where one is stated, the newest date first."""
+        facts = self.facts(n)
+        texts = [f.note for f in facts]
+        shown = [t if plain else self.noted(t) for t in texts]
+        is_dated = conflict or (self.chance(0.25) if dated is None else dated)
+        old: list[tuple[Fact, str, str]] = []
+        if is_dated:
+            days = [self.rng.randrange(1080) for _ in facts]
+            wanted = self.rng.randint(1, 3) if conflict or self.chance(0.8) else 0
+            for i in self.rng.sample(range(n), min(n, wanted)):
+                answer, question, _ = self.rng.choice(facts[i].frame.asks)
+                slots = [s for s in SLOT.findall(answer) if s in facts[i].values]
+                if not slots or set(slots) & set(SLOT.findall(question)):
+                    continue
+                before = draw(facts[i].frame, self.fill, {s: v for s, v in facts[i].values.items() if s not in slots})
+                before.pronouns = facts[i].pronouns
+                before.wording = facts[i].wording if self.chance(0.5) else before.wording
+                if self.tells([f for j, f in enumerate(facts) if j != i], facts[i].frame, question, facts[i].values, None):
+                    continue
+                if days[i] == 0:
+                    days[i] = 5
+                earlier = self.rng.randrange(days[i]) if self.chance(0.5) else max(0, days[i] - self.rng.randint(1, 40))
+                old.append((before, before.note, self.date(earlier)))
+                text = facts[i].answer(answer, texts[i])
+                if text:
+                    old[-1] = (before, before.note, self.date(earlier))
+                    facts[i].values["_ask"] = question
+                    facts[i].values["_answer"] = text
+            form = self.rng.choice(("[{}] ",) * 6 + ("{}: ", "({}) ", "As of {}: ", "{} - ", "On {}: "))
+            shown = [form.format(self.date(d)) + s for d, s in zip(days, shown, strict=True)]
+            shown += [form.format(d) + (t if plain else self.noted(t)) for _, t, d in old]
+        stale = {id(f.frame) for f, _, _ in old}
+        asked: list[tuple[str, str, str]] = []
+        for fact, text in zip(facts, texts, strict=True):
+            if "_ask" in fact.values:
+                q, a = fact.values.pop("_ask"), fact.values.pop("_answer")
+                asked.append((fact.say(q), a, text))
+        everything = facts + [f for f, _, _ in old]
+        tries = 0
+        while len(asked) < questions and tries < 4 * questions and not (conflict and asked):
+            tries += 1
+            if self.chance(0.24):
+                q = self.unknown(everything)
+                if q:
+                    asked.append((q, UNKNOWN, ""))
+                continue
+            i = self.rng.randrange(n)
+            if id(facts[i].frame) in stale:
+                continue
+            qa = self.ask(facts[i], facts, texts[i])
+            if qa and (qa[1] in ("Yes", "No") or qa[1].lower() in shown[i].lower()):
+                asked.append((*qa, texts[i]))
+        # several facts in one line
+        order = list(range(len(shown)))
+        self.rng.shuffle(order)
+        lines = [shown[i] for i in order]
+        if not is_dated and len(lines) > 2 and self.chance(0.3):
+            for _ in range(self.rng.randint(1, max(1, len(lines) // 4))):
+                i = self.rng.randrange(len(lines) - 1)
+                second = lines.pop(i + 1)
+                joint = self.rng.choice((". ", ". ", "; "))
+                if second.split(" ")[0] in LOWERABLE:
+                    joint, second = self.rng.choice((" and ", ", and ", ", but ", "; ", ". ")), second
+                    second = second if joint == ". " else second[:1].lower() + second[1:]
+                lines[i] = f"{lines[i].rstrip('.')}{joint}{second}"
+        notes, apply, _ = self.style() if (self.chance(0.22) if style is None else style) else ([], lambda a, n: a, [])
+        for note in notes:
+            lines.insert(self.rng.randint(0, len(lines)), note)
+        turns = [(self.question(q) if not plain else q, apply(a, t)) for q, a, t in asked]
+        header = "Notes:" if plain else self.rng.choice(HEADERS)
+        roll = 0.0 if plain else self.rng.random()
+        if roll < 0.80 or n > 6:
+            bullet = "- " if roll < 0.72 else self.rng.choice(("* ", "", "1. "))
+            system = "\n".join([header, *(f"{bullet}{x}" for x in lines)])
+            prefix = [("system", system)]
+        elif roll < 0.86:
+            prefix = [("system", header + " " + " ".join(x if x.endswith((".", "!", "?")) else x + "." for x in lines))]
+        elif roll < 0.95:
+            prefix = [t for x in lines for t in (("user", x), ("assistant", apply(ACK, "") if len(lines) < 2 else ACK))]
+            if notes:
+                turns = [(q, a) for q, a in turns]
+        else:
+            prefix = []
+            block = "\n".join(f"- {x}" for x in lines)
+            turns = [(f"{block}\n\n{q}", a) for q, a in turns[:2]]
+        if notes and prefix and prefix[0][0] == "user":
+            prefix = [("system", "\n".join([header, *(f"- {x}" for x in lines)]))]
+        branches: list[list[Turn]] = []
+        while turns:
+            k = self.rng.choice((1, 1, 1, 1, 2, 3)) if not plain else 1
+            branches.append([t for q, a in turns[:k] for t in (("user", q), ("assistant", a))])
+            turns = turns[k:]
+        return Doc(prefix, branches, "newest" if conflict else "style" if notes else "read")
+
+    def bare(self) -> Doc:
+        """A question with nothing shown: not known."""
+        fact = draw(self.rng.choice(self.frames), self.fill)
+        pool = [a[1] for a in fact.frame.asks] + fact.frame.yes
+        q = fact.say(self.rng.choice(pool))
+        return Doc([], [[("user", self.question(q)), ("assistant", UNKNOWN)]], "bare")
+
+    def statement(self, fact: Fact) -> tuple[str, str, bool]:
+        """(how a user says it, the note it leaves, whether its first word keeps its capital)"""
+        i = fact.wording
+        me = fact.frame.first_person.get(i)
+        template = me or fact.frame.notes[i]
+        return fact.say(template), fact.note, fact.starts_proper(template)
+
+    def message(self) -> tuple[str, list[str]]:
+        """A chat message with chatter around, and the notes worth keeping from it."""
+        if self.chance(0.30):
+            roll = self.rng.random()
+            if roll < 0.65:
+                lines = [self.rng.choice(self.chatter["talk"]).split("=>")[0].strip() for _ in range(self.rng.choice((1, 1, 2)))]
+                return " ".join(lines), []
+            if roll < 0.9:
+                fact = draw(self.rng.choice(self.frames), self.fill)
+                return self.question(fact.say(self.rng.choice(fact.frame.asks)[1])), []
+            return f"{self.rng.choice(self.chatter['talk']).split('=>')[0].strip()} {self.rng.choice(self.chatter['close'])}", []
+        notes: list[str] = []
+        said: list[str] = []
+        for _ in range(self.rng.choice((1, 1, 1, 2, 2, 3))):
+            if self.chance(0.15):
+                style = self.style()[0][0]
+                said.append(style)
+                notes.append(style)
+                continue
+            pool = self.personal if self.personal and self.chance(0.35) else self.frames
+            fact = draw(self.rng.choice(pool), self.fill)
+            text, note, proper = self.statement(fact)
+            if self.chance(0.45):
+                opener = self.rng.choice(self.chatter["open"])
+                if opener.endswith((",", ":", " that", "—")) or opener[-1].isalpha():
+                    text = f"{opener} {text if proper else text[:1].lower() + text[1:]}"
+                else:
+                    text = f"{opener} {text}"
+            said.append(text)
+            notes.append(note)
+        if self.chance(0.3):
+            said.append(self.rng.choice(self.chatter["close"]))
+        if self.chance(0.1):
+            said.insert(0, self.rng.choice(self.chatter["talk"]).split("=>")[0].strip())
+        return " ".join(x if x.endswith((".", "!", "?")) else x + "." for x in said), notes
+
+    def extract(self) -> Doc:
+        message, notes = self.message()
+        if self.chance(0.05):
+            message = self.typo(message)
+        answer = "\n".join(f"- {x}" for x in notes) if notes else NOTHING
+        return Doc([], [[("user", extract_request(message)), ("assistant", answer)]], "extract")
+
+    def acknowledge(self) -> Doc:
+        message, notes = self.message()
+        if notes:
+            reply = ACK
+        else:
+            line = self.rng.choice(self.chatter["talk"])
+            message, _, reply = (x.strip() for x in line.partition("=>"))
+        prefix = self.read(self.rng.randint(1, 5), 0, style=False).prefix if self.chance(0.3) else []
+        return Doc(prefix, [[("user", message), ("assistant", reply)]], "ack")
+
+    def study(self, questions: int = 4) -> Doc | None:
+        """Questions of each kind that a note answers."""
+        fact = draw(self.rng.choice(self.frames), self.fill)
+        kinds: dict[str, list[str]] = {}
+        for answer, question, kind in fact.frame.asks:
+            if fact.answer(answer, fact.note):
+                kinds.setdefault(kind, []).append(question)
+        plain = kinds.get("plain", [])
+        if plain and "request" not in kinds and self.chance(0.5):
+            q = self.rng.choice(plain)
+            kinds["request"] = [f"{self.rng.choice(('Tell me:', 'Please tell me:', 'I need to know:', 'Remind me:', 'Can you tell me:'))} {q[:1].lower() + q[1:]}"]
+        kinds["yes or no"] = fact.frame.yes
+        branches: list[list[Turn]] = []
+        for kind in QUESTION_KINDS:
+            if kinds.get(kind):
+                q = fact.say(self.rng.choice(kinds[kind]))
+                branches.append([("user", question_request(fact.note, kind)), ("assistant", q)])
+        self.rng.shuffle(branches)
+        return Doc([], branches[:questions], "study") if branches else None
+
+    def any(self, low: int, high: int, *, budget: int = 10) -> Doc:
+        """One document of a random kind, with low to high notes where it has notes."""
+        roll = self.rng.random()
+        if roll < 0.62:
+            n = self.rng.randint(low, high)
+            return self.read(n, min(budget, 3 + n))
+        if roll < 0.70:
+            n = self.rng.randint(low, high)
+            return self.read(n, min(budget, 3 + n), conflict=self.chance(0.3), dated=True)
+        if roll < 0.76:
+            return self.bare()
+        if roll < 0.86:
+            return self.extract()
+        if roll < 0.92:
+            return self.acknowledge()
+        return self.study() or self.bare()

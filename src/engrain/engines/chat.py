@@ -1,0 +1,89 @@
+"""From messages to the model's own prompt text, through the chat template that came with it."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from engrain.errors import FormatError, InputError
+from engrain.records import Message
+
+_PROBE = "Q7x0zQ"
+"""A word no template contains, to see where a message's content lands."""
+
+
+class Chat:
+    """Renders conversations for one tokenizer and knows which tokens end an answer.
+
+    Two things that templates differ in are settled once, here: some refuse or drop a system message (its text then
+    opens the first user message), and each has its own end-of-turn token.
+    """
+
+    stop_ids: frozenset[int]
+
+    def __init__(self, tokenizer: Any, folder: Path, eos: Sequence[int] = ()) -> None:
+        if not tokenizer.chat_template:
+            raise FormatError(
+                f"{folder} has no chat template; add `chat_template` to tokenizer_config.json or a chat_template.jinja file "
+                "(see docs of the model, or of a model of the same family)"
+            )
+        self._tokenizer = tokenizer
+        special = [t.content for t in tokenizer.added_tokens_decoder.values() if t.special and len(t.content) > 2]
+        self._special = re.compile("|".join(re.escape(t) for t in sorted(special, key=len, reverse=True)) or r"(?!)")
+        self._folds_system = not self._keeps_system()
+        self.stop_ids = frozenset({*eos, *self._end_of_turn()} | ({tokenizer.eos_token_id} - {None}))
+        if not self.stop_ids:
+            raise FormatError(f"{folder} names no end-of-sequence token; set eos_token in tokenizer_config.json")
+
+    def render(self, messages: Sequence[Message]) -> str:
+        """The prompt text, ending where the assistant's answer begins.
+
+        Special tokens written out inside a message are broken up by a space, so that nobody's text can forge a turn.
+        """
+        if not messages:
+            raise InputError("0 messages to answer; give at least one user message")
+        turns = [{"role": m.role, "content": self._special.sub(_broken, m.content)} for m in messages]
+        try:
+            return self._apply(_folded(turns) if self._folds_system else turns, prompt=True)
+        except Exception as error:  # jinja2's errors, which a template raises for role orders that it does not know
+            roles = ", ".join(m.role for m in messages)
+            raise InputError(f"the chat template refuses a conversation of roles ({roles}): {error}") from error
+
+    def _apply(self, turns: list[dict[str, str]], *, prompt: bool) -> str:
+        text = self._tokenizer.apply_chat_template(turns, tokenize=False, add_generation_prompt=prompt)
+        assert isinstance(text, str)
+        return text
+
+    def _keeps_system(self) -> bool:
+        turns = [{"role": "system", "content": _PROBE}, {"role": "user", "content": "x"}]
+        try:
+            return _PROBE in self._apply(turns, prompt=True)
+        except Exception:  # as in render: this template has no system role
+            return False
+
+    def _end_of_turn(self) -> set[int]:
+        """The special token right after an assistant's content, such as <|im_end|> or <end_of_turn>."""
+        turns = [{"role": "user", "content": "x"}, {"role": "assistant", "content": _PROBE}]
+        after = self._apply(turns, prompt=False).rpartition(_PROBE)[2]
+        found = self._special.match(after.lstrip())
+        return {self._tokenizer.convert_tokens_to_ids(found.group())} if found and found.group() else set()
+
+
+def _broken(match: re.Match[str]) -> str:
+    token = match.group()
+    return f"{token[0]} {token[1:]}"
+
+
+def _folded(turns: list[dict[str, str]]) -> list[dict[str, str]]:
+    """The same conversation with every system text at the head of the first user message."""
+    system = [t["content"] for t in turns if t["role"] == "system"]
+    rest = [t for t in turns if t["role"] != "system"]
+    if not system:
+        return rest
+    first = next((i for i, t in enumerate(rest) if t["role"] == "user"), None)
+    if first is None:
+        return [{"role": "user", "content": "\n\n".join(system)}, *rest]
+    rest[first] = {"role": "user", "content": "\n\n".join([*system, rest[first]["content"]])}
+    return rest

@@ -1,0 +1,181 @@
+"""The local engine: any decoder-only Hugging Face folder, with many adapters on one frozen base."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections import OrderedDict
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Literal
+
+import torch
+
+from engrain.engines import decode, folder, lora
+from engrain.engines.chat import Chat
+from engrain.errors import InputError
+from engrain.protocols import Completion, Conversation
+from engrain.records import Message
+
+if TYPE_CHECKING:
+    from engrain.engines.student import LocalStudent
+
+Precision = Literal["auto", "float32", "bfloat16"]
+
+
+class LocalEngine:
+    """Samples, scores and teaches one base model under any of its adapters. Implements `protocols.Engine`.
+
+    Weights are float32 and never change; adapters live beside them, in memory for the most recently used and on disk in
+    `adapters_dir` for all. Calls from several threads take turns. Torch runs on `threads` threads, process-wide: one by
+    default, which is fastest on a shared machine and makes every sum, and so every trained bit, repeatable.
+    """
+
+    base: str
+
+    def __init__(
+        self, path: str | Path, *, adapters_dir: str | Path, device: str = "cpu", threads: int = 1, held_adapters: int = 64
+    ) -> None:
+        """FormatError, with the remedy, if `path` is not a whole decoder-only safetensors model with a chat template."""
+        torch.set_num_threads(threads)
+        self.path, self.adapters_dir, self.device = Path(path), Path(adapters_dir), device
+        self.model, self.tokenizer = folder.load(self.path, device)
+        self.base = folder.content_hash(self.path)
+        eos = self.model.generation_config.eos_token_id
+        self.chat = Chat(self.tokenizer, self.path, eos=eos if isinstance(eos, list) else [] if eos is None else [eos])
+        self.adapted = lora.Adapted(self.model)
+        self.lock = threading.RLock()
+        self._window: int = getattr(self.model.config.get_text_config(), "max_position_embeddings", 1 << 30)
+        self._held_adapters = held_adapters
+        self._adapters: OrderedDict[str, lora.Weights] = OrderedDict()
+        self._encoded: OrderedDict[tuple[Message, ...], list[int]] = OrderedDict()
+
+    def sample(
+        self, prompts: Sequence[Conversation], *, adapter: str = "", max_tokens: int = 64, temperature: float = 0.0, seed: int = 0
+    ) -> list[Completion]:
+        """One answer per prompt, greedy at temperature 0; each ends at an end-of-turn token or after `max_tokens`.
+
+        A prompt's answer does not depend on what else is in the batch. `latency_ms` is that of the whole call.
+        """
+        if not prompts:
+            return []
+        if max_tokens < 1 or temperature < 0:
+            raise InputError(f"max_tokens={max_tokens}, temperature={temperature}; give at least 1 and at least 0")
+        started = time.perf_counter()
+        with self.lock, self.adapted.using(self.weights(adapter)):
+            ids = [self.encode(prompt, room=max_tokens) for prompt in prompts]
+            sampled = decode.sample(
+                self.model, ids, stop=self.chat.stop_ids, max_tokens=max_tokens, temperature=temperature, seed=seed, device=self.device
+            )
+        elapsed = (time.perf_counter() - started) * 1000
+        return [
+            Completion(
+                text=self.tokenizer.decode(answer.tokens, skip_special_tokens=True).strip(),
+                token_ids=answer.tokens,
+                logprobs=answer.logprobs,
+                input_tokens=len(prompt),
+                finish_reason="stop" if answer.stopped else "length",
+                latency_ms=elapsed,
+            )
+            for prompt, answer in zip(ids, sampled, strict=True)
+        ]
+
+    def score(self, prompts: Sequence[Conversation], answers: Sequence[Sequence[int]], *, adapter: str = "") -> list[list[float]]:
+        """Log-probability in nats of each given answer token after its prompt; InputError for an empty answer."""
+        _check_answers(prompts, answers)
+        if not prompts:
+            return []
+        scores: list[list[float]] = []
+        with self.lock, torch.inference_mode(), self.adapted.using(self.weights(adapter)):
+            ids = [self.encode(prompt, room=len(answer)) for prompt, answer in zip(prompts, answers, strict=True)]
+            for start in range(0, len(ids), 32):  # logits are large: 32 answers at a time
+                some = answers[start : start + 32]
+                logits_BTV, _ = decode.answer_logits(self.model, ids[start : start + 32], some, self.device)
+                for row, answer in zip(logits_BTV.log_softmax(-1), some, strict=True):
+                    tokens = torch.tensor(list(answer), device=self.device)
+                    scores.append(row[: len(answer)].gather(1, tokens[:, None])[:, 0].tolist())
+        return scores
+
+    def count_tokens(self, text: str) -> int:
+        """Tokens of `text` by itself, without any added by the chat template."""
+        return len(self.tokenizer(text, add_special_tokens=False)["input_ids"])
+
+    def render(self, messages: Conversation) -> str:
+        """The exact prompt text that the model is shown for a conversation."""
+        return self.chat.render(messages)
+
+    def student(
+        self,
+        parent: str = "",
+        *,
+        rank: int = 16,
+        seed: int = 0,
+        max_tokens: int = 32,
+        precision: Precision = "auto",
+        teacher_memory: int = 512 << 20,
+    ) -> LocalStudent:
+        """A trainable copy of an adapter ("" for the bare base), taught by that same version, frozen.
+
+        `max_tokens` bounds the student's sampled answers. `precision` is that of training only: `auto` computes in bfloat16
+        where the processor has it in hardware (twice as fast; weights and optimiser stay float32). `teacher_memory` is in
+        bytes: what the teacher may keep of what it has already read and said.
+        """
+        from engrain.engines.student import LocalStudent
+
+        return LocalStudent(
+            self, parent, rank=rank, seed=seed, max_tokens=max_tokens, precision=precision, teacher_memory=teacher_memory
+        )
+
+    def adopt(self, path: str | Path) -> str:
+        """Take in a plain-LoRA adapter that stock peft wrote for this base; returns the name it is now known by."""
+        pairs, _ = lora.read(Path(path), device=self.device)
+        for name, (a, b) in pairs.items():
+            layer = self.adapted.layers.get(name)
+            if layer is None or (a.shape[1], b.shape[0]) != (layer.in_features, layer.out_features):
+                raise InputError(f"{path} adapts {name} {tuple(b.shape)}x{tuple(a.shape)}, which this base does not have")
+        return self.save(pairs)
+
+    def save(self, weights: lora.Weights) -> str:
+        """Write an adapter durably under the hash of its content; returns that name."""
+        return lora.save(weights, self.adapters_dir, base=self.base, transposed=self.adapted.transposed)
+
+    def weights(self, adapter: str) -> lora.Weights | None:
+        """The adapter's matrices, from memory or disk; None for "". NotFound once it is gone from disk."""
+        if not adapter:
+            return None
+        with self.lock:
+            if not (self.adapters_dir / adapter).is_dir():
+                self._adapters.pop(adapter, None)
+            if adapter not in self._adapters:
+                self._adapters[adapter] = lora.load(self.adapters_dir, adapter, base=self.base, device=self.device)
+                if len(self._adapters) > self._held_adapters:
+                    self._adapters.popitem(last=False)
+            self._adapters.move_to_end(adapter)
+            return self._adapters[adapter]
+
+    def encode(self, prompt: Conversation, *, room: int) -> list[int]:
+        """Prompt token ids; InputError if they and `room` answer tokens exceed the model's window."""
+        key = tuple(prompt)
+        with self.lock:
+            if key not in self._encoded:
+                # The template writes the special tokens itself; a tokenizer that adds its own would double the first.
+                self._encoded[key] = self.tokenizer(self.chat.render(key), add_special_tokens=False)["input_ids"]
+                if len(self._encoded) > 4096:
+                    self._encoded.popitem(last=False)
+            ids = self._encoded[key]
+        if len(ids) + room > self._window:
+            raise InputError(f"{len(ids)} prompt tokens and {room} to answer exceed the model's {self._window}; show fewer notes")
+        return ids
+
+    def clear(self) -> None:
+        """Drop everything remembered from earlier calls (prompts and adapters), as `forget` needs."""
+        with self.lock:
+            self._adapters.clear()
+            self._encoded.clear()
+
+
+def _check_answers(prompts: Sequence[Conversation], answers: Sequence[Sequence[int]]) -> None:
+    if len(prompts) != len(answers):
+        raise InputError(f"{len(prompts)} prompts but {len(answers)} answers; give one answer for each prompt")
+    if empty := [i for i, answer in enumerate(answers) if not len(answer)]:
+        raise InputError(f"answers {empty[:5]} have 0 tokens; leave them out")

@@ -1,0 +1,213 @@
+"""LoRA: small trainable matrices beside frozen linear layers, held in memory and on disk.
+
+    y = W x + SCALE * B (A x)         A [r, in]   B [out, r]   Hu et al. 2021, arXiv 2106.09685
+
+On disk an adapter is a folder in standard PEFT layout that stock peft opens. Its name is the hash of its content, so a
+name can never come to mean other weights: it is written once, checked at every opening, and never changed.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import math
+import os
+import secrets
+import shutil
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save_file
+from torch import Tensor, nn
+
+from engrain.errors import FormatError, NotFound
+
+SCALE = 2.0
+"""alpha / r. Constant, so that padding an adapter to a higher rank leaves its function as it is."""
+
+Pair = tuple[Tensor, Tensor]
+Weights = Mapping[str, Pair]
+"""One adapter in memory: (A [r, in], B [out, r]) for each adapted layer, by module name."""
+
+_PREFIX = "base_model.model."
+
+
+class LoraLinear(nn.Module):
+    """A frozen linear layer and, when `pair` is set, one adapter's low-rank term beside it."""
+
+    def __init__(self, base: nn.Module, out_features: int, in_features: int) -> None:
+        super().__init__()
+        self.base = base
+        self.out_features = out_features
+        self.in_features = in_features
+        self.pair: Pair | None = None
+
+    def forward(self, x: Tensor) -> Tensor:
+        y: Tensor = self.base(x)
+        if self.pair is None:
+            return y
+        a, b = self.pair
+        return y + F.linear(F.linear(x, a) * SCALE, b)
+
+
+class Adapted:
+    """A model whose linear layers (all but the output head) can carry an adapter; `using` chooses which."""
+
+    def __init__(self, model: Any) -> None:
+        from transformers.pytorch_utils import Conv1D  # GPT-2's linear layer, which stores its weight transposed
+
+        self.layers: dict[str, LoraLinear] = {}
+        head = model.get_output_embeddings()
+        for name, module in list(model.named_modules()):
+            if module is head or not isinstance(module, nn.Linear | Conv1D):
+                continue
+            shape = (module.nx, module.nf) if isinstance(module, Conv1D) else (module.in_features, module.out_features)
+            wrapped = LoraLinear(module, in_features=shape[0], out_features=shape[1])
+            parent, _, leaf = name.rpartition(".")
+            setattr(model.get_submodule(parent), leaf, wrapped)
+            self.layers[name] = wrapped
+        self.transposed = any(isinstance(layer.base, Conv1D) for layer in self.layers.values())
+
+    @contextmanager
+    def using(self, weights: Weights | None) -> Iterator[None]:
+        """Within, the model answers with this adapter; with None, bare. One adapter for the whole batch."""
+        try:
+            for name, layer in self.layers.items():
+                layer.pair = weights.get(name) if weights else None
+            yield
+        finally:
+            for layer in self.layers.values():
+                layer.pair = None
+
+    def fresh(self, rank: int, seed: int, device: str) -> dict[str, Pair]:
+        """An adapter that changes nothing yet: A random from `seed`, B zero."""
+        generator = torch.Generator().manual_seed(seed)
+        pairs: dict[str, Pair] = {}
+        for name, layer in self.layers.items():
+            bound = 1 / math.sqrt(layer.in_features)
+            a = (torch.rand(rank, layer.in_features, generator=generator) * 2 - 1) * bound
+            pairs[name] = a.to(device), torch.zeros(layer.out_features, rank, device=device)
+        return pairs
+
+
+def widened(weights: Weights, onto: Weights) -> dict[str, Pair]:
+    """`weights` with the function unchanged, in the layers and at least the rank of the `fresh` adapter `onto`.
+
+    Added rows of A are onto's random ones and added columns of B are zero: room to learn that says nothing yet.
+    """
+    pairs: dict[str, Pair] = {}
+    for name, (a0, b0) in onto.items():
+        a, b = weights.get(name, (a0[:0], b0[:, :0]))
+        pairs[name] = torch.cat([a, a0[a.shape[0] :]]), torch.cat([b, b0[:, b.shape[1] :]], dim=1)
+    return pairs
+
+
+def name_of(weights: Weights, base: str) -> str:
+    """The adapter's name: SHA-256 (32 hex digits) of base hash, scale, and each tensor's name, type, shape and bytes."""
+    digest = hashlib.sha256(json.dumps([base, SCALE]).encode())
+    for name in sorted(weights):
+        for tensor in weights[name]:
+            data = tensor.detach().cpu().contiguous()
+            digest.update(f"{name}\0{data.dtype}\0{tuple(data.shape)}\0".encode())
+            digest.update(data.view(torch.uint8).numpy())
+    return digest.hexdigest()[:32]
+
+
+def save(weights: Weights, folder: Path, *, base: str, transposed: bool) -> str:
+    """Write an adapter under its own name in `folder`; returns the name. All of it appears at once, or nothing.
+
+    Saving what is already there changes nothing.
+    """
+    name = name_of(weights, base)
+    final = folder / name
+    if final.exists():
+        load(folder, name, base=base, device="cpu")
+        return name
+    folder.mkdir(parents=True, exist_ok=True)
+    temporary = folder / f".{name}.{secrets.token_hex(4)}"
+    temporary.mkdir()
+    try:
+        rank = max(a.shape[0] for a, _ in weights.values())
+        config = {
+            "peft_type": "LORA",
+            "task_type": "CAUSAL_LM",
+            "base_model_name_or_path": None,
+            "r": rank,
+            "lora_alpha": SCALE * rank,
+            "lora_dropout": 0.0,
+            "bias": "none",
+            "fan_in_fan_out": transposed,
+            "inference_mode": True,
+            "target_modules": sorted(weights),
+        }
+        (temporary / "adapter_config.json").write_text(json.dumps(config, indent=2, sort_keys=True) + "\n")
+        tensors: dict[str, Tensor] = {}
+        for layer, (a, b) in weights.items():
+            tensors[f"{_PREFIX}{layer}.lora_A.weight"] = a.detach().cpu().contiguous().clone()
+            tensors[f"{_PREFIX}{layer}.lora_B.weight"] = b.detach().cpu().contiguous().clone()
+        save_file(tensors, temporary / "adapter_model.safetensors", metadata={"format": "pt", "base": base})
+        for path in (*temporary.iterdir(), temporary):
+            _sync(path)
+        try:
+            os.rename(temporary, final)
+        except OSError:
+            if not final.exists():  # else another process has just saved the same content
+                raise
+        _sync(folder)
+    finally:
+        shutil.rmtree(temporary, ignore_errors=True)
+    return name
+
+
+def load(folder: Path, name: str, *, base: str, device: str) -> dict[str, Pair]:
+    """Open an adapter by name and prove that it is what its name says; NotFound if absent, FormatError if altered."""
+    path = folder / name
+    if not name or Path(name).name != name or not path.is_dir():
+        raise NotFound(f"no adapter {name!r} in {folder}; it was never saved there or has been removed")
+    pairs, trained_on = read(path, device=device)
+    if trained_on != base:
+        raise FormatError(f"adapter {name} was trained on base {trained_on or 'unknown'}, but {base} is loaded; open its own base")
+    if (found := name_of(pairs, base)) != name:
+        raise FormatError(f"adapter {name} was altered on disk (its content is {found}); restore it from a backup or rebuild it")
+    return pairs
+
+
+def read(path: Path, *, device: str) -> tuple[dict[str, Pair], str]:
+    """The pairs in a plain-LoRA PEFT folder, rescaled to SCALE, and the base hash in it ("" if stock peft wrote it)."""
+    try:
+        config = json.loads((path / "adapter_config.json").read_text())
+        with safe_open(path / "adapter_model.safetensors", framework="pt", device=device) as file:
+            base = (file.metadata() or {}).get("base", "")
+            tensors = {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118 (not a dict)
+    except (OSError, ValueError, SafetensorError) as error:
+        raise FormatError(f"{path} is not a whole PEFT adapter ({error}); copy or rebuild it") from error
+    unplain = [k for k in ("use_dora", "use_rslora", "lora_bias", "rank_pattern", "alpha_pattern", "modules_to_save") if config.get(k)]
+    if config.get("peft_type") != "LORA" or unplain or config.get("bias", "none") != "none":
+        raise FormatError(f"{path} is not plain LoRA ({unplain or config.get('peft_type')}); convert it with peft first")
+    factor = config["lora_alpha"] / config["r"] / SCALE
+    pairs: dict[str, Pair] = {}
+    for key in sorted(tensors):
+        layer, kind, _ = key.removeprefix(_PREFIX).rpartition(".lora_A.weight")
+        if not kind:
+            continue
+        b = tensors.get(f"{_PREFIX}{layer}.lora_B.weight")
+        if b is None:
+            raise FormatError(f"{path} lacks lora_B for {layer}; copy or rebuild it")
+        pairs[layer] = tensors[key].float(), (b if factor == 1 else b * factor).float()
+    if len(tensors) != 2 * len(pairs):
+        raise FormatError(f"{path} holds tensors that are not LoRA pairs; convert it with peft first")
+    return pairs, base
+
+
+def _sync(path: Path) -> None:
+    """fsync a file or a directory."""
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)

@@ -1,0 +1,232 @@
+"""A student: the base under a trainable adapter, beside its teacher, the same version frozen."""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from collections.abc import Sequence
+from contextlib import AbstractContextManager
+from copy import copy
+from typing import TYPE_CHECKING, Any
+
+import torch
+from safetensors import SafetensorError
+from safetensors.torch import load as load_bytes
+from safetensors.torch import save as save_bytes
+from torch import Tensor, nn
+
+from engrain.engines import decode, lora
+from engrain.errors import FormatError, InputError, TrainingFailed
+from engrain.protocols import Conversation
+
+if TYPE_CHECKING:
+    from engrain.engines.local import LocalEngine, Precision
+
+BETAS = (0.9, 0.99)
+"""Adam's memory of gradients and of their squares: runs are a few hundred steps, so the second is shorter than usual."""
+EPSILON = 1e-8
+CLIP = 1.0
+"""Largest gradient norm that is applied as it is; a larger one is scaled down to it."""
+
+
+class LocalStudent:
+    """Trains LoRA pairs on all linear layers with Adam. Implements `protocols.Student`; opened by `LocalEngine.student`.
+
+    It starts as its parent exactly. All trainable numbers lie in one vector, so that an optimiser step is six operations
+    and the state is three tensors. The same calls in the same order give the same bits, on one machine with one thread.
+    """
+
+    def __init__(
+        self, engine: LocalEngine, parent: str, *, rank: int, seed: int, max_tokens: int, precision: Precision, teacher_memory: int
+    ) -> None:
+        if rank < 1:
+            raise InputError(f"rank={rank}; give at least 1")
+        self._engine, self._max_tokens = engine, max_tokens
+        self._bfloat16 = precision == "bfloat16" or (precision == "auto" and _has_bfloat16(engine.device))
+        self._from_base = not parent
+        teacher = engine.weights(parent)
+        if teacher:
+            rank = max(rank, *(a.shape[0] for a, _ in teacher.values()))
+        fresh = engine.adapted.fresh(rank, seed, engine.device)
+        self._start = lora.widened(teacher, onto=fresh) if teacher else fresh
+        self._teacher = Teacher(engine, teacher, self._autocast, memory=teacher_memory)
+        tensors = [t for pair in self._start.values() for t in pair]
+        self._vector = torch.cat([t.flatten() for t in tensors])
+        self._gradient, self._mean, self._square = (torch.zeros_like(self._vector) for _ in range(3))
+        self._steps = 0
+        self._pairs: dict[str, lora.Pair] = {}
+        views = zip(_views(self._vector, tensors), _views(self._gradient, tensors), strict=True)
+        for name in self._start:
+            a, b = (_parameter(*next(views)) for _ in range(2))
+            self._pairs[name] = a, b
+
+    def sample(self, prompts: Sequence[Conversation], *, temperature: float, seed: int, teacher: bool = False) -> list[list[int]]:
+        """Answer tokens that the student itself produces as it is now, or that its frozen teacher does."""
+        if not prompts:
+            return []
+        engine = self._engine
+        weights = self._teacher.weights if teacher else self._pairs
+        with engine.lock, torch.no_grad(), engine.adapted.using(weights), self._autocast():
+            ids = [engine.encode(prompt, room=self._max_tokens) for prompt in prompts]
+            settings = {"stop": engine.chat.stop_ids, "max_tokens": self._max_tokens, "device": engine.device}
+            sampled = decode.sample(engine.model, ids, temperature=temperature, seed=seed, **settings)
+        return [list(answer.tokens) for answer in sampled]
+
+    def logits(
+        self, prompts: Sequence[Conversation], answers: Sequence[Sequence[int]], *, teacher: bool
+    ) -> tuple[Tensor, Tensor]:
+        """Next-token logits [B, T, V] in float32 at each answer token, and the mask [B, T] of real tokens."""
+        engine = self._engine
+        with engine.lock:
+            ids = [engine.encode(prompt, room=len(answer)) for prompt, answer in zip(prompts, answers, strict=True)]
+            if teacher:
+                return self._teacher.logits(ids, answers)
+            with engine.adapted.using(self._pairs), self._autocast():
+                return decode.answer_logits(engine.model, ids, answers, engine.device)
+
+    def step(self, loss: Tensor, *, learning_rate: float) -> float:
+        """Backward, clip, Adam; returns the gradient norm before clipping. Raises TrainingFailed on a non-finite one."""
+        self._gradient.zero_()
+        torch.autograd.backward(loss)
+        with torch.no_grad():
+            norm = self._gradient.norm()
+            if not torch.isfinite(norm):
+                raise TrainingFailed(f"gradient norm is {norm.item()} at step {self._steps}; lower the learning rate")
+            self._gradient.mul_((CLIP / (norm + 1e-12)).clamp_(max=1.0))
+            self._steps += 1
+            self._mean.lerp_(self._gradient, 1 - BETAS[0])
+            self._square.mul_(BETAS[1]).addcmul_(self._gradient, self._gradient, value=1 - BETAS[1])
+            size = (self._square / (1 - BETAS[1] ** self._steps)).sqrt_().add_(EPSILON)
+            self._vector.addcdiv_(self._mean, size, value=-learning_rate / (1 - BETAS[0] ** self._steps))
+        return float(norm)
+
+    def save(self, *, scale: float = 1.0) -> str:
+        """Write the adapter with `scale` (0 to 1) of what was learned; returns its content hash.
+
+        The scaled adapter lies on the straight line in (A, B) from the parent to the trained one. From the bare base B alone
+        is scaled, which scales the learned change of every weight exactly.
+        """
+        if not 0 <= scale <= 1:
+            raise InputError(f"scale={scale}; give a share between 0 and 1")
+        if not torch.isfinite(self._vector).all():
+            raise TrainingFailed("the adapter holds a value that is not finite; lower the learning rate")
+        pairs: dict[str, lora.Pair] = {}
+        for name, (a, b) in self._pairs.items():
+            a0, b0 = self._start[name]
+            pairs[name] = a.detach() if self._from_base else _between(a0, a.detach(), scale), _between(b0, b.detach(), scale)
+        return self._engine.save(pairs)
+
+    def state(self) -> bytes:
+        """All that training has changed, as safetensors bytes: kept beside the loop's state, it resumes to the same bit."""
+        steps = torch.tensor([self._steps])
+        return save_bytes({"vector": self._vector, "mean": self._mean, "square": self._square, "steps": steps})
+
+    def load_state(self, state: bytes) -> None:
+        """Continue from `state()` of a student opened with the same parent, rank and seed."""
+        try:
+            tensors = load_bytes(state)
+            with torch.no_grad():
+                self._vector.copy_(tensors["vector"])
+                self._mean.copy_(tensors["mean"])
+                self._square.copy_(tensors["square"])
+            self._steps = int(tensors["steps"])
+        except (SafetensorError, KeyError, RuntimeError) as error:
+            raise FormatError(f"not the state of this student ({error}); start the run again") from error
+
+    def _autocast(self) -> AbstractContextManager[Any]:
+        return torch.autocast(torch.device(self._engine.device).type, torch.bfloat16, enabled=self._bfloat16)
+
+
+class Teacher:
+    """The frozen accepted version. It reads each prompt once and answers each question about it once.
+
+    Rows are computed one prompt at a time, so a row depends on its prompt and answer alone and remembering it changes no bit;
+    a long prompt fills the processor by itself. When the student's answers settle, the teacher costs nothing.
+    """
+
+    def __init__(self, engine: LocalEngine, weights: lora.Weights | None, autocast: Any, *, memory: int) -> None:
+        self.weights = weights
+        self._engine, self._autocast = engine, autocast
+        self._rows = _Memory(memory // 2)
+        self._read = _Memory(memory // 2)
+
+    @torch.no_grad()
+    def logits(self, prompts: Sequence[Sequence[int]], answers: Sequence[Sequence[int]]) -> tuple[Tensor, Tensor]:
+        """As `Student.logits`, without gradient."""
+        with self._engine.adapted.using(self.weights), self._autocast():
+            rows = [self._row(tuple(p), tuple(a)) for p, a in zip(prompts, answers, strict=True)]
+        width = max(len(row) for row in rows)
+        logits_BTV = torch.zeros(len(rows), width, rows[0].shape[-1], device=rows[0].device)
+        mask_BT = torch.zeros(len(rows), width, dtype=torch.bool, device=rows[0].device)
+        for i, row in enumerate(rows):
+            logits_BTV[i, : len(row)] = row
+            mask_BT[i, : len(row)] = True
+        return logits_BTV, mask_BT
+
+    def _row(self, prompt: tuple[int, ...], answer: tuple[int, ...]) -> Tensor:
+        key = prompt, answer
+        row = self._rows.get(key)
+        if row is None:
+            model, device = self._engine.model, self._engine.device
+            cache = self._read.get(prompt) if len(prompt) > 1 else None
+            if cache is None and len(prompt) > 1:
+                ids = torch.tensor([prompt[:-1]], device=device)
+                cache = decode.forward(model, length=len(prompt), input_ids=ids, use_cache=True, logits_to_keep=1).past_key_values
+                self._read.put(prompt, cache, sum(_bytes(layer.keys) + _bytes(layer.values) for layer in cache.layers))
+            ids = torch.tensor([[prompt[-1], *answer[:-1]]], device=device)
+            length = len(prompt) + len(answer)
+            row = decode.forward(model, length=length, input_ids=ids, past_key_values=_fork(cache), use_cache=True).logits[0]
+            self._rows.put(key, row, _bytes(row))
+        return row
+
+
+class _Memory:
+    """The most recently used values within a number of bytes."""
+
+    def __init__(self, limit: int) -> None:
+        self._limit, self._used = limit, 0
+        self._held: OrderedDict[Any, tuple[Any, int]] = OrderedDict()
+
+    def get(self, key: Any) -> Any:
+        if key not in self._held:
+            return None
+        self._held.move_to_end(key)
+        return self._held[key][0]
+
+    def put(self, key: Any, value: Any, size: int) -> None:
+        self._held[key] = value, size
+        self._used += size
+        while self._used > self._limit:
+            self._used -= self._held.popitem(last=False)[1][1]
+
+
+def _fork(cache: Any) -> Any:
+    """A cache that grows on its own from here: its layers replace their tensors when they grow, never write into them."""
+    fork = copy(cache)
+    if cache is not None:
+        fork.layers = [copy(layer) for layer in cache.layers]
+    return fork
+
+
+def _bytes(tensor: Tensor) -> int:
+    return tensor.numel() * tensor.element_size()
+
+
+def _between(start: Tensor, end: Tensor, share: float) -> Tensor:
+    return end if share == 1 else start + share * (end - start)
+
+
+def _views(vector: Tensor, like: Sequence[Tensor]) -> list[Tensor]:
+    return [part.view_as(t) for part, t in zip(vector.split([t.numel() for t in like]), like, strict=True)]
+
+
+def _parameter(value: Tensor, gradient: Tensor) -> Tensor:
+    """A leaf that shares memory with its slices of the weight and gradient vectors."""
+    parameter = nn.Parameter(value)
+    parameter.grad = gradient
+    return parameter
+
+
+def _has_bfloat16(device: str) -> bool:
+    if torch.device(device).type == "cuda":
+        return torch.cuda.is_bf16_supported()
+    return torch.device(device).type == "cpu" and bool(torch.cpu._is_avx512_bf16_supported())

@@ -1,0 +1,297 @@
+"""The one training loop: context distillation, one minibatch, and a run of many.
+
+    student answers from the query alone
+    teacher, shown context + query, says how likely each next token of that answer was
+    the difference trains the student
+"""
+
+from __future__ import annotations
+
+import hashlib
+import math
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from statistics import fmean
+
+import torch
+from torch import Tensor
+
+from engrain.errors import BatchRefused, InputError, TrainingFailed
+from engrain.learning import losses
+from engrain.learning.methods import ForwardKL
+from engrain.protocols import Conversation, Method, Student
+from engrain.records import Example, Message
+
+Query = Conversation | Example
+Tokens = Sequence[int]
+
+ZERO_SIGNAL = 1e-3
+"""KL(teacher || student), nats per token, below which there is nothing to learn (bfloat16 alone makes some 1e-4)."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StepReport:
+    """What one minibatch did. Losses, KL and entropies are in nats per token, before the update."""
+
+    loss: float
+    kl: tuple[float, ...]
+    """KL(teacher || student) of each query, mean over its answer's tokens: what is still to be learned."""
+    entropy: float
+    """Of the student."""
+    teacher_entropy: float
+    gradient_norm: float
+    tokens: int
+    """Answer tokens that were compared."""
+
+
+def context_distill(
+    student: Student,
+    queries: Sequence[Query],
+    build_context: Callable[[Query], str | Conversation],
+    *,
+    method: Method | None = None,
+    learning_rate: float,
+    temperature: float = 1.0,
+    seed: int = 0,
+    answers: Sequence[Tokens] | None = None,
+) -> StepReport:
+    """One minibatch of context distillation: the student learns to answer `queries` as if it had been shown their context.
+
+    `build_context(query)` is what only the teacher sees: text for a system message, or the teacher's whole conversation;
+    "" shows it the bare query, which holds the student to its accepted version there. `answers`, drawn earlier by
+    `draw_answers`, saves drawing them again. BatchRefused if no token can be learned from; TrainingFailed if a loss or a
+    gradient is not finite: the student must then be thrown away, and the live version stays.
+    """
+    method = method or ForwardKL()
+    prompts = [_conversation(query) for query in queries]
+    shown = [_shown(prompt, build_context(query)) for prompt, query in zip(prompts, queries, strict=True)]
+    if answers is None:
+        answers = draw_answers(student, queries, build_context, method=method, temperature=temperature, seed=seed)
+    student_BTV, mask_BT = student.logits(prompts, answers, teacher=False)
+    teacher_BTV, _ = student.logits(shown, answers, teacher=True)
+    loss = method.loss(student_BTV, teacher_BTV, _tensor(answers, mask_BT), mask_BT)
+    if not torch.isfinite(loss):
+        raise TrainingFailed(f"loss is {loss.item()}; lower the learning rate ({learning_rate}) or check the batch")
+    kl, entropy, teacher_entropy = _measure(student_BTV.detach(), teacher_BTV, mask_BT)
+    norm = student.step(loss, learning_rate=learning_rate)
+    return StepReport(
+        loss=loss.item(),
+        kl=kl,
+        entropy=entropy,
+        teacher_entropy=teacher_entropy,
+        gradient_norm=norm,
+        tokens=int(mask_BT.sum()),
+    )
+
+
+def draw_answers(
+    student: Student,
+    queries: Sequence[Query],
+    build_context: Callable[[Query], str | Conversation],
+    *,
+    method: Method,
+    temperature: float,
+    seed: int,
+) -> list[list[int]]:
+    """The answers that `method` learns on: the student's own to the bare query, or its teacher's, shown the context."""
+    prompts = [_conversation(query) for query in queries]
+    if method.answers == "student":
+        return student.sample(prompts, temperature=temperature, seed=seed)
+    shown = [_shown(prompt, build_context(query)) for prompt, query in zip(prompts, queries, strict=True)]
+    return student.sample(shown, temperature=temperature, seed=seed, teacher=True)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Plan:
+    """How a run trains. The defaults were chosen by measurement (docs/lab-log.md)."""
+
+    method: Method = field(default_factory=ForwardKL)
+    batch_size: int = 16
+    new: float = 0.75
+    """Shares of each minibatch: what is being learned, what was learned before, and unrelated prompts. A role without
+    examples leaves its share to the others."""
+    replay: float = 0.125
+    guard: float = 0.125
+    learning_rate: float = 2e-3
+    warmup: int = 10
+    """Steps of rising learning rate; afterwards it falls along a cosine to a tenth."""
+    temperature: float = 1.0
+    """Of the sampled answers."""
+    refresh: int = 8
+    """Steps between two drawings of answers. Drawing many at once is cheap; answers up to this old are nearly on-policy."""
+    enough: float = 0.0
+    """Stop early once the mean KL of new examples over one refresh falls below this many nats per token; 0: never."""
+    seed: int = 0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TrainState:
+    """Where a run stands after `step` steps: with the student's own state, all that is needed to go on to the same bits."""
+
+    step: int = 0
+    answers: Mapping[str, tuple[int, ...]] = field(default_factory=dict[str, tuple[int, ...]])
+    """The answer that each example (by content hash) is trained on until the next refresh."""
+    kl: tuple[float, ...] = ()
+    """Mean KL of the new examples at each step so far, nats per token."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TrainReport:
+    """What a run did."""
+
+    steps: int
+    tokens: int
+    """Answer tokens compared in this process."""
+    kl_before: float
+    """KL(teacher || student) on new examples over the first and the last refresh, nats per token."""
+    kl_after: float
+    stopped: str
+    """`steps` (all were run) or `enough` (the student had caught up)."""
+
+
+def context_learning(
+    student: Student,
+    examples: Sequence[Example],
+    steps: int,
+    *,
+    plan: Plan | None = None,
+    on_step: Callable[[TrainState, StepReport], None] | None = None,
+    start: TrainState | None = None,
+) -> TrainReport:
+    """Teach a student a set of examples in `steps` minibatches of `context_distill`.
+
+    What is trained, and in which order, follows from the examples' content and `plan.seed` alone: neither their order of
+    arrival nor their ids matter. `on_step` is called after every step (progress; raise in it to stop). Keep its state
+    beside the student's, and `start` from it goes on as if nothing had happened. BatchRefused if teacher and student
+    agree from the start; TrainingFailed if the run diverges or collapses.
+    """
+    plan, state = plan or Plan(), start or TrainState()
+    schedule = Schedule(examples, plan)
+    tokens, stopped, report = 0, "steps", None
+    for step in range(state.step, steps):
+        batch = schedule.minibatch(step)
+        fresh = state.answers
+        if step % plan.refresh == 0:
+            ahead = {e.hash: e for s in range(step, min(step + plan.refresh, steps)) for e in schedule.minibatch(s)}
+            seed = _seed(plan.seed, "answers", step)
+            drawn = draw_answers(student, list(ahead.values()), _context, method=plan.method, temperature=plan.temperature, seed=seed)
+            fresh = {name: tuple(answer) for name, answer in zip(ahead, drawn, strict=True)}
+        report = context_distill(
+            student,
+            batch,
+            _context,
+            method=plan.method,
+            learning_rate=_learning_rate(plan, step, steps),
+            answers=[fresh[e.hash] for e in batch],
+        )
+        new = fmean(kl for kl, e in zip(report.kl, batch, strict=True) if e.role == "new")
+        state = TrainState(step=step + 1, answers=fresh, kl=(*state.kl, new))
+        tokens += report.tokens
+        if on_step is not None:
+            on_step(state, report)
+        if state.step % plan.refresh == 0:
+            _check_health(state.kl, report, plan.refresh)
+            if fmean(state.kl[-plan.refresh :]) < plan.enough:
+                stopped = "enough"
+                break
+    window = plan.refresh
+    before, after = fmean(state.kl[:window] or [math.nan]), fmean(state.kl[-window:] or [math.nan])
+    return TrainReport(steps=state.step, tokens=tokens, kl_before=before, kl_after=after, stopped=stopped)
+
+
+class Schedule:
+    """Which examples each step trains on. Each role goes through its examples in rounds, every round freshly shuffled."""
+
+    def __init__(self, examples: Sequence[Example], plan: Plan) -> None:
+        distinct = {e.hash: e for e in examples}
+        self._roles = {role: sorted(h for h, e in distinct.items() if e.role == role) for role in ("new", "replay", "guard")}
+        self._examples, self._seed = distinct, plan.seed
+        if not self._roles["new"]:
+            raise BatchRefused(f"0 of {len(examples)} examples are new; there is nothing to learn")
+        shares = {r: s for r, s in (("new", plan.new), ("replay", plan.replay), ("guard", plan.guard)) if self._roles[r]}
+        if min(shares.values()) < 0 or shares["new"] <= 0 or plan.batch_size < len(shares):
+            raise InputError(f"shares {shares} of batch_size={plan.batch_size}; give positive shares and room for each role")
+        total = sum(shares.values())
+        self._counts = {r: max(1, round(plan.batch_size * s / total)) for r, s in shares.items() if r != "new" and s > 0}
+        self._counts = {"new": max(1, plan.batch_size - sum(self._counts.values())), **self._counts}
+        self._rounds: dict[tuple[str, int], list[str]] = {}
+
+    def minibatch(self, step: int) -> list[Example]:
+        """The examples of one step, the same whenever it is asked for; one that is due twice is taken once."""
+        names: dict[str, None] = {}
+        for role, count in self._counts.items():
+            size = len(self._roles[role])
+            for place in range(step * count, (step + 1) * count):
+                names[self._shuffled(role, place // size)[place % size]] = None
+        return [self._examples[name] for name in names]
+
+    def _shuffled(self, role: str, number: int) -> list[str]:
+        key = role, number
+        if key not in self._rounds:
+            self._rounds[key] = sorted(self._roles[role], key=lambda name: _seed(self._seed, role, number, name))
+        return self._rounds[key]
+
+
+def _check_health(kl: Sequence[float], last: StepReport, window: int) -> None:
+    """After each refresh: was there anything to learn, and is the student still on its way to the teacher?"""
+    first, now = fmean(kl[:window]), fmean(kl[-window:])
+    if len(kl) == window and max(kl) < ZERO_SIGNAL:
+        raise BatchRefused(
+            f"teacher and student agree on every new example (KL {first:.1e} nats per token); the context changes nothing, "
+            "or is known already: keep it in text"
+        )
+    if now > 2 * first + 0.5:
+        raise TrainingFailed(f"training diverged: KL to the teacher rose from {first:.2f} to {now:.2f} nats per token")
+    if last.entropy < 0.01 * last.teacher_entropy and last.teacher_entropy > 0.1 and now > first:
+        raise TrainingFailed(
+            f"the student collapsed: its entropy is {last.entropy:.4f} nats per token where the teacher's is "
+            f"{last.teacher_entropy:.2f}, and it is no closer to the teacher than at the start"
+        )
+
+
+def _measure(student_BTV: Tensor, teacher_BTV: Tensor, mask_BT: Tensor) -> tuple[tuple[float, ...], float, float]:
+    """KL(teacher || student) of each row, and both mean entropies, in nats per token."""
+    student_NV, teacher_NV = losses.real_tokens(mask_BT, student_BTV, teacher_BTV)
+    rows = mask_BT.nonzero()[:, 0]
+    kl_N = losses.forward_kl(student_NV, teacher_NV)
+    counts = mask_BT.sum(1).clamp(min=1)
+    kl_B = kl_N.new_zeros(len(mask_BT)).index_add_(0, rows, kl_N) / counts
+    return tuple(kl_B.tolist()), losses.entropy(student_NV).mean().item(), losses.entropy(teacher_NV).mean().item()
+
+
+def _conversation(query: Query) -> Conversation:
+    return query.query if isinstance(query, Example) else query
+
+
+def _context(query: Query) -> str:
+    assert isinstance(query, Example)
+    return query.context
+
+
+def _shown(query: Conversation, context: str | Conversation) -> Conversation:
+    """What the teacher reads: context text joins the system message, or becomes one."""
+    if not isinstance(context, str):
+        return context
+    if not context:
+        return query
+    if query and query[0].role == "system":
+        return (replace(query[0], content=f"{query[0].content}\n\n{context}"), *query[1:])
+    return (Message(role="system", content=context), *query)
+
+
+def _tensor(answers: Sequence[Tokens], mask_BT: Tensor) -> Tensor:
+    """Answer tokens [B, T], right-padded with 0."""
+    answer_BT = torch.zeros_like(mask_BT, dtype=torch.long)
+    for row, answer in zip(answer_BT, answers, strict=True):
+        row[: len(answer)] = torch.tensor(list(answer))
+    return answer_BT
+
+
+def _learning_rate(plan: Plan, step: int, steps: int) -> float:
+    rise = min(1.0, (step + 1) / max(1, plan.warmup))
+    return plan.learning_rate * rise * (0.1 + 0.9 * 0.5 * (1 + math.cos(math.pi * step / max(1, steps))))
+
+
+def _seed(*parts: object) -> int:
+    """63 bits that depend on every part and on nothing else."""
+    return int.from_bytes(hashlib.sha256("/".join(map(str, parts)).encode()).digest()[:8], "big") >> 1

@@ -1,0 +1,187 @@
+"""The state of every memory, derived from the memories recorded after it and stored nowhere.
+
+So taking a memory out of the list gives exactly the history in which it never was. Two times are kept apart:
+`valid_from`, when something became true, and the order of recording, when engrain learned of it. Valid time decides
+which of two values is newer; a retraction ("that was wrong") acts on what was recorded before it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+from engrain.errors import ScopeError
+from engrain.memory.claims import Claim, claim_of, normalise
+from engrain.records import Memory, content_hash
+
+State = Literal["active", "repeated", "superseded", "retracted", "retraction"]
+Words = tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Standing:
+    """Where one memory stands."""
+
+    memory: Memory
+    state: State = "active"
+    """`active`; `repeated`: says what an active one (`superseded_by`) said before; `superseded`: was true until `until`;
+    `retracted`: was wrong; `retraction`: has no text and only retracts or supersedes others."""
+    until: float | None = None
+    """Valid time (UTC seconds) at which it stopped being true, for `superseded`."""
+    superseded_by: str = ""
+    """Id of the memory that supersedes, retracts or is repeated by it."""
+    confirmations: int = 0
+    """How often the same was said again while it was active."""
+
+
+def derive(memories: Sequence[Memory]) -> dict[str, Standing]:
+    """The standing of each memory, by id; `memories` are all those of one scope, in the order of recording.
+
+    Raises ScopeError if they belong to more than one scope.
+    """
+    scopes = {m.scope for m in memories}
+    if len(scopes) > 1:
+        raise ScopeError(f"memories of {len(scopes)} scopes were given ({', '.join(sorted(map(str, scopes)))}); pass one")
+    claims = {m.id: claim_of(m.text) for m in memories}
+    words = {m.id: _identity(m.text, claims[m.id]) for m in memories}
+    retracted = _retracted(memories, words)
+    live = [m for m in memories if m.id not in retracted]
+    ended, repeats = _timeline(live, claims, words)
+
+    confirmations: dict[str, int] = {}
+    for root in repeats.values():
+        confirmations[root] = confirmations.get(root, 0) + 1
+    result: dict[str, Standing] = {}
+    for m in memories:
+        root = repeats.get(m.id, m.id)
+        said_again = confirmations.get(m.id, 0)
+        if m.id in retracted:
+            result[m.id] = Standing(memory=m, state="retracted", superseded_by=retracted[m.id])
+        elif root in ended:
+            by = ended[root]
+            until = max(by.valid_from, m.valid_from)
+            result[m.id] = Standing(memory=m, state="superseded", until=until, superseded_by=by.id, confirmations=said_again)
+        elif not m.text.strip():
+            result[m.id] = Standing(memory=m, state="retraction")
+        elif root != m.id:
+            result[m.id] = Standing(memory=m, state="repeated", superseded_by=root)
+        else:
+            result[m.id] = Standing(memory=m, confirmations=said_again)
+    return result
+
+
+def active(memories: Sequence[Memory]) -> list[Memory]:
+    """The memories that hold now: neither superseded, retracted nor a repetition; in the order of recording."""
+    return [s.memory for s in derive(memories).values() if s.state == "active"]
+
+
+def as_of(
+    memories: Sequence[Memory], *, valid_at: float | None = None, recorded_at: float | None = None
+) -> list[Memory]:
+    """What was true at `valid_at`, as far as engrain knew at `recorded_at` (UTC seconds; None: no limit)."""
+    known = [m for m in memories if recorded_at is None or m.recorded_at <= recorded_at]
+    if valid_at is None:
+        return active(known)
+    return [
+        s.memory
+        for s in derive(known).values()
+        if s.state in ("active", "superseded")
+        and s.memory.text.strip()
+        and s.memory.valid_from <= valid_at
+        and (s.until is None or valid_at < s.until)
+    ]
+
+
+def snapshot(memories: Sequence[Memory]) -> str:
+    """Hash of the active set: its texts and kinds, whatever their ids and order; "" where nothing is active."""
+    held = sorted((m.kind, m.text) for m in active(memories))
+    return content_hash(held, length=16) if held else ""
+
+
+def _identity(text: str, claim: Claim | None) -> Words:
+    """What two memories share if the later one says the same again."""
+    if claim:
+        return ("claim", *claim.topic, claim.value, "not" if claim.negated else "")
+    return ("words", normalise(text))
+
+
+def _retracted(memories: Sequence[Memory], words: dict[str, Words]) -> dict[str, str]:
+    """Which memory retracted which, by id. A retraction that was itself retracted has no effect."""
+    position = {m.id: i for i, m in enumerate(memories)}
+    same: dict[Words, list[str]] = {}
+    for m in memories:
+        if m.text.strip():
+            same.setdefault(words[m.id], []).append(m.id)
+    retracted: dict[str, str] = {}
+    for i in range(len(memories) - 1, -1, -1):
+        by = memories[i]
+        if by.id in retracted:
+            continue
+        for target in by.retracts:
+            if target not in position or target == by.id:
+                continue
+            retracted.setdefault(target, by.id)
+            # What was wrong was wrong each time it had been said before; said again afterwards it counts anew.
+            for twin in same.get(words[target], ()):
+                if position[twin] < i:
+                    retracted.setdefault(twin, by.id)
+    return retracted
+
+
+def _timeline(
+    live: Sequence[Memory], claims: dict[str, Claim | None], words: dict[str, Words]
+) -> tuple[dict[str, Memory], dict[str, str]]:
+    """Walk through valid time: (what ended which memory, which memory repeats which)."""
+    named: dict[str, Memory] = {}
+    ended: dict[str, Memory] = {}
+    repeats: dict[str, str] = {}
+    holding: dict[Words, Memory] = {}  # what is said now, by its words
+    values: dict[Words, list[Memory]] = {}  # the open values of a topic
+
+    def end(old: Memory, by: Memory) -> None:
+        ended[old.id] = by
+        holding.pop(words[old.id], None)
+        claim = claims[old.id]
+        if claim and old in values.get(claim.topic, ()):
+            values[claim.topic].remove(old)
+
+    by_id = {m.id: m for m in live}
+    seen: set[str] = set()
+    for m in sorted(live, key=lambda m: m.valid_from):  # stable: equal times keep the order of recording
+        for target in m.supersedes:
+            named.setdefault(target, m)
+            old = by_id.get(repeats.get(target, target))
+            if old and old.id in seen and old.id not in ended:
+                end(old, m)
+        seen.add(m.id)
+        if not m.text.strip():
+            continue
+        if m.id in named and named[m.id].id != m.id:  # by one that became true before it
+            ended[m.id] = named[m.id]
+            continue
+        earlier = holding.get(words[m.id])
+        if earlier:
+            repeats[m.id] = earlier.id
+            continue
+        claim = claims[m.id]
+        if claim:
+            open_values = values.setdefault(claim.topic, [])
+            for old in _excluded(claim, open_values, claims):
+                end(old, m)
+            open_values.append(m)
+        holding[words[m.id]] = m
+    return ended, repeats
+
+
+def _excluded(new: Claim, holders: list[Memory], claims: dict[str, Claim | None]) -> list[Memory]:
+    """The open values of its topic that a new claim ends."""
+    pairs = [(m, c) for m in holders if (c := claims[m.id])]
+    if new.negated:
+        return [m for m, c in pairs if c.value == new.value and not c.negated]
+    denials = [m for m, c in pairs if c.negated and c.value == new.value]
+    positive = [(m, c) for m, c in pairs if not c.negated]
+    same_form = [m for m, c in positive if c.form == new.form != ""]
+    if not same_form and new.changed and len(positive) == 1:
+        return [positive[0][0], *denials]
+    return [*same_form, *denials]

@@ -1,0 +1,32 @@
+"""The words that engrain itself says to a model: how notes are shown, and its two standing requests.
+
+sprout is trained on exactly these; another base reads them as plain instructions.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+NOTES_HEADER = "Notes:"
+UNKNOWN = "I don't know"
+"""What sprout says when neither notes nor weights tell."""
+NOTHING = "nothing"
+"""What extraction answers when a message holds nothing worth keeping."""
+
+QUESTION_KINDS = ("plain", "request", "short", "reversed", "yes or no")
+"""The kinds of question that self-study asks about a note."""
+
+
+def render_notes(notes: Sequence[str]) -> str:
+    """The system message that shows notes to a model, one a line; empty for no notes."""
+    return "\n".join((NOTES_HEADER, *(f"- {note}" for note in notes))) if notes else ""
+
+
+def extract_request(message: str) -> str:
+    """Asks which short notes a user's message leaves behind."""
+    return f"Write the notes worth keeping from this message, one per line, or {NOTHING}:\n{message}"
+
+
+def question_request(note: str, kind: str) -> str:
+    """Asks for one question of the given kind (QUESTION_KINDS) that the note answers."""
+    return f"Write a {kind} question that this note answers:\n{note}"

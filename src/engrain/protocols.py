@@ -1,0 +1,162 @@
+"""The seams: what each room may expect of the others. Five methods or fewer each."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Literal, Protocol
+
+from engrain.records import LedgerEntry, Message, Record, Scope
+
+if TYPE_CHECKING:
+    import numpy as np
+    from torch import Tensor
+
+Conversation = Sequence[Message]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Completion:
+    """One sampled answer."""
+
+    text: str
+    token_ids: tuple[int, ...]
+    """The answer's tokens, the end-of-turn token included where it was sampled."""
+    logprobs: tuple[float, ...]
+    """Nats, one per token."""
+    input_tokens: int
+    finish_reason: str
+    latency_ms: float = 0.0
+
+
+class Engine(Protocol):
+    """Runs one base model with many adapters. `adapter` is a content hash; "" is the bare base.
+
+    Asking for an adapter that is absent raises NotFound; nothing else ever answers in its place.
+    """
+
+    base: str
+    """Content hash of the base weights, tokenizer and chat template."""
+
+    def sample(
+        self,
+        prompts: Sequence[Conversation],
+        *,
+        adapter: str = "",
+        max_tokens: int = 64,
+        temperature: float = 0.0,
+        seed: int = 0,
+    ) -> list[Completion]: ...
+
+    def score(
+        self, prompts: Sequence[Conversation], answers: Sequence[Sequence[int]], *, adapter: str = ""
+    ) -> list[list[float]]:
+        """Log-probability in nats of each given answer token after its prompt."""
+        ...
+
+    def count_tokens(self, text: str) -> int: ...
+
+
+class Student(Protocol):
+    """A model being taught: the same base under a trainable adapter. Opened by an engine, saved as a new adapter.
+
+    Shapes: B sequences, T answer tokens (right-padded), V vocabulary.
+    """
+
+    def sample(
+        self, prompts: Sequence[Conversation], *, temperature: float, seed: int, teacher: bool = False
+    ) -> list[list[int]]:
+        """Answer tokens that the student itself produces, as it is now; with `teacher`, those of the frozen version."""
+        ...
+
+    def logits(
+        self, prompts: Sequence[Conversation], answers: Sequence[Sequence[int]], *, teacher: bool
+    ) -> tuple[Tensor, Tensor]:
+        """Next-token logits [B, T, V] in float32 at each answer token, and the mask [B, T] of real tokens.
+
+        With `teacher` the frozen accepted version answers and no gradient flows; without, the student does.
+        """
+        ...
+
+    def step(self, loss: Tensor, *, learning_rate: float) -> float:
+        """Backward, clip, update; returns the gradient norm. Raises TrainingFailed on a non-finite one."""
+        ...
+
+    def save(self, *, scale: float = 1.0) -> str:
+        """Write the adapter, its update over the parent multiplied by `scale`; returns its content hash."""
+        ...
+
+
+class Store(Protocol):
+    """Where records rest. Append and read; content goes only by `erase`, which the ledger remembers."""
+
+    def append(self, record: Record, *, reason: str = "") -> None:
+        """Durable when it returns: on disk, in the ledger, its causes linked."""
+        ...
+
+    def get(self, record_id: str, *, scope: Scope) -> Record:
+        """NotFound if it never was or is erased; ScopeError if it is somebody else's."""
+        ...
+
+    def select(self, kind: type[Any], *, scope: Scope) -> Iterator[Any]:
+        """All records of one kind in this scope, in the order they were appended."""
+        ...
+
+    def erase(self, record_ids: Sequence[str], *, scope: Scope, reason: str) -> None:
+        """Remove content everywhere; hashes, links and the reason stay."""
+        ...
+
+    def ledger(self) -> Iterator[LedgerEntry]: ...
+
+
+class MemoryIndex(Protocol):
+    """Where recall looks memories up by their words and keeps their vectors; `SqlStore` is one."""
+
+    def select(self, kind: type[Any], *, scope: Scope) -> Iterator[Any]:
+        """All records of one kind in this scope, in the order they were appended."""
+        ...
+
+    def search_text(self, query: str, *, scope: Scope, limit: int = 50) -> list[tuple[str, float]]:
+        """Ids and lexical scores (BM25, higher is better), best first."""
+        ...
+
+    def put_vectors(self, name: str, vectors: Mapping[str, Any], *, scope: Scope) -> None:
+        """Keep one vector per memory id, under the name of the embedder that made them."""
+        ...
+
+    def vectors(self, name: str, *, scope: Scope) -> tuple[list[str], np.ndarray]:
+        """Ids and float32 vectors [len(ids), dimension] kept under this name."""
+        ...
+
+
+class Embedder(Protocol):
+    """Turns texts into unit vectors for recall."""
+
+    name: str
+    """Changes whenever the vectors would."""
+
+    def embed(self, texts: Sequence[str]) -> np.ndarray:
+        """float32 [len(texts), dimension]; each row has length 1, or is all zero for a text without words."""
+        ...
+
+
+class Method(Protocol):
+    """How a student learns from one minibatch: a frozen dataclass whose fields are its hyperparameters."""
+
+    @property
+    def answers(self) -> Literal["student", "teacher"]:
+        """Whose answers are learned on: the student's own (on-policy) or the teacher's (off-policy)."""
+        ...
+
+    def loss(self, student_BTV: Tensor, teacher_BTV: Tensor, answer_BT: Tensor, mask_BT: Tensor) -> Tensor:
+        """One finite number, in nats per token, averaged over the real tokens."""
+        ...
+
+
+class Gate(Protocol):
+    """Evidence becomes a verdict."""
+
+    def decide(self, **evidence: Any) -> Any: ...
+
+
+Settings = Mapping[str, Any]

@@ -1,0 +1,312 @@
+"""The nouns of engrain, in the order an interaction meets them.
+
+Records are values: frozen, keyword-only, and they name what caused them. `causes` holds the ids of the records that
+this one came from, so from any answer one can walk up to the interactions behind it, and from any interaction down to
+every adapter that it touched. Times are UTC seconds since the epoch; token counts are tokens of the base model.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import secrets
+import time
+from dataclasses import asdict, dataclass, field
+from typing import Any, Literal
+
+Role = Literal["system", "user", "assistant", "tool"]
+MemoryKind = Literal["fact", "preference", "procedure", "lesson", "note"]
+FeedbackKind = Literal["explicit", "implicit", "automated"]
+Decision = Literal["promote", "hold", "reject"]
+
+
+def new_id(prefix: str) -> str:
+    """A fresh random id such as `mem_3f9c2a71b04e`; carries no content and no order."""
+    return f"{prefix}_{secrets.token_hex(6)}"
+
+
+def content_hash(value: Any, *, length: int = 64) -> str:
+    """SHA-256 of the canonical JSON of `value` (sorted keys, no spaces), as `length` hex digits."""
+    text = json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=False)
+    return hashlib.sha256(text.encode()).hexdigest()[:length]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Scope:
+    """Whose record this is. Nothing is stored, recalled, trained or served without one."""
+
+    tenant: str = "local"
+    user: str = "me"
+
+    def __str__(self) -> str:
+        return f"{self.tenant}/{self.user}"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Message:
+    """One turn of a conversation."""
+
+    role: Role
+    content: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Stamp:
+    """What answered: the hashes of the base, the adapter ("" for none) and the memory snapshot ("" for none)."""
+
+    base: str
+    adapter: str = ""
+    memory: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Context:
+    """What the model is shown beside the query: the rendered notes and the ids of the memories in them."""
+
+    text: str = ""
+    memory_ids: tuple[str, ...] = ()
+    tokens: int = 0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Usage:
+    """What an answer cost: tokens in (query and context), tokens out, and wall time in milliseconds."""
+
+    input_tokens: int = 0
+    output_tokens: int = 0
+    latency_ms: float = 0.0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Interaction:
+    """One request: what was asked, what was shown, what was answered, and by what."""
+
+    id: str = field(default_factory=lambda: new_id("int"))
+    scope: Scope
+    conversation: str = ""
+    created_at: float = field(default_factory=time.time)
+    messages: tuple[Message, ...]
+    context: Context = Context()
+    answer: str
+    stamp: Stamp
+    usage: Usage = Usage()
+    token_ids: tuple[int, ...] = ()
+    logprobs: tuple[float, ...] = ()
+    """Log-probability of each answer token, in nats; empty where the engine gives none."""
+    finish_reason: str = "stop"
+    causes: tuple[str, ...] = ()
+
+    @property
+    def query(self) -> str:
+        """The last thing the user said."""
+        return next((m.content for m in reversed(self.messages) if m.role == "user"), "")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Feedback:
+    """What somebody or something said about an interaction."""
+
+    id: str = field(default_factory=lambda: new_id("fb"))
+    scope: Scope
+    created_at: float = field(default_factory=time.time)
+    interaction: str
+    kind: FeedbackKind = "explicit"
+    name: str = "rating"
+    """`rating` (score in 0 … 1), `comment` (text), `correction` (text: what should have been said), or a metric's name."""
+    score: float | None = None
+    text: str = ""
+    causes: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Memory:
+    """One item of text memory. It is never edited: a newer memory supersedes it, or a retraction marks it wrong.
+
+    Whether it is active, superseded or retracted is not stored but follows from the memories recorded after it
+    (`engrain.memory.history`), so that taking one out leaves exactly the history in which it never was.
+    """
+
+    id: str = field(default_factory=lambda: new_id("mem"))
+    scope: Scope
+    kind: MemoryKind = "fact"
+    text: str
+    source: str = ""
+    """Where it came from: a file path, `chat`, `tell`, `correction`."""
+    valid_from: float
+    """When it became true (valid time)."""
+    recorded_at: float = field(default_factory=time.time)
+    """When engrain learned of it (system time)."""
+    supersedes: tuple[str, ...] = ()
+    """Ids named explicitly as replaced; more may follow from the text itself."""
+    retracts: tuple[str, ...] = ()
+    """Ids marked wrong, not old. A memory with `retracts` and an empty text only retracts."""
+    mutable: bool = False
+    """State that is expected to change (stock levels, "today"); never consolidated as if it were a rule."""
+    causes: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Signal:
+    """What the router decided about one memory, and why: text only, or weights too."""
+
+    id: str = field(default_factory=lambda: new_id("sig"))
+    scope: Scope
+    created_at: float = field(default_factory=time.time)
+    memory: str
+    route: Literal["weights", "text"]
+    reason: str
+    causes: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Example:
+    """One training or evaluation item: a query, the context its teacher sees, and what it is for."""
+
+    query: tuple[Message, ...]
+    context: str = ""
+    """Rendered notes that the teacher sees and the student does not; empty for the bare model as teacher."""
+    reference: str = ""
+    """The expected answer, where one is known (evaluation, off-policy training)."""
+    role: Literal["new", "replay", "guard"] = "new"
+    """`new`: being learned; `replay`: an earlier consolidation; `guard`: unrelated, so that base abilities survive."""
+    memory_ids: tuple[str, ...] = ()
+
+    @property
+    def hash(self) -> str:
+        """Content hash, independent of ids: two examples with the same words are the same example."""
+        return content_hash([[(m.role, m.content) for m in self.query], self.context, self.reference], length=16)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Batch:
+    """A prepared batch: everything one consolidation trains on and is judged by, fixed before it starts."""
+
+    scope: Scope
+    parent: str
+    """Adapter hash of the accepted version that teaches and that training starts from; "" for the bare base."""
+    train: tuple[Example, ...]
+    holdout: tuple[Example, ...]
+    """Never trained on, by content."""
+    memory_ids: tuple[str, ...]
+    settings: dict[str, Any] = field(default_factory=dict[str, Any])
+    seed: int = 0
+    created_at: float = field(default_factory=time.time)
+    causes: tuple[str, ...] = ()
+
+    @property
+    def id(self) -> str:
+        """`bat_` and the hash of what is learned from; ids and times do not enter."""
+        payload = [self.parent, [asdict(e) | {"memory_ids": ()} for e in (*self.train, *self.holdout)]]
+        return "bat_" + content_hash([payload, self.settings, self.seed], length=16)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Adapter:
+    """One immutable version of learned weights. Its id is the hash of its content."""
+
+    id: str
+    scope: Scope
+    created_at: float = field(default_factory=time.time)
+    base: str
+    parent: str = ""
+    batch: str = ""
+    memory_ids: tuple[str, ...] = ()
+    """Every memory that it was trained on, its ancestors' included."""
+    scale: float = 1.0
+    """Share of the trained update that was kept (scale-back before rejecting)."""
+    causes: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ItemResult:
+    """One evaluation item answered by one version."""
+
+    item: str
+    """Content hash of the Example."""
+    group: str
+    """What it measures: `new`, `replay`, `unknown`, `reading`, `style`."""
+    question: str
+    expected: str
+    answer: str
+    right: bool
+    input_tokens: int = 0
+    output_tokens: int = 0
+    latency_ms: float = 0.0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Evidence:
+    """The answers of one version to one suite."""
+
+    id: str = field(default_factory=lambda: new_id("ev"))
+    scope: Scope
+    created_at: float = field(default_factory=time.time)
+    adapter: str
+    """Adapter hash; "" for the bare base."""
+    suite: str
+    results: tuple[ItemResult, ...]
+    causes: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Verdict:
+    """A decision and its reasons. Never a bare bool."""
+
+    id: str = field(default_factory=lambda: new_id("ver"))
+    scope: Scope
+    created_at: float = field(default_factory=time.time)
+    decision: Decision
+    reasons: tuple[str, ...]
+    candidate: str
+    """Adapter hash."""
+    against: str = ""
+    """Adapter hash of the version that was live; "" for the bare base."""
+    alpha_spent: float = 0.0
+    """The share of the sequence's error budget that this decision used."""
+    broke: tuple[str, ...] = ()
+    """Questions that were right before and are wrong now."""
+    fixed: tuple[str, ...] = ()
+    """Questions that were wrong before and are right now."""
+    causes: tuple[str, ...] = ()
+
+    def __bool__(self) -> bool:
+        raise TypeError("a Verdict is not a bool; read .decision and .reasons")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Receipt:
+    """Proof of a forgetting: what went, what was rebuilt; hashes only, never the content."""
+
+    id: str = field(default_factory=lambda: new_id("rcp"))
+    scope: Scope
+    created_at: float = field(default_factory=time.time)
+    asked: str
+    """What was asked to be forgotten: a record id, `source:…` or `user:…`."""
+    removed: tuple[str, ...]
+    """Ids of the records whose content is gone."""
+    rebuilt: tuple[tuple[str, str], ...] = ()
+    """(old adapter hash, new adapter hash); the new one is "" where nothing was left to learn."""
+    reason: str = ""
+    causes: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LedgerEntry:
+    """One line of the append-only audit trail: hashes and reasons, never content."""
+
+    seq: int
+    at: float
+    event: str
+    """`interaction`, `feedback`, `memory`, `signal`, `batch`, `adapter`, `evidence`, `verdict`, `receipt`, `promote`,
+    `rollback`, `forget`."""
+    subject: str
+    """Id of the record that this is about."""
+    digest: str
+    """SHA-256 of the record's canonical JSON, salted per record; the salt is erased with the content."""
+    reason: str
+    previous: str
+    """Hash of the entry before; 64 zeros for the first."""
+    hash: str
+
+
+Record = Interaction | Feedback | Memory | Signal | Batch | Adapter | Evidence | Verdict | Receipt

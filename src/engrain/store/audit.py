@@ -1,0 +1,115 @@
+"""The ledger in the database: writing an entry, and proving that everything still agrees with it."""
+
+from __future__ import annotations
+
+import json
+import time
+from typing import Any
+
+from sqlalchemy import Connection, Row, insert, select, update
+
+from engrain.errors import LedgerBroken
+from engrain.records import LedgerEntry, content_hash
+from engrain.store import ledger as chain
+from engrain.store.codec import KINDS
+from engrain.store.schema import content, head, ledger, moves, subjects
+
+_STREAMED = {"yield_per": 1000}  # a long ledger is never all in memory
+
+
+def enter(connection: Connection, *, event: str, subject: str, digest: str, reason: str) -> int:
+    """Write the next entry of the ledger; returns its seq. The caller holds the write lock."""
+    reason = reason.encode("utf-8", "backslashreplace").decode()  # a file name in it may not be proper Unicode
+    count, previous = connection.execute(select(head.c.count, head.c.hash)).one()
+    entry = chain.seal(
+        seq=count + 1, at=time.time(), event=event, subject=subject, digest=digest, reason=reason, previous=previous
+    )
+    connection.execute(insert(ledger).values({column.name: getattr(entry, column.name) for column in ledger.columns}))
+    connection.execute(update(head).values(count=entry.seq, hash=entry.hash))
+    return entry.seq
+
+
+def entry_of(row: Row[Any]) -> LedgerEntry:
+    """A row of the ledger as a record."""
+    return LedgerEntry(**row._asdict())
+
+
+def move_digest(*, tenant: str, user: str, adapter: str, previous: str, verdict: str) -> str:
+    """What the ledger holds about one move of the live pointer."""
+    return content_hash([tenant, user, adapter, previous, verdict])
+
+
+def verify(connection: Connection, *, expected: tuple[int, str] | None = None) -> int:
+    """Check chain, head, contents, erasures and pointer moves against each other; returns the number of entries.
+
+    `expected` is a (count, hash) that was noted earlier, outside the database: the chain must still pass through it,
+    which catches even somebody who rewrote ledger and head together. Raises LedgerBroken naming the first bad entry.
+    """
+    seen, last = 0, chain.GENESIS
+    rows = connection.execute(select(ledger).order_by(ledger.c.seq), execution_options=_STREAMED)
+    for entry in chain.checked(map(entry_of, rows)):
+        seen, last = entry.seq, entry.hash
+        if expected and entry.seq == expected[0] and entry.hash != expected[1]:
+            raise LedgerBroken(f"ledger entry {entry.seq} is not the one noted earlier: the ledger was rewritten")
+    if expected and seen < expected[0]:
+        raise LedgerBroken(f"ledger entry {seen + 1} is missing: {expected[0]} entries were noted earlier")
+    kept = connection.execute(select(head.c.count, head.c.hash)).one_or_none()
+    if kept is None or tuple(kept) != (seen, last):
+        count = kept[0] if kept else 0
+        raise LedgerBroken(f"ledger entry {min(seen, count) + 1} is missing or added: head says {count}, found {seen}")
+    _check_contents(connection)
+    _check_erasures(connection)
+    _check_moves(connection)
+    return seen
+
+
+def _check_contents(connection: Connection) -> None:
+    """Every content matches its digest, and sits under the scope, kind and id that it states."""
+    joined = select(ledger, subjects, content.c.json, content.c.salt).select_from(
+        content.outerjoin(subjects, subjects.c.seq == content.c.seq).outerjoin(ledger, ledger.c.seq == content.c.seq)
+    )
+    wanted = joined.add_columns(content.c.seq.label("at_seq")).order_by(content.c.seq)
+    for row in connection.execute(wanted, execution_options=_STREAMED):
+        if row.digest is None or chain.digest(row.json, row.salt) != row.digest:
+            raise LedgerBroken(f"the content of ledger entry {row.at_seq} ({row.subject}) was edited")
+        form = json.loads(row.json)
+        scope = form["record"]["scope"]
+        stated = (scope["tenant"], scope["user"], form["id"], form["kind"], form["id"], form["kind"])
+        if stated != (row.tenant, row.user, row.id, row.kind, row.subject, row.event):
+            raise LedgerBroken(f"ledger entry {row.at_seq} ({row.subject}) was moved to another scope, kind or id")
+
+
+def _check_erasures(connection: Connection) -> None:
+    """Content is absent exactly where the ledger says that it was forgotten."""
+    forgotten = ledger.alias("forgotten")
+    said = select(forgotten.c.seq).where(
+        forgotten.c.event == "forget", forgotten.c.digest == ledger.c.digest, forgotten.c.seq > ledger.c.seq
+    )
+    rows = (
+        select(ledger.c.seq, ledger.c.subject, content.c.seq.label("present"), said.exists().label("gone"))
+        .outerjoin(content, content.c.seq == ledger.c.seq)
+        .where(ledger.c.event.in_(KINDS))
+        .order_by(ledger.c.seq)
+    )
+    for row in connection.execute(rows, execution_options=_STREAMED):
+        if row.present is None and not row.gone:
+            raise LedgerBroken(f"the content of ledger entry {row.seq} ({row.subject}) is missing, never forgotten")
+        if row.present is not None and row.gone:
+            raise LedgerBroken(f"ledger entry {row.seq} ({row.subject}) was forgotten but its content is back")
+
+
+def _check_moves(connection: Connection) -> None:
+    """Every move of the live pointer is the one that the ledger recorded, and none was taken out."""
+    columns = ("tenant", "user", "adapter", "previous", "verdict")
+    recorded = ledger.alias("recorded")
+    erasure = select(recorded.c.seq).where(recorded.c.digest == ledger.c.digest, recorded.c.event.in_(KINDS)).exists()
+    moved = ledger.c.event.in_(("promote", "rollback", "forget")) & (ledger.c.digest != "") & ~erasure
+    rows = connection.execute(
+        select(moves.c.seq.label("seq_of_move"), ledger.c.seq, ledger.c.digest, *(moves.c[name] for name in columns))
+        .select_from(ledger.outerjoin(moves, moves.c.seq == ledger.c.seq))
+        .where(moved | moves.c.seq.is_not(None))
+        .order_by(ledger.c.seq)
+    )
+    for row in rows:
+        if row.seq_of_move is None or move_digest(**{name: getattr(row, name) for name in columns}) != row.digest:
+            raise LedgerBroken(f"the pointer move of ledger entry {row.seq} was edited or removed")

@@ -1,0 +1,88 @@
+"""The one place where records become JSON and JSON becomes records again.
+
+The form carries a version. A field added to a record later needs nothing here: older JSON takes its default.
+"""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict, fields, is_dataclass
+from functools import cache
+from typing import Any, cast, get_args, get_origin, get_type_hints
+
+from engrain.errors import InputError, StoreError
+from engrain.records import Adapter, Batch, Record
+
+VERSION = 1
+KINDS: dict[str, type[Any]] = {kind.__name__.lower(): kind for kind in get_args(Record)}
+"""Kind names, which are also the event names of the ledger: `interaction`, `feedback`, `memory` …"""
+
+
+def kind_of(record_type: type[Any]) -> str:
+    """The kind name of a record type; InputError for a type that the store does not keep."""
+    name = record_type.__name__.lower()
+    if KINDS.get(name) is not record_type:
+        raise InputError(f"{record_type.__name__} is not a record that the store keeps; it keeps {', '.join(KINDS)}")
+    return name
+
+
+def encode(record: Record) -> str:
+    """Canonical JSON of a record, pure ASCII (so that even unpaired surrogates survive); InputError if it has none."""
+    kind = kind_of(type(record))
+    try:
+        form = {"version": VERSION, "kind": kind, "id": record.id, "record": asdict(record)}
+        written = json.dumps(form, sort_keys=True, separators=(",", ":"), allow_nan=False)
+    except (TypeError, ValueError) as error:  # the id of a batch, too, is made of its JSON
+        raise InputError(f"this {kind} cannot be stored as JSON: {error}; use plain finite values") from error
+    if not record.id:
+        raise InputError(f"this {kind} has an empty id; give it one")
+    return written
+
+
+def decode(text: str) -> Record:
+    """The record that `encode` wrote; StoreError if a newer engrain wrote it."""
+    form: dict[str, Any] = json.loads(text)
+    record_type = KINDS.get(form["kind"])
+    if form["version"] > VERSION or record_type is None:
+        raise StoreError(f"{form['id']} was written by a newer engrain (form {form['version']}); update engrain")
+    return cast(Record, _build(record_type, form["record"]))
+
+
+def same_content(one: str, other: str) -> bool:
+    """Whether two encodings say the same. What is named by its hash may differ in when it was made."""
+    return _identity(one) == _identity(other)
+
+
+def named_by_content(record: Record) -> bool:
+    """Whether the id is a hash of the content, so that the same id may rightly come into being twice."""
+    return isinstance(record, (Batch, Adapter))
+
+
+def _identity(text: str) -> dict[str, Any]:
+    form: dict[str, Any] = json.loads(text)
+    if KINDS[form["kind"]] in (Batch, Adapter):
+        del form["record"]["created_at"]
+    return form
+
+
+@cache
+def _hints(record_type: type[Any]) -> dict[str, Any]:
+    return get_type_hints(record_type)
+
+
+def _build(annotation: Any, value: Any) -> Any:
+    """`value` from JSON as the type that the annotation names: nested records and tuples; the rest as it is."""
+    if isinstance(annotation, type) and is_dataclass(annotation):
+        hints = _hints(annotation)
+        known = {field.name for field in fields(annotation)}
+        if unknown := sorted(value.keys() - known):
+            raise StoreError(f"{annotation.__name__} with fields {unknown} is from a newer engrain; update engrain")
+        return annotation(**{name: _build(hints[name], item) for name, item in value.items()})
+    if get_origin(annotation) is tuple:
+        inner = get_args(annotation)
+        if inner[-1] is not Ellipsis:
+            return tuple(_build(each, item) for each, item in zip(inner, value, strict=True))
+        if inner[0] in (int, float, str):  # token ids and log-probabilities: thousands of plain values
+            return tuple(value)
+        return tuple(_build(inner[0], item) for item in value)
+    return value

@@ -1,0 +1,78 @@
+"""What came from what: one step or all the way, up to the causes or down to the effects. Ids only."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+from sqlalchemy import Connection, insert, select
+
+from engrain.records import Scope
+from engrain.store.schema import content, edges, owned, subjects
+
+Direction = Literal["causes", "effects"]
+_AT_ONCE = 500
+"""Ids per query, well below SQLite's limit of bound values."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Node:
+    """One record met on a walk."""
+
+    id: str
+    kind: str
+    """`interaction`, `memory` …; "" for an id that was never a record here (a file, for instance)."""
+    state: Literal["kept", "erased", "unknown"]
+    depth: int
+    """Steps from where the walk began."""
+
+
+def link(connection: Connection, causes: Sequence[str], effect: str, scope: Scope) -> None:
+    """Note that `effect` came from each of `causes`."""
+    for cause in dict.fromkeys(causes):
+        values = {"tenant": scope.tenant, "user": scope.user, "cause": cause, "effect": effect}
+        connection.execute(insert(edges).prefix_with("OR IGNORE").values(values))
+
+
+def walk(
+    connection: Connection, record_id: str, direction: Direction, scope: Scope, *, depth: int | None
+) -> list[Node]:
+    """Every record reachable from `record_id` in one scope, nearest first, each once, the start left out.
+
+    `depth` is the greatest number of steps; None goes all the way.
+    """
+    here, there = (edges.c.effect, edges.c.cause) if direction == "causes" else (edges.c.cause, edges.c.effect)
+    met: dict[str, int] = {record_id: 0}
+    frontier, steps = [record_id], 0
+    while frontier and (depth is None or steps < depth):
+        steps += 1
+        following: list[str] = []
+        for at in range(0, len(frontier), _AT_ONCE):
+            near = select(there).where(owned(edges, scope), here.in_(frontier[at : at + _AT_ONCE])).order_by(edges.c.n)
+            for found in connection.execute(near).scalars():
+                if found not in met:
+                    met[found] = steps
+                    following.append(found)
+        frontier = following
+    del met[record_id]
+    return _described(connection, met, scope)
+
+
+def _described(connection: Connection, met: dict[str, int], scope: Scope) -> list[Node]:
+    known: dict[str, tuple[str, bool]] = {}
+    ids = list(met)
+    for at in range(0, len(ids), _AT_ONCE):
+        rows = connection.execute(
+            select(subjects.c.id, subjects.c.kind, content.c.seq.is_not(None).label("kept"))
+            .outerjoin(content, content.c.seq == subjects.c.seq)
+            .where(owned(subjects, scope), subjects.c.id.in_(ids[at : at + _AT_ONCE]))
+            .order_by(subjects.c.seq)
+        )
+        known |= {row.id: (row.kind, row.kept) for row in rows}
+    nodes: list[Node] = []
+    for record_id, steps in met.items():
+        kind, kept = known.get(record_id, ("", False))
+        state: Literal["kept", "erased", "unknown"] = "kept" if kept else "erased" if kind else "unknown"
+        nodes.append(Node(id=record_id, kind=kind, state=state, depth=steps))
+    return nodes

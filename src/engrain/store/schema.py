@@ -1,0 +1,117 @@
+"""The tables, as queries see them. What creates them on disk is `migrations/`; a test holds the two together."""
+
+from __future__ import annotations
+
+from sqlalchemy import (
+    Column,
+    ColumnElement,
+    Float,
+    ForeignKey,
+    Index,
+    Integer,
+    LargeBinary,
+    MetaData,
+    String,
+    Table,
+    UniqueConstraint,
+    and_,
+)
+
+from engrain.records import Scope
+
+metadata = MetaData()
+
+# The audit trail: hashes and reasons, append-only.
+ledger = Table(
+    "ledger",
+    metadata,
+    Column("seq", Integer, primary_key=True),
+    Column("at", Float, nullable=False),
+    Column("event", String, nullable=False),
+    Column("subject", String, nullable=False),
+    Column("digest", String, nullable=False),
+    Column("reason", String, nullable=False),
+    Column("previous", String, nullable=False),
+    Column("hash", String, nullable=False),
+    Index("ledger_digest", "digest"),
+)
+
+# One row: how long the chain is and where it ends, so that cutting off its end shows.
+head = Table(
+    "head",
+    metadata,
+    Column("one", Integer, primary_key=True),
+    Column("count", Integer, nullable=False),
+    Column("hash", String, nullable=False),
+)
+
+# Whose record each entry is about. Stays when the content goes: an erased id is still known to be erased.
+subjects = Table(
+    "subjects",
+    metadata,
+    Column("seq", Integer, ForeignKey("ledger.seq"), primary_key=True),
+    Column("tenant", String, nullable=False),
+    Column("user", String, nullable=False),
+    Column("id", String, nullable=False),
+    Column("kind", String, nullable=False),
+    Index("subjects_id", "id", "tenant", "user"),
+    Index("subjects_kind", "tenant", "user", "kind", "seq"),
+)
+
+# What can be forgotten.
+content = Table(
+    "content",
+    metadata,
+    Column("seq", Integer, ForeignKey("subjects.seq"), primary_key=True),
+    Column("json", String, nullable=False),
+    Column("salt", String, nullable=False),
+)
+
+vectors = Table(
+    "vectors",
+    metadata,
+    Column("seq", Integer, ForeignKey("content.seq", ondelete="CASCADE"), primary_key=True),
+    Column("name", String, primary_key=True),
+    Column("vector", LargeBinary, nullable=False),
+)
+
+# Lineage, ids only.
+edges = Table(
+    "edges",
+    metadata,
+    Column("n", Integer, primary_key=True),
+    Column("tenant", String, nullable=False),
+    Column("user", String, nullable=False),
+    Column("cause", String, nullable=False),
+    Column("effect", String, nullable=False),
+    UniqueConstraint("tenant", "user", "cause", "effect"),
+    Index("edges_effect", "tenant", "user", "effect"),
+)
+
+# Every move of the live pointer; the last one of a scope says what is live.
+moves = Table(
+    "moves",
+    metadata,
+    Column("seq", Integer, ForeignKey("ledger.seq"), primary_key=True),
+    Column("tenant", String, nullable=False),
+    Column("user", String, nullable=False),
+    Column("adapter", String, nullable=False),
+    Column("previous", String, nullable=False),
+    Column("verdict", String, nullable=False),
+    Index("moves_scope", "tenant", "user", "seq"),
+)
+
+# Where a long job stands, so that it can go on after an interruption. The only rows that are overwritten.
+runs = Table(
+    "runs",
+    metadata,
+    Column("tenant", String, primary_key=True),
+    Column("user", String, primary_key=True),
+    Column("key", String, primary_key=True),
+    Column("json", String, nullable=False),
+)
+
+
+def owned(table: Table, scope: Scope) -> ColumnElement[bool]:
+    """The condition that keeps every query inside one scope."""
+    return and_(table.c.tenant == scope.tenant, table.c.user == scope.user)

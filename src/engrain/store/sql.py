@@ -1,0 +1,280 @@
+"""The store: append, get, select, erase; and beside them lineage, recall, the live pointer, runs and the ledger."""
+
+from __future__ import annotations
+
+import json
+import secrets
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from sqlalchemy import Connection, Row, delete, func, insert, select
+
+from engrain.errors import InputError, NotFound, ScopeError
+from engrain.records import LedgerEntry, Memory, Record, Scope
+from engrain.store import audit, lineage, pointer, search
+from engrain.store import ledger as chain
+from engrain.store.codec import decode, encode, kind_of, named_by_content, same_content
+from engrain.store.database import Database
+from engrain.store.schema import content, head, ledger, owned, runs, subjects
+
+_PAGE = 500
+"""Rows per read, so that no long read keeps an erasure from clearing the write-ahead log."""
+
+
+class SqlStore:
+    """Records in one SQLite file, `engrain.db` in the home folder. Safe for several threads and processes at once.
+
+    Everything takes a scope and sees only that scope; only the ledger, which has no content, is whole.
+    Raises StoreError, with the remedy, where the database could not do what was asked; then nothing was written.
+    """
+
+    def __init__(self, home: str | Path, *, busy_timeout_s: float = 30.0) -> None:
+        self.home = Path(home)
+        self._db = Database(home, busy_timeout_s=busy_timeout_s)
+
+    def close(self) -> None:
+        """Let go of the file."""
+        self._db.close()
+
+    # -- records ---------------------------------------------------------------------------------------------------
+
+    def append(self, record: Record, *, reason: str = "") -> None:
+        """Write a record; on disk, in the ledger and linked to its causes when this returns.
+
+        The same record again is a no-op; another content under the same id is an InputError.
+        """
+        self.append_all([record], reason=reason)
+
+    def append_all(self, records: Sequence[Record], *, reason: str = "") -> None:
+        """Write several records in one transaction: all of them or none."""
+        with self._db.write() as connection:
+            for record in records:
+                _append(connection, record, reason)
+
+    def get(self, record_id: str, *, scope: Scope) -> Record:
+        """NotFound if it never was or is erased; ScopeError if it is somebody else's."""
+        with self._db.read() as connection:
+            return decode(_content(connection, record_id, scope).json)
+
+    def select(self, kind: type[Any], *, scope: Scope) -> Iterator[Any]:
+        """All records of one kind that are there now, in the order they were appended."""
+        with self._db.read() as connection:
+            last = connection.execute(select(func.max(subjects.c.seq))).scalar() or 0
+        wanted = (
+            select(content.c.seq, content.c.json)
+            .join(subjects, subjects.c.seq == content.c.seq)
+            .where(owned(subjects, scope), subjects.c.kind == kind_of(kind), subjects.c.seq <= last)
+            .order_by(subjects.c.seq)
+            .limit(_PAGE)
+        )
+        for row in self._paged(wanted, subjects.c.seq):
+            yield decode(row.json)
+
+    def erase(self, record_ids: Sequence[str], *, scope: Scope, reason: str) -> None:
+        """Remove content, salts, search words and vectors, down to the bytes in the files; ids, hashes and reason stay.
+
+        All of them or none. What is already erased is left as it is, so an interrupted erasure can simply be repeated.
+        """
+        with self._db.write() as connection:
+            gone: list[int] = []
+            for record_id in dict.fromkeys(record_ids):
+                row = _latest(connection, record_id, scope)
+                if row is None:
+                    raise _absent(connection, record_id, scope)
+                if row.json is None:
+                    continue
+                digest = connection.execute(select(ledger.c.digest).where(ledger.c.seq == row.seq)).scalar_one()
+                connection.execute(delete(content).where(content.c.seq == row.seq))
+                audit.enter(connection, event="forget", subject=record_id, digest=digest, reason=reason)
+                gone.append(row.seq)
+            search.unindex(connection, gone, scope)
+        self._db.scrub()
+
+    # -- ledger ----------------------------------------------------------------------------------------------------
+
+    def note(self, event: str, subject: str, *, scope: Scope, reason: str = "") -> None:
+        """Write a ledger entry for something that has no record of its own."""
+        with self._db.write() as connection:
+            if _latest(connection, subject, scope) is None and _is_elsewhere(connection, subject):
+                raise _absent(connection, subject, scope)
+            audit.enter(connection, event=event, subject=subject, digest="", reason=reason)
+
+    def ledger(self) -> Iterator[LedgerEntry]:
+        """The whole audit trail, oldest first."""
+        for row in self._paged(select(ledger).order_by(ledger.c.seq).limit(_PAGE), ledger.c.seq):
+            yield audit.entry_of(row)
+
+    def head(self) -> tuple[int, str]:
+        """Length of the ledger and hash of its last entry: note it elsewhere, and `verify` can prove more."""
+        with self._db.read() as connection:
+            count, last = connection.execute(select(head.c.count, head.c.hash)).one()
+        return count, last
+
+    def verify(self, *, expected: tuple[int, str] | None = None) -> int:
+        """Number of ledger entries, all found right; LedgerBroken names the first bad one. See `audit.verify`."""
+        with self._db.read() as connection:
+            return audit.verify(connection, expected=expected)
+
+    # -- lineage ---------------------------------------------------------------------------------------------------
+
+    def causes(self, record_id: str, *, scope: Scope) -> list[lineage.Node]:
+        """What this record came from, one step up."""
+        return self._walk(record_id, "causes", scope, depth=1)
+
+    def effects(self, record_id: str, *, scope: Scope) -> list[lineage.Node]:
+        """What came from this record, one step down."""
+        return self._walk(record_id, "effects", scope, depth=1)
+
+    def walk(self, record_id: str, direction: lineage.Direction, *, scope: Scope) -> list[lineage.Node]:
+        """Everything this record came from (`causes`) or led to (`effects`), nearest first; erased ids stay visible."""
+        return self._walk(record_id, direction, scope, depth=None)
+
+    def _walk(
+        self, record_id: str, direction: lineage.Direction, scope: Scope, depth: int | None
+    ) -> list[lineage.Node]:
+        with self._db.read() as connection:
+            nodes = lineage.walk(connection, record_id, direction, scope, depth=depth)
+            if not nodes and _latest(connection, record_id, scope) is None:
+                raise _absent(connection, record_id, scope)
+        return nodes
+
+    # -- recall ----------------------------------------------------------------------------------------------------
+
+    def search_text(self, query: str, *, scope: Scope, limit: int = 50) -> list[tuple[str, float]]:
+        """(memory id, BM25 score; higher is better) of the memories that share words with `query`, best first."""
+        with self._db.read() as connection:
+            return search.search_text(connection, query, scope, limit)
+
+    def put_vectors(self, name: str, vectors: Mapping[str, Any], *, scope: Scope) -> None:
+        """Keep one float32 vector per memory id, under the embedder's name; an earlier one is replaced."""
+        with self._db.write() as connection:
+            search.put_vectors(connection, name, vectors, scope)
+
+    def vectors(self, name: str, *, scope: Scope) -> tuple[list[str], np.ndarray[Any, Any]]:
+        """Memory ids and their float32 vectors [len(ids), dimension], in order of writing."""
+        with self._db.read() as connection:
+            return search.get_vectors(connection, name, scope)
+
+    # -- live pointer ----------------------------------------------------------------------------------------------
+
+    def live(self, scope: Scope) -> str:
+        """Hash of the adapter that answers for this scope; "" for the bare base."""
+        with self._db.read() as connection:
+            return pointer.live(connection, scope)
+
+    def set_live(
+        self,
+        scope: Scope,
+        adapter: str,
+        verdict: str = "",
+        *,
+        expected: str,
+        event: pointer.MoveEvent = "promote",
+        reason: str = "",
+    ) -> None:
+        """Move the live pointer and say so in the ledger, in one atomic step, if `expected` is still live.
+
+        A promotion needs the id of the verdict that allows it. Adapter and verdict must be records of this scope.
+        """
+        if event == "promote" and not verdict:
+            raise InputError(f"promoting {adapter} needs the id of the verdict that allows it")
+        with self._db.write() as connection:
+            for record_id in filter(None, (adapter, verdict)):
+                _content(connection, record_id, scope)
+            pointer.move(connection, scope, adapter, verdict, event=event, expected=expected, reason=reason)
+
+    def pointer_history(self, scope: Scope) -> list[pointer.Move]:
+        """Every move of the live pointer, oldest first."""
+        with self._db.read() as connection:
+            return pointer.history(connection, scope)
+
+    # -- runs ------------------------------------------------------------------------------------------------------
+
+    def put_run(self, key: str, value: Mapping[str, Any], *, scope: Scope) -> None:
+        """Remember where a long job stands, replacing what was remembered before."""
+        values = {
+            "tenant": scope.tenant,
+            "user": scope.user,
+            "key": key,
+            "json": json.dumps(dict(value), allow_nan=False),
+        }
+        with self._db.write() as connection:
+            connection.execute(insert(runs).prefix_with("OR REPLACE").values(values))
+
+    def get_run(self, key: str, *, scope: Scope) -> dict[str, Any] | None:
+        """Where a job stood; None if there is none of that key."""
+        with self._db.read() as connection:
+            found = connection.execute(select(runs.c.json).where(owned(runs, scope), runs.c.key == key)).scalar()
+        return None if found is None else json.loads(found)
+
+    def delete_run(self, key: str, *, scope: Scope) -> None:
+        """Forget where a job stood; nothing happens if there is none."""
+        with self._db.write() as connection:
+            connection.execute(delete(runs).where(owned(runs, scope), runs.c.key == key))
+
+    def _paged(self, query: Any, seq: Any) -> Iterator[Row[Any]]:
+        after = 0
+        while True:
+            with self._db.read() as connection:
+                rows = connection.execute(query.where(seq > after)).all()
+            yield from rows
+            if len(rows) < _PAGE:
+                return
+            after = rows[-1].seq
+
+
+def _append(connection: Connection, record: Record, reason: str) -> None:
+    text, scope = encode(record), record.scope
+    earlier = _latest(connection, record.id, scope)
+    if earlier is not None and earlier.json is not None:
+        if same_content(earlier.json, text):
+            return
+        raise InputError(
+            f"{record.id} is already recorded with other content; a record never changes, append a new one"
+        )
+    if earlier is not None and not named_by_content(record):
+        raise InputError(f"{record.id} was forgotten and stays so; append what is new under a new id")
+    for cause in record.causes:
+        if _latest(connection, cause, scope) is None and _is_elsewhere(connection, cause):
+            raise _absent(connection, cause, scope)
+    kind, salt = kind_of(type(record)), secrets.token_hex(16)
+    seq = audit.enter(connection, event=kind, subject=record.id, digest=chain.digest(text, salt), reason=reason)
+    owner = {"tenant": scope.tenant, "user": scope.user}
+    connection.execute(insert(subjects).values(seq=seq, id=record.id, kind=kind, **owner))
+    connection.execute(insert(content).values(seq=seq, json=text, salt=salt))
+    lineage.link(connection, record.causes, record.id, scope)
+    if isinstance(record, Memory) and record.text:
+        search.index(connection, seq, record.text, scope)
+
+
+def _latest(connection: Connection, record_id: str, scope: Scope) -> Row[Any, Any] | None:
+    """(seq, json) of the newest record under this id in this scope; json is None once erased."""
+    newest = (
+        select(subjects.c.seq, content.c.json)
+        .outerjoin(content, content.c.seq == subjects.c.seq)
+        .where(owned(subjects, scope), subjects.c.id == record_id)
+        .order_by(subjects.c.seq.desc())
+        .limit(1)
+    )
+    return connection.execute(newest).first()
+
+
+def _content(connection: Connection, record_id: str, scope: Scope) -> Row[Any, Any]:
+    row = _latest(connection, record_id, scope)
+    if row is None:
+        raise _absent(connection, record_id, scope)
+    if row.json is None:
+        raise NotFound(f"{record_id} was erased; the ledger says when and why")
+    return row
+
+
+def _is_elsewhere(connection: Connection, record_id: str) -> bool:
+    return connection.execute(select(subjects.c.seq).where(subjects.c.id == record_id).limit(1)).first() is not None
+
+
+def _absent(connection: Connection, record_id: str, scope: Scope) -> NotFound | ScopeError:
+    if _is_elsewhere(connection, record_id):
+        return ScopeError(f"{record_id} is not a record of {scope}; ask in the scope it belongs to")
+    return NotFound(f"no record {record_id} in {scope}; check the id and the scope")

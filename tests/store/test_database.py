@@ -1,0 +1,198 @@
+"""Opening, upgrading, and what a sick disk or file gets: a StoreError with the remedy, and nothing half-written."""
+
+from __future__ import annotations
+
+import sqlite3
+import stat
+import subprocess
+from collections.abc import Callable
+from contextlib import closing
+from pathlib import Path
+
+import pytest
+from alembic.autogenerate import compare_metadata
+from alembic.migration import MigrationContext
+from alembic.script import ScriptDirectory
+from sqlalchemy import event, text
+
+from engrain.errors import InputError, StoreError
+from engrain.records import Memory, Scope
+from engrain.store import SqlStore, migrations
+from engrain.store.database import Database
+from engrain.store.schema import metadata
+
+Make = Callable[..., Memory]
+
+
+def test_the_file_is_opened_for_durability_and_is_private(tmp_path: Path) -> None:
+    database = Database(tmp_path / "new" / "home", busy_timeout_s=7.0)
+    with database.read() as connection:
+        found = {
+            name: connection.execute(text(f"PRAGMA {name}")).scalar()
+            for name in ("journal_mode", "synchronous", "foreign_keys", "secure_delete", "busy_timeout")
+        }
+    database.close()
+    assert found == {
+        "journal_mode": "wal",
+        "synchronous": 2,
+        "foreign_keys": 1,
+        "secure_delete": 1,
+        "busy_timeout": 7000,
+    }
+    assert stat.S_IMODE(database.path.stat().st_mode) == 0o600
+
+
+def test_the_migrations_make_exactly_the_tables_that_queries_expect(tmp_path: Path) -> None:
+    database = Database(tmp_path)
+    with database.read() as connection:
+        assert compare_metadata(MigrationContext.configure(connection), metadata) == []
+    database.close()
+
+
+def test_the_newest_migration_is_the_schema_that_engrain_knows() -> None:
+    directory = ScriptDirectory(str(Path(migrations.__file__).parent))
+    assert directory.get_current_head() == migrations.SCHEMA
+
+
+def test_an_upgrade_that_fails_leaves_nothing_and_can_be_repeated(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def half(connection: object) -> None:
+        migrations.upgrade(connection)  # type: ignore[arg-type]
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
+        patch.setattr("engrain.store.database.upgrade", half)
+        Database(tmp_path)
+    with closing(sqlite3.connect(tmp_path / "engrain.db")) as raw:
+        assert raw.execute("SELECT name FROM sqlite_master").fetchall() == []
+    Database(tmp_path).close()
+
+
+def test_a_database_from_a_newer_engrain_is_refused_and_left_alone(tmp_path: Path) -> None:
+    Database(tmp_path).close()
+    with closing(sqlite3.connect(tmp_path / "engrain.db")) as raw, raw:
+        raw.execute("UPDATE alembic_version SET version_num = '0099'")
+    with pytest.raises(StoreError, match=r"newer engrain .*0099.*update engrain"):
+        Database(tmp_path)
+    with closing(sqlite3.connect(tmp_path / "engrain.db")) as raw:
+        assert raw.execute("SELECT version_num FROM alembic_version").fetchone() == ("0099",)
+
+
+def test_a_file_that_is_no_database_is_refused_and_left_alone(tmp_path: Path) -> None:
+    (tmp_path / "engrain.db").write_bytes(b"these are my holiday notes\n" * 100)
+    with pytest.raises(StoreError, match="not an engrain database or is damaged"):
+        SqlStore(tmp_path)
+    assert (tmp_path / "engrain.db").read_bytes().startswith(b"these are my holiday notes")
+
+
+def test_a_damaged_file_is_reported_with_the_remedy(tmp_path: Path, memory: Make, scope: Scope) -> None:
+    store = SqlStore(tmp_path)
+    store.append_all([memory("x" * 3000) for _ in range(100)])
+    store.close()
+    whole = (tmp_path / "engrain.db").read_bytes()
+    (tmp_path / "engrain.db").write_bytes(whole[:8192] + b"\xff" * (len(whole) - 8192))
+    with pytest.raises(StoreError, match=r"restore .*backup"):
+        list(SqlStore(tmp_path).select(Memory, scope=scope))
+
+
+def test_a_home_that_is_a_file_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "home").write_text("")
+    with pytest.raises(InputError, match="cannot be a home folder"):
+        SqlStore(tmp_path / "home")
+
+
+def test_a_full_database_acknowledges_nothing_and_recovers(tmp_path: Path, memory: Make, scope: Scope) -> None:
+    store = SqlStore(tmp_path)
+    first = memory("kept")
+    store.append(first)
+    pages = 0
+
+    def limit(connection: sqlite3.Connection, *_: object) -> None:
+        connection.execute(f"PRAGMA max_page_count={pages}")
+
+    engine = store._db.engine  # SQLite's own limit gives the very error that a full disk gives
+    pages = 1  # SQLite raises it to the present size
+    event.listen(engine, "checkout", limit)
+    written = []
+    with pytest.raises(StoreError, match="free space there and repeat"):
+        for n in range(100):
+            one = memory(f"{n} " + "y" * 5000)
+            store.append(one)
+            written.append(one)
+    assert list(store.select(Memory, scope=scope)) == [first, *written]
+    assert store.verify() == 1 + len(written)
+    pages = 100_000
+    store.append(memory("after the clean-up"))
+    assert store.verify() == 2 + len(written)
+    store.close()
+
+
+def test_a_disk_that_refuses_to_write_loses_nothing_acknowledged(
+    tmp_path: Path, python: Callable[..., subprocess.Popen[str]], scope: Scope
+) -> None:
+    program = """
+import resource, sys
+from engrain.errors import StoreError
+from engrain.records import Memory, Scope
+from engrain.store import SqlStore
+store = SqlStore(sys.argv[1])
+resource.setrlimit(resource.RLIMIT_FSIZE, (2_000_000, 2_000_000))
+scope = Scope(tenant="acme", user="ada")
+try:
+    while True:
+        memory = Memory(scope=scope, text="y" * 5000, valid_from=0.0)
+        store.append(memory)
+        print(memory.id, flush=True)
+except StoreError as error:
+    print(error, file=sys.stderr)
+"""
+    process = python(program, tmp_path)
+    acknowledged, message = process.communicate(timeout=60)
+    assert process.returncode == 0, message
+    assert "free space" in message
+    assert "yyyy" not in message
+    store = SqlStore(tmp_path)
+    assert [m.id for m in store.select(Memory, scope=scope)] == acknowledged.split()
+    assert store.verify() == len(acknowledged.split()) > 10
+    store.close()
+
+
+def test_a_writer_that_waits_too_long_says_so(tmp_path: Path, memory: Make) -> None:
+    store = SqlStore(tmp_path, busy_timeout_s=0.05)
+    with closing(sqlite3.connect(tmp_path / "engrain.db", isolation_level=None)) as raw:
+        raw.execute("BEGIN IMMEDIATE")
+        with pytest.raises(StoreError, match=r"another process .* repeat"):
+            store.append(memory())
+        raw.execute("ROLLBACK")
+    store.append(memory())
+    assert store.verify() == 1
+    store.close()
+
+
+def test_an_erasure_that_cannot_clear_the_log_says_so_and_can_be_repeated(
+    tmp_path: Path, memory: Make, scope: Scope
+) -> None:
+    store = SqlStore(tmp_path, busy_timeout_s=0.05)
+    store.append(memory("zqsecret", id="mem_1"))
+    with closing(sqlite3.connect(tmp_path / "engrain.db", isolation_level=None)) as reader:
+        reader.execute("BEGIN")
+        reader.execute("SELECT count(*) FROM content").fetchone()
+        with pytest.raises(StoreError, match="erase the same records again"):
+            store.erase(["mem_1"], scope=scope, reason="asked")
+    store.erase(["mem_1"], scope=scope, reason="asked")
+    assert not any(b"zqsecret" in path.read_bytes() for path in tmp_path.iterdir())
+    store.close()
+
+
+def test_errors_never_carry_what_was_said(tmp_path: Path, memory: Make) -> None:
+    store = SqlStore(tmp_path, busy_timeout_s=0.05)
+    with store._db.engine.begin() as connection:
+        connection.execute(text("DROP TABLE content"))
+    with pytest.raises(StoreError) as raised:
+        store.append(memory("zqsecret", id="mem_1"))
+    chained: BaseException | None = raised.value
+    while chained is not None:
+        assert "zqsecret" not in str(chained)
+        chained = chained.__cause__
+    store.close()
