@@ -170,16 +170,29 @@ Encoded = tuple[list[int], list[bool], list[tuple[list[int], list[bool]]]]
 """(prefix tokens, their learn flags, branches as (tokens, learn flags)); a flag says: this token is an answer token."""
 
 
+def up(n: int, unit: int) -> int:
+    """The least multiple of `unit` that is not below n."""
+    return -(-n // unit) * unit
+
+
+def step_up(n: int) -> int:
+    """The least size of a coarse ladder (64, 128, 192, 256, 384, 512, 640, 768, 1024, 1280 …) that is not below n."""
+    return up(n, 64 if n <= 256 else 128 if n <= 768 else 256)
+
+
 def collate(docs: list[Encoded], rng: np.random.Generator, *, rest_weight: float = 0.1, rest_share: float = 0.15) -> Minibatch:
     """Documents to one minibatch; a share of the tokens that are not answers is learned too, with a small weight."""
     ids: list[int] = []
     position: list[int] = []
     learn: list[int] = []
     weight: list[float] = []
-    b = len(docs)
-    p = -(-max(len(d[0]) for d in docs) // 32) * 32
-    s = -(-max(sum(len(t) for t, _ in d[2]) for d in docs) // 32) * 32
+    # Few distinct shapes: oneDNN builds (and keeps) a kernel for each new one, which costs as much as the product itself.
+    p = step_up(max(len(d[0]) for d in docs))
+    s = step_up(max(sum(len(t) for t, _ in d[2]) for d in docs))
+    missing = -sum(len(d[0]) + sum(len(t) for t, _ in d[2]) for d in docs) % 2048
+    docs = docs + [([0] * n, [False] * n, []) for n in (*[p] * (missing // p), missing % p) if n]
     total = sum(len(d[0]) + sum(len(t) for t, _ in d[2]) for d in docs)
+    b = up(len(docs), 4)
     gather = np.full((b, p + s), total, dtype=np.int64)
     segment = np.full((b, s), -1, dtype=np.int64)
     lengths = np.zeros(b, dtype=np.int64)
@@ -189,7 +202,7 @@ def collate(docs: list[Encoded], rng: np.random.Generator, *, rest_weight: float
             if flags[i + 1]:
                 learn.append(start + i)
                 weight.append(1.0)
-            elif rest_share and rng.random() < rest_share:
+            elif rest_share and ids[start + i] != 0 and rng.random() < rest_share:
                 learn.append(start + i)
                 weight.append(rest_weight)
 

@@ -178,7 +178,7 @@ def worker(rank: int, args: argparse.Namespace) -> None:
         step += 1
         seen += int(flat[-1])
         now = float(flat[-3] / flat[-2])
-        loss_mean = now if step == 1 else 0.98 * loss_mean + 0.02 * now
+        loss_mean = now if not loss_mean else 0.98 * loss_mean + 0.02 * now
         if not math.isfinite(now):
             raise SystemExit(f"the loss is {now} at step {step}: lower --muon-lr")
         if log and step % 50 == 0:
@@ -215,7 +215,7 @@ def main() -> None:
     parser.add_argument("--width", type=int, default=256)
     parser.add_argument("--inner", type=int, default=704)
     parser.add_argument("--heads", type=int, default=4)
-    parser.add_argument("--tokens", type=int, default=4096, help="tokens of one minibatch of one process")
+    parser.add_argument("--tokens", type=int, default=6144, help="tokens of one minibatch of one process")
     parser.add_argument("--muon-lr", type=float, default=0.006)
     parser.add_argument("--adam-lr", type=float, default=0.004)
     parser.add_argument("--decay", type=float, default=0.4, help="share of the run over which the learning rate falls to nothing")

@@ -132,8 +132,10 @@ class MemoryIndex(Protocol):
 class Embedder(Protocol):
     """Turns texts into unit vectors for recall."""
 
-    name: str
-    """Changes whenever the vectors would."""
+    @property
+    def name(self) -> str:
+        """Changes whenever the vectors would."""
+        ...
 
     def embed(self, texts: Sequence[str]) -> np.ndarray:
         """float32 [len(texts), dimension]; each row has length 1, or is all zero for a text without words."""

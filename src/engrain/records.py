@@ -28,7 +28,7 @@ def new_id(prefix: str) -> str:
 def content_hash(value: Any, *, length: int = 64) -> str:
     """SHA-256 of the canonical JSON of `value` (sorted keys, no spaces), as `length` hex digits."""
     text = json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=False)
-    return hashlib.sha256(text.encode()).hexdigest()[:length]
+    return hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()[:length]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

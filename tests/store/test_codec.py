@@ -109,7 +109,7 @@ def test_what_json_cannot_say_is_refused(settings: dict[str, Any]) -> None:
 
 def test_an_empty_id_is_refused() -> None:
     with pytest.raises(InputError, match="empty id"):
-        encode(replace(RECORDS[6], id=""))
+        encode(Adapter(id="", scope=S, base="b"))
 
 
 def test_what_is_no_record_is_refused() -> None:

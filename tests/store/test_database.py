@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import random
 import sqlite3
 import stat
 import subprocess
+import threading
 from collections.abc import Callable
 from contextlib import closing
 from pathlib import Path
@@ -40,6 +42,25 @@ def test_the_file_is_opened_for_durability_and_is_private(tmp_path: Path) -> Non
         "busy_timeout": 7000,
     }
     assert stat.S_IMODE(database.path.stat().st_mode) == 0o600
+
+
+def test_many_may_open_a_new_home_at_once(tmp_path: Path) -> None:
+    together = threading.Barrier(8)
+    problems: list[Exception] = []
+
+    def open_it() -> None:
+        together.wait()
+        try:
+            Database(tmp_path).close()
+        except Exception as problem:
+            problems.append(problem)
+
+    threads = [threading.Thread(target=open_it) for _ in range(8)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert problems == []
 
 
 def test_the_migrations_make_exactly_the_tables_that_queries_expect(tmp_path: Path) -> None:
@@ -185,10 +206,27 @@ def test_an_erasure_that_cannot_clear_the_log_says_so_and_can_be_repeated(
     store.close()
 
 
+def test_scrubbing_clears_even_the_copies_that_moving_rows_left_behind(tmp_path: Path) -> None:
+    database, rng = Database(tmp_path), random.Random(209)  # a seed for which deleting alone leaves a copy
+    with database.write() as connection:
+        connection.execute(text("CREATE TABLE notes (n INTEGER PRIMARY KEY, words TEXT)"))
+        for n in range(60):
+            words = "x" * rng.choice([20, 200, 1500, 6000]) + f"zq{n:03d}kvj"
+            connection.execute(text("INSERT INTO notes VALUES (:n, :words)"), {"n": n, "words": words})
+    gone = rng.sample(range(60), 50)
+    for n in gone:
+        with database.write() as connection:
+            connection.execute(text("DELETE FROM notes WHERE n = :n"), {"n": n})
+    database.scrub()
+    files = b"".join(path.read_bytes() for path in tmp_path.iterdir())
+    assert {n for n in range(60) if f"zq{n:03d}kvj".encode() in files} == set(range(60)) - set(gone)
+    database.close()
+
+
 def test_errors_never_carry_what_was_said(tmp_path: Path, memory: Make) -> None:
     store = SqlStore(tmp_path, busy_timeout_s=0.05)
-    with store._db.engine.begin() as connection:
-        connection.execute(text("DROP TABLE content"))
+    with store._db.write() as connection:
+        connection.execute(text("CREATE TRIGGER t BEFORE INSERT ON content BEGIN SELECT RAISE(ABORT, 'broken'); END"))
     with pytest.raises(StoreError) as raised:
         store.append(memory("zqsecret", id="mem_1"))
     chained: BaseException | None = raised.value

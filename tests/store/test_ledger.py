@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from typing import Any
 
 import pytest
 from hypothesis import given
@@ -37,8 +38,8 @@ def test_an_untouched_chain_passes_whole() -> None:
 @given(at=st.integers(0, 9), field=st.sampled_from(["at", "event", "subject", "digest", "reason", "previous", "hash"]))
 def test_an_edit_of_any_field_of_any_entry_is_named(at: int, field: str) -> None:
     entries = chain(10)
-    value = 99.5 if field == "at" else "edited"
-    entries[at] = replace(entries[at], **{field: value})
+    edit: dict[str, Any] = {field: 99.5 if field == "at" else "edited"}
+    entries[at] = replace(entries[at], **edit)
     with pytest.raises(LedgerBroken, match=rf"entry {at + 1}\b"):
         list(checked(entries))
 

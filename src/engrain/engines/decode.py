@@ -100,7 +100,14 @@ def answer_logits(model: Any, prompts: Sequence[Ids], answers: Sequence[Ids], de
 
 @torch.inference_mode()
 def sample(
-    model: Any, prompts: Sequence[Ids], *, stop: frozenset[int], max_tokens: int, temperature: float, seed: int, device: str
+    model: Any,
+    prompts: Sequence[Ids],
+    *,
+    stop: frozenset[int],
+    max_tokens: int,
+    temperature: float,
+    seed: int,
+    device: str,
 ) -> list[Sampled]:
     """Answers for every prompt. What one prompt gets does not depend on its companions.
 
@@ -117,7 +124,13 @@ def sample(
 
 
 def _decode(
-    model: Any, prompts: list[Ids], stop: frozenset[int], max_tokens: int, temperature: float, noise: Tensor | None, device: str
+    model: Any,
+    prompts: list[Ids],
+    stop: frozenset[int],
+    max_tokens: int,
+    temperature: float,
+    noise: Tensor | None,
+    device: str,
 ) -> list[Sampled]:
     ids, mask, positions = padded(prompts, [()] * len(prompts), device)
     before = ids.shape[1]

@@ -22,16 +22,24 @@ def check(folder: Path) -> dict[str, Any]:
     """
     if not folder.is_dir():
         raise FormatError(f"no model folder at {folder}; give the path of a folder with config.json and *.safetensors")
-    config = _json(folder / "config.json", "a Hugging Face model folder has one; copy it from where the weights came from")
+    config = _json(
+        folder / "config.json", "a Hugging Face model folder has one; copy it from where the weights came from"
+    )
     if config.get("is_encoder_decoder"):
-        raise FormatError(f"{folder} is an encoder-decoder ({config.get('model_type')}); give a decoder-only causal model")
+        raise FormatError(
+            f"{folder} is an encoder-decoder ({config.get('model_type')}); give a decoder-only causal model"
+        )
     index = folder / "model.safetensors.index.json"
     if index.exists():
         names = sorted(set(_json(index, "copy the folder again")["weight_map"].values()))
     else:
         names = sorted(p.name for p in folder.glob("*.safetensors"))
     if not names:
-        found = "only pickled weights (*.bin), which can run code when opened" if any(folder.glob("*.bin")) else "no weights"
+        found = (
+            "only pickled weights (*.bin), which can run code when opened"
+            if any(folder.glob("*.bin"))
+            else "no weights"
+        )
         raise FormatError(
             f"{folder} holds {found}; engrain opens safetensors only. Convert once where you trust the file: "
             "AutoModelForCausalLM.from_pretrained(folder).save_pretrained(new_folder)"
@@ -57,7 +65,9 @@ def check_safetensors(path: Path) -> None:
         except (ValueError, KeyError, TypeError, AttributeError) as error:
             raise FormatError(f"{path} has no safetensors header; copy it again") from error
     if 8 + length + end != size:
-        raise FormatError(f"{path} is {size} bytes but its header promises {8 + length + end}; it is truncated, copy it again")
+        raise FormatError(
+            f"{path} is {size} bytes but its header promises {8 + length + end}; it is truncated, copy it again"
+        )
 
 
 def content_hash(folder: Path) -> str:
@@ -82,16 +92,25 @@ def load(folder: Path, device: str) -> tuple[Any, Any]:
     try:
         tokenizer = AutoTokenizer.from_pretrained(folder, **safe)
     except Exception as error:  # transformers raises OSError, ValueError, KeyError and more for one cause
-        raise FormatError(f"{folder} has no usable tokenizer ({error}); copy its tokenizer files beside the weights") from error
+        raise FormatError(
+            f"{folder} has no usable tokenizer ({error}); copy its tokenizer files beside the weights"
+        ) from error
     try:
         model, report = AutoModelForCausalLM.from_pretrained(
-            folder, use_safetensors=True, dtype=torch.float32, attn_implementation="eager", output_loading_info=True, **safe
+            folder,
+            use_safetensors=True,
+            dtype=torch.float32,
+            attn_implementation="eager",
+            output_loading_info=True,
+            **safe,
         )
     except Exception as error:
         raise FormatError(f"{folder} does not open as a decoder-only causal model ({error})") from error
     wrong = [*report["missing_keys"], *(str(k) for k in report["mismatched_keys"])]
     if wrong:  # transformers would fill these with random numbers and only warn
-        raise FormatError(f"{folder}: weights do not match config.json, e.g. {sorted(wrong)[:3]}; copy the whole folder again")
+        raise FormatError(
+            f"{folder}: weights do not match config.json, e.g. {sorted(wrong)[:3]}; copy the whole folder again"
+        )
     model.requires_grad_(False).eval().to(device)
     _check_causal(model, folder, device)
     return model, tokenizer
@@ -111,10 +130,14 @@ def _check_causal(model: Any, folder: Path, device: str) -> None:
             cache = model(input_ids=ids[:, :-1], use_cache=True).past_key_values
             last = model(input_ids=ids[:, -1:], past_key_values=cache, use_cache=True).logits
         except Exception as error:
-            raise FormatError(f"{folder} does not run as a decoder-only model with a key-value cache ({error})") from error
+            raise FormatError(
+                f"{folder} does not run as a decoder-only model with a key-value cache ({error})"
+            ) from error
         tolerance = 1e-3 * (1 + whole.abs().max())
         if (whole[:, :-1] - changed[:, :-1]).abs().max() > tolerance or (whole[:, -1:] - last).abs().max() > tolerance:
-            raise FormatError(f"{folder} is not decoder-only: later tokens change earlier predictions; give a causal model")
+            raise FormatError(
+                f"{folder} is not decoder-only: later tokens change earlier predictions; give a causal model"
+            )
 
 
 def _json(path: Path, remedy: str) -> dict[str, Any]:

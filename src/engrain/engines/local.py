@@ -34,7 +34,13 @@ class LocalEngine:
     base: str
 
     def __init__(
-        self, path: str | Path, *, adapters_dir: str | Path, device: str = "cpu", threads: int = 1, held_adapters: int = 64
+        self,
+        path: str | Path,
+        *,
+        adapters_dir: str | Path,
+        device: str = "cpu",
+        threads: int = 1,
+        held_adapters: int = 64,
     ) -> None:
         """FormatError, with the remedy, if `path` is not a whole decoder-only safetensors model with a chat template."""
         torch.set_num_threads(threads)
@@ -51,7 +57,13 @@ class LocalEngine:
         self._encoded: OrderedDict[tuple[Message, ...], list[int]] = OrderedDict()
 
     def sample(
-        self, prompts: Sequence[Conversation], *, adapter: str = "", max_tokens: int = 64, temperature: float = 0.0, seed: int = 0
+        self,
+        prompts: Sequence[Conversation],
+        *,
+        adapter: str = "",
+        max_tokens: int = 64,
+        temperature: float = 0.0,
+        seed: int = 0,
     ) -> list[Completion]:
         """One answer per prompt, greedy at temperature 0; each ends at an end-of-turn token or after `max_tokens`.
 
@@ -65,7 +77,13 @@ class LocalEngine:
         with self.lock, self.adapted.using(self.weights(adapter)):
             ids = [self.encode(prompt, room=max_tokens) for prompt in prompts]
             sampled = decode.sample(
-                self.model, ids, stop=self.chat.stop_ids, max_tokens=max_tokens, temperature=temperature, seed=seed, device=self.device
+                self.model,
+                ids,
+                stop=self.chat.stop_ids,
+                max_tokens=max_tokens,
+                temperature=temperature,
+                seed=seed,
+                device=self.device,
             )
         elapsed = (time.perf_counter() - started) * 1000
         return [
@@ -80,7 +98,9 @@ class LocalEngine:
             for prompt, answer in zip(ids, sampled, strict=True)
         ]
 
-    def score(self, prompts: Sequence[Conversation], answers: Sequence[Sequence[int]], *, adapter: str = "") -> list[list[float]]:
+    def score(
+        self, prompts: Sequence[Conversation], answers: Sequence[Sequence[int]], *, adapter: str = ""
+    ) -> list[list[float]]:
         """Log-probability in nats of each given answer token after its prompt; InputError for an empty answer."""
         _check_answers(prompts, answers)
         if not prompts:
@@ -123,7 +143,13 @@ class LocalEngine:
         from engrain.engines.student import LocalStudent
 
         return LocalStudent(
-            self, parent, rank=rank, seed=seed, max_tokens=max_tokens, precision=precision, teacher_memory=teacher_memory
+            self,
+            parent,
+            rank=rank,
+            seed=seed,
+            max_tokens=max_tokens,
+            precision=precision,
+            teacher_memory=teacher_memory,
         )
 
     def adopt(self, path: str | Path) -> str:
@@ -132,7 +158,9 @@ class LocalEngine:
         for name, (a, b) in pairs.items():
             layer = self.adapted.layers.get(name)
             if layer is None or (a.shape[1], b.shape[0]) != (layer.in_features, layer.out_features):
-                raise InputError(f"{path} adapts {name} {tuple(b.shape)}x{tuple(a.shape)}, which this base does not have")
+                raise InputError(
+                    f"{path} adapts {name} {tuple(b.shape)}x{tuple(a.shape)}, which this base does not have"
+                )
         return self.save(pairs)
 
     def save(self, weights: lora.Weights) -> str:
@@ -164,7 +192,9 @@ class LocalEngine:
                     self._encoded.popitem(last=False)
             ids = self._encoded[key]
         if len(ids) + room > self._window:
-            raise InputError(f"{len(ids)} prompt tokens and {room} to answer exceed the model's {self._window}; show fewer notes")
+            raise InputError(
+                f"{len(ids)} prompt tokens and {room} to answer exceed the model's {self._window}; show fewer notes"
+            )
         return ids
 
     def clear(self) -> None:

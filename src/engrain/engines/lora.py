@@ -171,9 +171,13 @@ def load(folder: Path, name: str, *, base: str, device: str) -> dict[str, Pair]:
         raise NotFound(f"no adapter {name!r} in {folder}; it was never saved there or has been removed")
     pairs, trained_on = read(path, device=device)
     if trained_on != base:
-        raise FormatError(f"adapter {name} was trained on base {trained_on or 'unknown'}, but {base} is loaded; open its own base")
+        raise FormatError(
+            f"adapter {name} was trained on base {trained_on or 'unknown'}, but {base} is loaded; open its own base"
+        )
     if (found := name_of(pairs, base)) != name:
-        raise FormatError(f"adapter {name} was altered on disk (its content is {found}); restore it from a backup or rebuild it")
+        raise FormatError(
+            f"adapter {name} was altered on disk (its content is {found}); restore it from a backup or rebuild it"
+        )
     return pairs
 
 
@@ -186,9 +190,15 @@ def read(path: Path, *, device: str) -> tuple[dict[str, Pair], str]:
             tensors = {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118 (not a dict)
     except (OSError, ValueError, SafetensorError) as error:
         raise FormatError(f"{path} is not a whole PEFT adapter ({error}); copy or rebuild it") from error
-    unplain = [k for k in ("use_dora", "use_rslora", "lora_bias", "rank_pattern", "alpha_pattern", "modules_to_save") if config.get(k)]
+    unplain = [
+        k
+        for k in ("use_dora", "use_rslora", "lora_bias", "rank_pattern", "alpha_pattern", "modules_to_save")
+        if config.get(k)
+    ]
     if config.get("peft_type") != "LORA" or unplain or config.get("bias", "none") != "none":
-        raise FormatError(f"{path} is not plain LoRA ({unplain or config.get('peft_type')}); convert it with peft first")
+        raise FormatError(
+            f"{path} is not plain LoRA ({unplain or config.get('peft_type')}); convert it with peft first"
+        )
     factor = config["lora_alpha"] / config["r"] / SCALE
     pairs: dict[str, Pair] = {}
     for key in sorted(tensors):

@@ -36,7 +36,15 @@ class LocalStudent:
     """
 
     def __init__(
-        self, engine: LocalEngine, parent: str, *, rank: int, seed: int, max_tokens: int, precision: Precision, teacher_memory: int
+        self,
+        engine: LocalEngine,
+        parent: str,
+        *,
+        rank: int,
+        seed: int,
+        max_tokens: int,
+        precision: Precision,
+        teacher_memory: int,
     ) -> None:
         if rank < 1:
             raise InputError(f"rank={rank}; give at least 1")
@@ -59,7 +67,9 @@ class LocalStudent:
             a, b = (_parameter(*next(views)) for _ in range(2))
             self._pairs[name] = a, b
 
-    def sample(self, prompts: Sequence[Conversation], *, temperature: float, seed: int, teacher: bool = False) -> list[list[int]]:
+    def sample(
+        self, prompts: Sequence[Conversation], *, temperature: float, seed: int, teacher: bool = False
+    ) -> list[list[int]]:
         """Answer tokens that the student itself produces as it is now, or that its frozen teacher does."""
         if not prompts:
             return []
@@ -112,7 +122,10 @@ class LocalStudent:
         pairs: dict[str, lora.Pair] = {}
         for name, (a, b) in self._pairs.items():
             a0, b0 = self._start[name]
-            pairs[name] = a.detach() if self._from_base else _between(a0, a.detach(), scale), _between(b0, b.detach(), scale)
+            pairs[name] = (
+                a.detach() if self._from_base else _between(a0, a.detach(), scale),
+                _between(b0, b.detach(), scale),
+            )
         return self._engine.save(pairs)
 
     def state(self) -> bytes:
@@ -170,11 +183,15 @@ class Teacher:
             cache = self._read.get(prompt) if len(prompt) > 1 else None
             if cache is None and len(prompt) > 1:
                 ids = torch.tensor([prompt[:-1]], device=device)
-                cache = decode.forward(model, length=len(prompt), input_ids=ids, use_cache=True, logits_to_keep=1).past_key_values
+                cache = decode.forward(
+                    model, length=len(prompt), input_ids=ids, use_cache=True, logits_to_keep=1
+                ).past_key_values
                 self._read.put(prompt, cache, sum(_bytes(layer.keys) + _bytes(layer.values) for layer in cache.layers))
             ids = torch.tensor([[prompt[-1], *answer[:-1]]], device=device)
             length = len(prompt) + len(answer)
-            row = decode.forward(model, length=length, input_ids=ids, past_key_values=_fork(cache), use_cache=True).logits[0]
+            row = decode.forward(
+                model, length=length, input_ids=ids, past_key_values=_fork(cache), use_cache=True
+            ).logits[0]
             self._rows.put(key, row, _bytes(row))
         return row
 

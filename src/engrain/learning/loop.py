@@ -1,8 +1,8 @@
 """The one training loop: context distillation, one minibatch, and a run of many.
 
-    student answers from the query alone
-    teacher, shown context + query, says how likely each next token of that answer was
-    the difference trains the student
+student answers from the query alone
+teacher, shown context + query, says how likely each next token of that answer was
+the difference trains the student
 """
 
 from __future__ import annotations
@@ -84,6 +84,21 @@ def context_distill(
     )
 
 
+@torch.no_grad()
+def context_signal(
+    student: Student,
+    queries: Sequence[Query],
+    build_context: Callable[[Query], str | Conversation],
+    answers: Sequence[Tokens],
+) -> tuple[float, ...]:
+    """How far the student is from its teacher on each query's answer: KL(teacher || student), nats per token. Trains nothing."""
+    prompts = [_conversation(query) for query in queries]
+    shown = [_shown(prompt, build_context(query)) for prompt, query in zip(prompts, queries, strict=True)]
+    student_BTV, mask_BT = student.logits(prompts, answers, teacher=False)
+    teacher_BTV, _ = student.logits(shown, answers, teacher=True)
+    return _measure(student_BTV, teacher_BTV, mask_BT)[0]
+
+
 def draw_answers(
     student: Student,
     queries: Sequence[Query],
@@ -143,8 +158,9 @@ class TrainReport:
     tokens: int
     """Answer tokens compared in this process."""
     kl_before: float
-    """KL(teacher || student) on new examples over the first and the last refresh, nats per token."""
+    """KL(teacher || student) of the first step's new examples, before any update, in nats per token."""
     kl_after: float
+    """The same, mean over the last refresh."""
     stopped: str
     """`steps` (all were run) or `enough` (the student had caught up)."""
 
@@ -166,16 +182,22 @@ def context_learning(
     agree from the start; TrainingFailed if the run diverges or collapses.
     """
     plan, state = plan or Plan(), start or TrainState()
+    if steps < 1:
+        raise InputError(f"steps={steps}; give at least 1")
     schedule = Schedule(examples, plan)
-    tokens, stopped, report = 0, "steps", None
+    tokens, stopped = 0, "steps"
     for step in range(state.step, steps):
         batch = schedule.minibatch(step)
         fresh = state.answers
         if step % plan.refresh == 0:
             ahead = {e.hash: e for s in range(step, min(step + plan.refresh, steps)) for e in schedule.minibatch(s)}
             seed = _seed(plan.seed, "answers", step)
-            drawn = draw_answers(student, list(ahead.values()), _context, method=plan.method, temperature=plan.temperature, seed=seed)
+            drawn = draw_answers(
+                student, list(ahead.values()), _context, method=plan.method, temperature=plan.temperature, seed=seed
+            )
             fresh = {name: tuple(answer) for name, answer in zip(ahead, drawn, strict=True)}
+            if step == 0:
+                _check_signal(student, [e for e in ahead.values() if e.role == "new"], fresh, plan.batch_size)
         report = context_distill(
             student,
             batch,
@@ -194,9 +216,8 @@ def context_learning(
             if fmean(state.kl[-plan.refresh :]) < plan.enough:
                 stopped = "enough"
                 break
-    window = plan.refresh
-    before, after = fmean(state.kl[:window] or [math.nan]), fmean(state.kl[-window:] or [math.nan])
-    return TrainReport(steps=state.step, tokens=tokens, kl_before=before, kl_after=after, stopped=stopped)
+    after = fmean(state.kl[-plan.refresh :])
+    return TrainReport(steps=state.step, tokens=tokens, kl_before=state.kl[0], kl_after=after, stopped=stopped)
 
 
 class Schedule:
@@ -204,15 +225,23 @@ class Schedule:
 
     def __init__(self, examples: Sequence[Example], plan: Plan) -> None:
         distinct = {e.hash: e for e in examples}
-        self._roles = {role: sorted(h for h, e in distinct.items() if e.role == role) for role in ("new", "replay", "guard")}
+        self._roles = {
+            role: sorted(h for h, e in distinct.items() if e.role == role) for role in ("new", "replay", "guard")
+        }
         self._examples, self._seed = distinct, plan.seed
         if not self._roles["new"]:
             raise BatchRefused(f"0 of {len(examples)} examples are new; there is nothing to learn")
-        shares = {r: s for r, s in (("new", plan.new), ("replay", plan.replay), ("guard", plan.guard)) if self._roles[r]}
+        shares = {
+            r: s for r, s in (("new", plan.new), ("replay", plan.replay), ("guard", plan.guard)) if self._roles[r]
+        }
         if min(shares.values()) < 0 or shares["new"] <= 0 or plan.batch_size < len(shares):
-            raise InputError(f"shares {shares} of batch_size={plan.batch_size}; give positive shares and room for each role")
+            raise InputError(
+                f"shares {shares} of batch_size={plan.batch_size}; give positive shares and room for each role"
+            )
         total = sum(shares.values())
-        self._counts = {r: max(1, round(plan.batch_size * s / total)) for r, s in shares.items() if r != "new" and s > 0}
+        self._counts = {
+            r: max(1, round(plan.batch_size * s / total)) for r, s in shares.items() if r != "new" and s > 0
+        }
         self._counts = {"new": max(1, plan.batch_size - sum(self._counts.values())), **self._counts}
         self._rounds: dict[tuple[str, int], list[str]] = {}
 
@@ -232,14 +261,23 @@ class Schedule:
         return self._rounds[key]
 
 
+def _check_signal(student: Student, new: Sequence[Example], answers: Mapping[str, Tokens], size: int) -> None:
+    """Before the first step: is there anything to learn? Adam would blow up the rounding errors of a zero gradient."""
+    signal = 0.0
+    for start in range(0, len(new), size):
+        some = new[start : start + size]
+        signal = max(signal, *context_signal(student, some, _context, [answers[e.hash] for e in some]))
+        if signal >= ZERO_SIGNAL:
+            return
+    raise BatchRefused(
+        f"teacher and student agree on every new example (at most {signal:.1e} nats per token apart); the context changes "
+        "nothing, or is known already: keep it in text"
+    )
+
+
 def _check_health(kl: Sequence[float], last: StepReport, window: int) -> None:
-    """After each refresh: was there anything to learn, and is the student still on its way to the teacher?"""
-    first, now = fmean(kl[:window]), fmean(kl[-window:])
-    if len(kl) == window and max(kl) < ZERO_SIGNAL:
-        raise BatchRefused(
-            f"teacher and student agree on every new example (KL {first:.1e} nats per token); the context changes nothing, "
-            "or is known already: keep it in text"
-        )
+    """After each refresh: is the student still on its way to the teacher?"""
+    first, now = kl[0], fmean(kl[-window:])
     if now > 2 * first + 0.5:
         raise TrainingFailed(f"training diverged: KL to the teacher rose from {first:.2f} to {now:.2f} nats per token")
     if last.entropy < 0.01 * last.teacher_entropy and last.teacher_entropy > 0.1 and now > first:

@@ -24,10 +24,14 @@ def real_tokens(mask_BT: Tensor, *tensors: Tensor) -> list[Tensor]:
     """The entries [N, ...] of each [B, T, ...] tensor at the N real tokens; BatchRefused if there are none."""
     for tensor in tensors:
         if tensor.shape[:2] != mask_BT.shape:
-            raise InputError(f"mask is {tuple(mask_BT.shape)} but a tensor is {tuple(tensor.shape)}; they must share B and T")
+            raise InputError(
+                f"mask is {tuple(mask_BT.shape)} but a tensor is {tuple(tensor.shape)}; they must share B and T"
+            )
     mask_BT = mask_BT.bool()
     if not mask_BT.any():
-        raise BatchRefused(f"0 of {mask_BT.numel()} tokens are learnable; check that the answers are not empty and the mask")
+        raise BatchRefused(
+            f"0 of {mask_BT.numel()} tokens are learnable; check that the answers are not empty and the mask"
+        )
     return [tensor[mask_BT] for tensor in tensors]
 
 
@@ -50,7 +54,9 @@ def jsd(student_NV: Tensor, teacher_NV: Tensor, *, beta: float = 0.5) -> Tensor:
     The ends are refused: there it vanishes instead of becoming a KL, so a sweep over beta would compare learning rates.
     """
     if not 0 < beta < 1:
-        raise InputError(f"beta={beta}; give a value inside 0 and 1, or use forward_kl or reverse_kl, which are not its limits")
+        raise InputError(
+            f"beta={beta}; give a value inside 0 and 1, or use forward_kl or reverse_kl, which are not its limits"
+        )
     s, t = _log(student_NV), _log(teacher_NV.detach())
     weight = torch.tensor(beta, dtype=s.dtype, device=s.device)
     m = torch.logaddexp(t + weight.log(), s + (1 - weight).log())

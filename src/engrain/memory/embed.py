@@ -13,11 +13,13 @@ from dataclasses import dataclass
 
 import numpy as np
 
-_COMMON = frozenset(
+from engrain.memory.lexicon import words
+
+_COMMON = words(
     """a about all also am an and any are as at be been but by can could did do does for from get had has have he her
     him his how i if in into is it its just me my no not of on or our out s she should so some t that the their them
     then there these they this those to too up us was we were what when where which who whom whose why will with would
-    you your""".split()
+    you your"""
 )
 
 
@@ -27,7 +29,7 @@ class HashedEmbedder:
 
     dimension: int = 512
     word_weight: float = 1.0
-    group_weight: float = 0.35
+    group_weight: float = 2.0
     """Weight of one word's letter groups together, against the word itself."""
 
     @property
@@ -39,8 +41,8 @@ class HashedEmbedder:
         known: dict[str, tuple[np.ndarray, np.ndarray]] = {}
         result = np.zeros((len(texts), self.dimension), dtype=np.float64)
         for row, text in zip(result, texts, strict=True):
-            words = re.findall(r"\w+", text.lower())
-            counts = Counter([w for w in words if w not in _COMMON] or words)
+            said = re.findall(r"\w+", text.lower())
+            counts = Counter([w for w in said if w not in _COMMON] or said)
             for word in sorted(counts):
                 if word not in known:
                     known[word] = self._features(word)
@@ -60,7 +62,7 @@ class HashedEmbedder:
 
 
 def _groups(word: str) -> Iterator[str]:
-    """The letter groups of a word with its borders: tea -> #te, tea, ea#, #tea, tea#, #tea#."""
+    """The letter groups of a word with its borders: tea -> <te, tea, ea>, <tea, tea>, <tea>."""
     bordered = f"<{word}>"
     for size in (3, 4, 5):
         for start in range(len(bordered) - size + 1):

@@ -12,7 +12,8 @@ from dataclasses import dataclass
 from typing import Literal
 
 from engrain.errors import ScopeError
-from engrain.memory.claims import Claim, claim_of, normalise
+from engrain.memory.claims import Claim, claim_of
+from engrain.memory.phrases import normalise
 from engrain.records import Memory, content_hash
 
 State = Literal["active", "repeated", "superseded", "retracted", "retraction"]
@@ -25,7 +26,7 @@ class Standing:
 
     memory: Memory
     state: State = "active"
-    """`active`; `repeated`: says what an active one (`superseded_by`) said before; `superseded`: was true until `until`;
+    """`active`; `repeated`: says what an active one (`superseded_by`) said before; `superseded`: true until `until`;
     `retracted`: was wrong; `retraction`: has no text and only retracts or supersedes others."""
     until: float | None = None
     """Valid time (UTC seconds) at which it stopped being true, for `superseded`."""
@@ -42,7 +43,9 @@ def derive(memories: Sequence[Memory]) -> dict[str, Standing]:
     """
     scopes = {m.scope for m in memories}
     if len(scopes) > 1:
-        raise ScopeError(f"memories of {len(scopes)} scopes were given ({', '.join(sorted(map(str, scopes)))}); pass one")
+        raise ScopeError(
+            f"memories of {len(scopes)} scopes were given ({', '.join(sorted(map(str, scopes)))}); pass one"
+        )
     claims = {m.id: claim_of(m.text) for m in memories}
     words = {m.id: _identity(m.text, claims[m.id]) for m in memories}
     retracted = _retracted(memories, words)
@@ -61,7 +64,9 @@ def derive(memories: Sequence[Memory]) -> dict[str, Standing]:
         elif root in ended:
             by = ended[root]
             until = max(by.valid_from, m.valid_from)
-            result[m.id] = Standing(memory=m, state="superseded", until=until, superseded_by=by.id, confirmations=said_again)
+            result[m.id] = Standing(
+                memory=m, state="superseded", until=until, superseded_by=by.id, confirmations=said_again
+            )
         elif not m.text.strip():
             result[m.id] = Standing(memory=m, state="retraction")
         elif root != m.id:

@@ -3,22 +3,30 @@
 from __future__ import annotations
 
 
-def _words(text: str) -> frozenset[str]:
+def words(text: str) -> frozenset[str]:
     return frozenset(text.split())
 
 
-NUMBER_WORDS = _words(
+def any_of(lines: str) -> str:
+    """A pattern that matches any of the lines: so that long alternatives stay readable."""
+    return "(?:" + "|".join(line.strip() for line in lines.strip().splitlines()) + ")"
+
+
+NUMBER_WORDS = words(
     """zero one two three four five six seven eight nine ten eleven twelve thirteen fourteen fifteen sixteen seventeen
     eighteen nineteen twenty thirty forty fifty sixty seventy eighty ninety hundred half"""
 )
-COLOURS = _words(
+COLOURS = words(
     """red blue green yellow orange purple black white grey gray brown pink silver gold turquoise navy dark light pale
     bright cream beige violet crimson sky olive maroon teal amber ivory lime copper lilac mint charcoal scarlet"""
 )
-WEEKDAYS = "monday tuesday wednesday thursday friday saturday sunday".split()
-MONTHS = "january february march april may june july august september october november december".split()
+WEEKDAYS = ("monday", "tuesday", "wednesday", "thursday", "friday", "saturday", "sunday")
+MONTHS = (
+    *("january", "february", "march", "april", "may", "june"),
+    *("july", "august", "september", "october", "november", "december"),
+)
 
-ONE_VALUED = _words(
+ONE_VALUED = words(
     """address age anthem battery birthday blade boss brand budget calibre capacity capital captain channel coach code
     colour combination contact cost currency date day deadline depth diameter director discount dose email fee floor
     font format foreman frequency fuse grade head height host hostname hours id interval job keeper key-number language
@@ -30,7 +38,7 @@ ONE_VALUED = _words(
 )
 """Heads of a phrase that names an attribute with one value at a time: the gate *code*, the shop's *manager*."""
 
-MANY_VALUED = _words(
+MANY_VALUED = words(
     """advantage allergy aunt benefit book brother cat child classmate colleague cousin customer daughter dish dog enemy
     example exam fact film flatmate friend game goal grandchild granddaughter grandson guest habit hobby horse idea
     ingredient interest issue job-offer kid lesson member movie neighbour nephew niece option part partner pet plan
@@ -39,7 +47,7 @@ MANY_VALUED = _words(
 )
 """Heads that may well have several values at once: a second sister does not replace the first."""
 
-QUALITIES = _words(
+QUALITIES = words(
     """a an another available bad best better big both broken busy cheap clean cold correct critical dangerous different
     difficult dirty dry early easy empty essential expensive fast fine fixed flat fragile free full gone good great
     happy hard heavy here high hot hungry ill important late less lost loud low missing more most necessary new nice not
@@ -54,40 +62,50 @@ QUALITY_ENDINGS = ("ful", "ous", "able", "ible", "less", "ing", "ed", "ly", "ica
 
 STATES = {
     word: name
-    for name, words in {
+    for name, those in {
         "open": "open closed shut",
         "lock": "locked unlocked",
         "power": "on off",
         "fill": "full empty",
         "order": "broken working fixed repaired",
     }.items()
-    for word in words.split()
+    for word in those.split()
 }
 """Words that exclude each other, by the state that they tell."""
 
-PLACE = _words(
+NO_PLACE = words("a an order stock use charge fire love time holiday sale")
+"""What follows "in" or "on" without saying where."""
+PLACE = words(
     "in on at under behind beside near above below inside outside between by against next opposite beneath underneath"
 )
 """Prepositions that say where."""
-KEPT = _words("kept stored located parked hidden found placed stowed filed hung based moored stabled")
+KEPT = words("kept stored located parked hidden found placed stowed filed hung based moored stabled")
 
-QUALIFIERS = PLACE | _words("for during with without after before per from until till to into over through via except")
+QUALIFIERS = PLACE | words("for during with without after before per from until till to into over through via except")
 """Words that begin a restriction of the value ("5 euros *for members*"); it becomes part of the topic."""
-OPENERS = _words(
-    """because but when if which who whose whom where while whereas unless so though although however it she he they we i
-    you her his their its them him is are was were has have had can could should must will would may might does do did
+OPENERS = words(
+    """because but when if which who whose whom where while whereas unless so though although however it she he they we
+    i you her his their its them him is are was were has have had can could should must will would may might does do did
     that"""
 )
 """Words in a value that open another clause: such a note says more than one thing and is left alone."""
 
-PRONOUNS = _words(
+SPELLINGS = {
+    "favorite": "favourite",
+    "color": "colour",
+    "gray": "grey",
+    "neighbor": "neighbour",
+    "license": "licence",
+}
+
+PRONOUNS = words(
     """it he she they this that there these those here someone somebody nobody everyone everybody what who which where
     how why whose when whom if one some another most many all few each every no none neither both his her their its let
     a an we you"""
 )
 """First words of a subject that do not say by themselves which thing is meant."""
 
-MONEY = _words("euro euros dollar dollars pound pounds cent cents usd eur gbp francs yen crowns")
+MONEY = words("euro euros dollar dollars pound pounds cent cents usd eur gbp francs yen crowns")
 
 PLACE_VERBS = {
     "lives": "live",
@@ -119,8 +137,24 @@ MEASURE_VERBS = {
 }
 COUNT_VERBS = {
     form: base
-    for base in "take need hold seat have use own eat contain require".split()
+    for base in ("take", "need", "hold", "seat", "have", "use", "own", "eat", "contain", "require")
     for form in (base, "has" if base == "have" else base + "s")
 }
 STATE_VERBS = frozenset({*PLACE_VERBS, *TIME_VERBS, *MEASURE_VERBS, *COUNT_VERBS, *(verb for verb, _ in LINK_VERBS)})
-FIRST_PERSON = {"live": "lives", "work": "works", "stay": "stays", "sleep": "sleeps", "sit": "sits", "report": "reports"}
+FIRST_PERSON = {
+    "live": "lives",
+    "work": "works",
+    "stay": "stays",
+    "sleep": "sleeps",
+    "sit": "sits",
+    "report": "reports",
+}
+
+ACTIONS = words(
+    """press open close lock unlock clean check fill empty lift lower push pull turn move remove replace wash dry cover
+    cut paint fold wrap label count weigh measure heat cool mix stir shake pour sand polish grease oil tighten loosen
+    reset restart switch unplug plug connect disconnect call tell warn wake feed water walk sign copy print scan send
+    post read put take use wait ask go wear tie keep set add run start stop hold wipe rinse drain book order bring leave
+    make let store park write report install update delete click type enter hang"""
+)
+"""Verbs that begin an instruction."""

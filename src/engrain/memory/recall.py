@@ -14,10 +14,10 @@ from engrain.records import Memory, Scope
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RecallSettings:
-    """How recall weighs and cuts; the weights were chosen on LoCoMo (docs/lab-log.md)."""
+    """How recall weighs and cuts; the defaults suit the hashed embedder and were chosen on LoCoMo alone."""
 
-    dense_weight: float = 0.5
-    """Share of the vectors against 1.0 for the words."""
+    dense_weight: float = 0.3
+    """Weight of the vectors against 1.0 for the words; 2.0 suits a sentence model (text-memory.md 3.3)."""
     candidates: int = 100
     """How many word hits are considered."""
     least_cosine: float = 0.15
@@ -47,9 +47,9 @@ def recall(
     place = {m.id: i for i, m in enumerate(held)}
     lexical = np.zeros(len(held))
     # Superseded memories may fill the first hits, so look past them.
-    for memory_id, score in index.search_text(query, scope=scope, limit=settings.candidates + 2 * limit):
+    for memory_id, bm25 in index.search_text(query, scope=scope, limit=settings.candidates + 2 * limit):
         if memory_id in place:
-            lexical[place[memory_id]] = score
+            lexical[place[memory_id]] = bm25
     cosine = _matrix(held, index=index, embedder=embedder, scope=scope) @ embedder.embed([query])[0]
     relevant = (lexical > 0) | (cosine >= settings.least_cosine)
     if not relevant.any():
@@ -62,16 +62,17 @@ def recall(
 
 
 def fuse(lexical: np.ndarray, cosine: np.ndarray, *, dense_weight: float) -> np.ndarray:
-    """Each arm stretched to 0 … 1 over this query's memories, then their weighted mean; [n], 0 … 1.
+    """Each arm as a share of its best score for this query, then their weighted mean; [n], 0 … 1.
 
     Not rank fusion: ranks throw away how sure an arm is (text-memory.md 3.3).
     """
-    return (_stretched(lexical) + dense_weight * _stretched(cosine)) / (1.0 + dense_weight)
+    return (_share_of_best(lexical) + dense_weight * _share_of_best(cosine)) / (1.0 + dense_weight)
 
 
-def _stretched(scores: np.ndarray) -> np.ndarray:
-    low, high = min(float(scores.min()), 0.0), float(scores.max())
-    return (np.maximum(scores, 0.0) if high <= 0 else np.clip(scores, 0.0, None) / high) if low <= 0 else scores
+def _share_of_best(scores: np.ndarray) -> np.ndarray:
+    positive = np.maximum(scores, 0.0)
+    best = float(positive.max(initial=0.0))
+    return np.asarray(positive / (best or 1.0))
 
 
 def _matrix(held: Sequence[Memory], *, index: MemoryIndex, embedder: Embedder, scope: Scope) -> np.ndarray:

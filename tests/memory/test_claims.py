@@ -1,4 +1,15 @@
-"""Pairs of notes, written by hand: where the second replaces the first, and where both stay true."""
+"""Two notes about the same thing, told from their words."""
+
+from __future__ import annotations
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from engrain.memory.claims import claim_of
+from engrain.memory.history import derive
+from engrain.memory.phrases import normalise
+from engrain.records import Memory, Scope
 
 REPLACED = [
     ("The gate code of the north barn is 4417", "The gate code of the north barn is now 5521"),
@@ -126,10 +137,15 @@ KEPT = [
     ("When the pump stops, press reset", "When the fan stops, call Owen"),
     ("Feed the goats at 6:30", "Feed the goats at 18:30"),
     ("Answer in upper case.", "Call me Captain."),
+    ("Put your answers in quotation marks.", "Put a star before and after your answers."),
+    ("Answer in lower case.", "Use capital letters for my name."),
     ("Answer in German when Ben writes.", "Answer in English when Ines writes."),
     ("Call me Captain.", "Call me when the pump stops."),
     ("The roof is red", "The roof is made of tin"),
     ("Tom and Anna live in Oslo", "Anna lives in Leeds"),
+    ("I live in Leeds", "I was in Oslo"),
+    ("My weight is 70 kilos", "I was 80 kilos"),
+    ("The key is in the shed", "The key is behind the shed"),
     ("It is in the shed", "It is in the garage"),
     ("She is 34", "She is 12"),
     ("The tool of the day is the saw", "The owner of the saw is Owen"),
@@ -139,3 +155,115 @@ KEPT = [
     ("Roses are red", "Roses are white"),
     ("Marek owns hive four", "Marek owns hive six"),
 ]
+
+
+def first_is_replaced(first: str, second: str) -> bool:
+    memories = [
+        Memory(id=name, scope=Scope(), text=text, valid_from=at, recorded_at=at)
+        for name, text, at in (("first", first, 1.0), ("second", second, 2.0))
+    ]
+    return derive(memories)["first"].state == "superseded"
+
+
+@pytest.mark.parametrize(("old", "new"), REPLACED)
+def test_a_new_value_of_the_same_thing_replaces_the_old(old: str, new: str) -> None:
+    assert first_is_replaced(old, new)
+
+
+@pytest.mark.parametrize(("one", "other"), KEPT)
+def test_two_notes_that_can_both_be_true_stay(one: str, other: str) -> None:
+    assert not first_is_replaced(one, other)
+    assert not first_is_replaced(other, one)
+
+
+def test_the_order_of_the_words_around_the_verb_does_not_matter() -> None:
+    forward, backward = (
+        claim_of("The gate code of the north barn is 4417."),
+        claim_of("4417 is the north barn's gate code"),
+    )
+    assert forward is not None
+    assert forward == backward
+    assert forward.topic == ("north", "barn", "gate", "code")
+    assert forward.value == "4417"
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["", " ", "?", "...", "is", "is is is", "The is", "of of of is of", "a: b: c", "no longer", "\n", "9", "When , x"],
+)
+def test_odd_texts_claim_nothing_and_do_not_fail(text: str) -> None:
+    assert claim_of(text) is None
+
+
+WORDS = [
+    *[
+        "the",
+        "of",
+        "for",
+        "is",
+        "are",
+        "am",
+        "no",
+        "longer",
+        "not",
+        "but",
+        "now",
+        "my",
+        "our",
+        "user's",
+        "Anna's",
+        "code",
+        "gate",
+        "4417",
+        "5",
+        "euros",
+        "on",
+        "Monday",
+        "at",
+        "9",
+        "in",
+        "a",
+        "shed",
+    ],
+    *[
+        "due",
+        "set",
+        "by",
+        "called",
+        "kept",
+        "has",
+        "as",
+        "its",
+        "prefers",
+        "to",
+        "does",
+        "live",
+        "I",
+        "works",
+        "from",
+        ",",
+        ":",
+        ".",
+        ";",
+        "'",
+        '"',
+        "$",
+        "when",
+        "new",
+        "favourite",
+        "name",
+    ],
+]
+
+
+@given(st.lists(st.sampled_from(WORDS), max_size=9).map(" ".join) | st.text(max_size=40))
+def test_any_text_is_read_without_failing(text: str) -> None:
+    claim = claim_of(text)
+    assert claim is None or (claim.topic and all(claim.topic))
+    assert normalise(normalise(text)) == normalise(text)
+
+
+def test_stamps_fillers_and_spelling_do_not_make_another_note() -> None:
+    assert normalise("[2026-03-02] Actually, the gate code is now 4417.") == normalise("The gate code is 4417")
+    assert normalise("My favorite color is red") == normalise("The user's favourite colour is red")
+    assert normalise("The gate code is not 4417") != normalise("The gate code is 4417")

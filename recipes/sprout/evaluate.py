@@ -1,0 +1,228 @@
+"""Evaluate sprout on words, frames and phrasings that training never produced, and on hand-written notes; write its card.
+
+    python recipes/sprout/evaluate.py                       the shipped model; writes its README.md
+    python recipes/sprout/evaluate.py --model build/sprout --no-card
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import random
+import re
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from frames import load
+from tasks import Doc, Maker
+
+from engrain.engines.local import LocalEngine
+from engrain.evaluation.statistics import wilson
+from engrain.evaluation.suites import is_unknown, right
+from engrain.prompts import NOTHING, QUESTION_KINDS, UNKNOWN, extract_request, question_request, render_notes
+from engrain.records import Message
+
+HERE = Path(__file__).parent
+SHIPPED = HERE.parent.parent / "src/engrain/engines/sprout"
+
+
+@dataclass
+class Score:
+    """Right and wrong of one ability, with the wrong ones kept to look at."""
+
+    right: int = 0
+    total: int = 0
+    misses: list[tuple[str, str, str]] = field(default_factory=list)
+
+    def add(self, ok: bool, question: str, expected: str, answer: str) -> None:
+        self.total += 1
+        self.right += ok
+        if not ok:
+            self.misses.append((question, expected, answer))
+
+    def __str__(self) -> str:
+        low, high = wilson(self.right, self.total)
+        return f"{100 * self.right / max(1, self.total):.1f} % ({100 * low:.1f} to {100 * high:.1f}, n={self.total})"
+
+
+def conversation(turns: Sequence[tuple[str, str]]) -> list[Message]:
+    return [Message(role=r, content=t) for r, t in turns]  # type: ignore[arg-type]
+
+
+class Evaluation:
+    def __init__(self, engine: LocalEngine) -> None:
+        self.engine = engine
+        self.scores: dict[str, Score] = {}
+
+    def score(self, name: str) -> Score:
+        return self.scores.setdefault(name, Score())
+
+    def answers(self, prompts: list[list[Message]], max_tokens: int = 80) -> list[str]:
+        out: list[str] = []
+        for i in range(0, len(prompts), 24):
+            out += [c.text for c in self.engine.sample(prompts[i : i + 24], max_tokens=max_tokens)]
+        return out
+
+    def documents(self, group: str, docs: list[Doc], *, exact: bool = False) -> None:
+        """First question of each branch, against the expected answer."""
+        items = [(d, b) for d in docs for b in d.branches]
+        prompts = [conversation([*d.prefix, b[0]]) for d, b in items]
+        for (doc, branch), answer in zip(items, self.answers(prompts), strict=True):
+            question, expected = branch[0][1], branch[1][1]
+            if expected == UNKNOWN:
+                self.score(f"{group}: unknown").add(is_unknown(answer), question, expected, answer)
+                continue
+            ok = answer == expected if exact else right(answer, expected)
+            self.score(f"{group}: {doc.kind}").add(ok, question, expected, answer)
+            if doc.kind != "style":
+                self.score(f"{group}: false don't-know").add(not is_unknown(answer), question, expected, answer)
+
+    def extraction(self, group: str, items: list[tuple[str, list[str]]]) -> float:
+        """F1 of whole notes (normalised), and the share of empty messages from which nothing was taken."""
+        prompts = [[Message(role="user", content=extract_request(m))] for m, _ in items]
+        hits = found = wanted = 0
+        for (message, notes), answer in zip(items, self.answers(prompts, 120), strict=True):
+            got = [] if right(answer, NOTHING) else [x.removeprefix("- ").strip() for x in answer.splitlines() if x.strip()]
+            if not notes:
+                self.score(f"{group}: nothing from small talk").add(not got, message, NOTHING, answer)
+            same = sum(any(same_note(g, n) for g in got) for n in notes)
+            hits, found, wanted = hits + same, found + len(got), wanted + len(notes)
+            if notes:
+                self.score(f"{group}: notes found").right += same
+                self.score(f"{group}: notes found").total += len(notes)
+                if same < len(notes):
+                    self.score(f"{group}: notes found").misses.append((message, " | ".join(notes), answer))
+        return 2 * hits / max(1, found + wanted)
+
+    def study(self, group: str, notes: list[str]) -> None:
+        """Does the model itself, shown the note, answer its own question from it; and how many kinds of question work?"""
+        asks = [(n, k) for n in notes for k in QUESTION_KINDS]
+        questions = self.answers([[Message(role="user", content=question_request(n, k))] for n, k in asks])
+        back = self.answers([conversation([("system", render_notes([n])), ("user", q)]) for (n, _), q in zip(asks, questions, strict=True)])
+        kinds: dict[str, set[str]] = {}
+        for (note, kind), question, answer in zip(asks, questions, back, strict=True):
+            fits = answer.lower() in note.lower() or (kind == "yes or no" and answer in ("Yes", "No"))
+            ok = fits and not is_unknown(answer) and answer.lower() not in question.lower()
+            self.score(f"{group}: self-study questions answerable").add(ok, f"{kind}: {note}", question, answer)
+            if ok:
+                kinds.setdefault(note, set()).add(question)
+        for note in notes:
+            n = len(kinds.get(note, ()))
+            self.score(f"{group}: at least 4 distinct answerable questions").add(n >= 4, note, ">= 4", str(n))
+
+
+def same_note(a: str, b: str) -> bool:
+    def plain(t: str) -> list[str]:
+        return re.findall(r"[a-z0-9]+", t.lower())
+
+    x, y = plain(a), plain(b)
+    return x == y or len(set(x) & set(y)) / max(1, len(set(x) | set(y))) >= 0.7
+
+
+def wild(evaluation: Evaluation, part: str) -> float:
+    """The hand-written set; `dev` is its even lines, `test` its odd ones."""
+    rows = [json.loads(x) for x in (HERE / "wild.jsonl").read_text().splitlines()]
+    rows = [r for i, r in enumerate(rows) if part == "all" or (i % 2 == 0) == (part == "dev")]
+    prompts: list[list[Message]] = []
+    checks: list[tuple[str, str, list[str], dict[str, str]]] = []
+    for row in rows:
+        for qa in row.get("qa", []):
+            prompts.append(conversation([("system", render_notes(row["notes"])), ("user", qa[0])]))
+            checks.append((row["kind"], qa[0], qa[1:], row.get("style", {})))
+        for q in row.get("unknown", []):
+            prompts.append(conversation([("system", render_notes(row["notes"])), ("user", q)]))
+            checks.append(("unknown", q, [], {}))
+    for (kind, question, expected, style), answer in zip(checks, evaluation.answers(prompts), strict=True):
+        if kind == "unknown":
+            evaluation.score("wild: unknown").add(is_unknown(answer), question, UNKNOWN, answer)
+        elif kind == "style":
+            evaluation.score("wild: style").add(styled(answer, expected, style), f"{style} {question}", expected[0], answer)
+        else:
+            evaluation.score(f"wild: {kind}").add(any(right(answer, e) for e in expected), question, " / ".join(expected), answer)
+            evaluation.score("wild: false don't-know").add(not is_unknown(answer), question, expected[0], answer)
+    acks = [r["message"] for r in rows if r["kind"] == "ack"]
+    for message, answer in zip(acks, evaluation.answers([[Message(role="user", content=m)] for m in acks]), strict=True):
+        evaluation.score("wild: acknowledge").add(answer.startswith("Noted"), message, "Noted.", answer)
+    evaluation.study("wild", [r["note"] for r in rows if r["kind"] == "study"])
+    return evaluation.extraction("wild", [(r["message"], r["notes"]) for r in rows if r["kind"] == "extract"])
+
+
+def styled(answer: str, expected: list[str], style: dict[str, str]) -> bool:
+    """Whether the answer holds an expected value and the style that was asked for."""
+    low = answer.lower()
+    if not any(e.lower() in low for e in expected):
+        return False
+    kind, text = style["type"], style.get("text", "").lower()
+    tail = low.rstrip(" .!'\"")
+    return {
+        "upper": answer == answer.upper(), "lower": answer == low, "call": text in low, "brief": len(answer.split()) <= 10,
+        "end": tail.endswith(text.rstrip(" .!'\"")), "start": low.lstrip(" '\"").startswith(text),
+    }[kind]  # fmt: skip
+
+
+def generated(evaluation: Evaluation, n: int, seed: int) -> float:
+    """Held-out frames filled with held-out words, in held-out phrasings of style and chatter."""
+    _, frames = load()
+    maker = Maker(random.Random(seed), frames, held=True)
+
+    def docs(make: object, count: int) -> list[Doc]:
+        out: list[Doc] = []
+        while sum(len(d.branches) for d in out) < count:
+            doc = make()  # type: ignore[operator]
+            if doc and doc.branches:
+                out.append(doc)
+        return out
+
+    spans = ((3, 8), (9, 16), (17, 30))
+    for low, high in spans:
+        evaluation.documents(f"{low} to {high} notes", docs(lambda low=low, high=high: maker.read(maker.rng.randint(low, high), 5, plain=True, style=False, dated=False), n))
+    evaluation.documents("style", docs(lambda: maker.read(maker.rng.randint(3, 8), 3, plain=True, style=True, dated=False), n), exact=False)
+    evaluation.documents("dated", docs(lambda: maker.read(maker.rng.randint(3, 8), 2, plain=True, style=False, conflict=True), n // 2))
+    evaluation.documents("nothing shown", docs(maker.bare, n // 2))
+    acks = [d for d in docs(maker.acknowledge, n // 2) if d.branches[0][1][1] == "Noted."]
+    evaluation.documents("acknowledge", acks)
+    evaluation.study("held-out", [d.note for d in (draw_note(maker) for _ in range(n // 5))])
+    return evaluation.extraction("held-out", [maker.message() for _ in range(n // 2)])
+
+
+def draw_note(maker: Maker) -> object:
+    return maker.facts(1)[0]
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--model", type=Path, default=SHIPPED)
+    parser.add_argument("--items", type=int, default=400, help="questions per ability")
+    parser.add_argument("--seed", type=int, default=11)
+    parser.add_argument("--wild", choices=("all", "dev", "test", "none"), default="all")
+    parser.add_argument("--misses", type=int, default=0, help="print this many wrong answers of each ability")
+    parser.add_argument("--no-card", action="store_true")
+    args = parser.parse_args()
+    started = time.time()
+    engine = LocalEngine(args.model, adapters_dir=Path("build/adapters"))
+    evaluation = Evaluation(engine)
+    f1 = {}
+    if args.items:
+        f1["held-out"] = generated(evaluation, args.items, args.seed)
+    if args.wild != "none":
+        f1["wild"] = wild(evaluation, args.wild)
+    lines = [f"| {name} | {score} |" for name, score in evaluation.scores.items()]
+    lines += [f"| {name}: extraction F1 | {100 * value:.1f} % |" for name, value in f1.items()]
+    print("\n".join(["| ability | right (95 % interval) |", "|---|---|", *lines]))
+    print(f"{time.time() - started:.0f} s")
+    if args.misses:
+        for name, score in evaluation.scores.items():
+            for question, expected, answer in score.misses[: args.misses]:
+                print(f"{name}\n    {question!r}\n    wanted {expected!r}\n    got    {answer!r}")
+    if not args.no_card:
+        training = json.loads((args.model / "training.json").read_text())
+        card = (HERE / "card.md").read_text().replace("{table}", "\n".join(["| ability | right (95 % interval) |", "|---|---|", *lines]))
+        for key, value in training.items():
+            card = card.replace("{" + key + "}", str(value))
+        (args.model / "README.md").write_text(card)
+
+
+if __name__ == "__main__":
+    main()

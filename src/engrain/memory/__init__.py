@@ -1,0 +1,31 @@
+"""Remember and recall: which notes to keep, where each stands, which fit a query.
+
+Read `history` first: a memory's state is derived from the memories after it and stored nowhere.
+"""
+
+from engrain.memory.documents import messages_from_jsonl, notes_from_markdown, notes_from_text
+from engrain.memory.embed import HashedEmbedder
+from engrain.memory.extract import drop_recalled, extract
+from engrain.memory.history import Standing, active, as_of, derive, snapshot
+from engrain.memory.kinds import is_mutable, kind_of
+from engrain.memory.recall import RecallSettings, recall
+from engrain.memory.styles import is_answer_style
+
+__all__ = [
+    "HashedEmbedder",
+    "RecallSettings",
+    "Standing",
+    "active",
+    "as_of",
+    "derive",
+    "drop_recalled",
+    "extract",
+    "is_answer_style",
+    "is_mutable",
+    "kind_of",
+    "messages_from_jsonl",
+    "notes_from_markdown",
+    "notes_from_text",
+    "recall",
+    "snapshot",
+]

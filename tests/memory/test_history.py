@@ -1,0 +1,211 @@
+"""Where each memory stands follows from the others alone."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from engrain.errors import ScopeError
+from engrain.memory.history import active, as_of, derive, snapshot
+from engrain.records import Memory, Scope
+
+ME = Scope(user="me")
+
+
+def memory(
+    id: str,
+    text: str,
+    at: float,
+    *,
+    valid: float | None = None,
+    supersedes: tuple[str, ...] = (),
+    retracts: tuple[str, ...] = (),
+) -> Memory:
+    return Memory(
+        id=id,
+        scope=ME,
+        text=text,
+        valid_from=at if valid is None else valid,
+        recorded_at=at,
+        supersedes=supersedes,
+        retracts=retracts,
+    )
+
+
+def states(memories: list[Memory]) -> dict[str, str]:
+    return {key: standing.state for key, standing in derive(memories).items()}
+
+
+CODE = "The gate code is "
+
+
+def test_a_new_value_supersedes_and_says_until_when_and_by_whom() -> None:
+    standing = derive([memory("a", CODE + "4417", 1), memory("b", CODE + "5521", 2)])["a"]
+    assert (standing.state, standing.until, standing.superseded_by) == ("superseded", 2, "b")
+
+
+def test_a_repetition_confirms_the_first() -> None:
+    result = derive(
+        [memory("a", CODE + "4417.", 1), memory("b", "4417 is the gate code", 2), memory("c", CODE + "4417", 3)]
+    )
+    assert (result["a"].state, result["a"].confirmations) == ("active", 2)
+    assert (result["b"].state, result["b"].superseded_by) == ("repeated", "a")
+
+
+def test_a_value_that_comes_back_is_active_again() -> None:
+    notes = [memory("a", CODE + "4417", 1), memory("b", CODE + "5521", 2), memory("c", CODE + "4417", 3)]
+    assert states(notes) == {"a": "superseded", "b": "superseded", "c": "active"}
+
+
+def test_repetitions_fall_with_the_note_they_repeat() -> None:
+    notes = [memory("a", CODE + "4417", 1), memory("b", CODE + "4417", 2), memory("c", CODE + "5521", 3)]
+    assert states(notes) == {"a": "superseded", "b": "superseded", "c": "active"}
+
+
+def test_a_note_about_the_past_recorded_later_does_not_supersede_the_present_one() -> None:
+    result = derive([memory("now", CODE + "5521", 10), memory("past", CODE + "4417", 11, valid=2)])
+    assert result["now"].state == "active"
+    assert (result["past"].state, result["past"].until) == ("superseded", 10)
+
+
+def test_explicit_supersession_counts_where_the_words_say_nothing() -> None:
+    notes = [memory("a", "Anna likes tea", 1), memory("b", "Anna went off tea", 2, supersedes=("a",))]
+    assert states(notes) == {"a": "superseded", "b": "active"}
+
+
+def test_a_superseding_note_does_not_spare_the_one_before_it() -> None:
+    notes = [
+        memory("a", CODE + "1", 1),
+        memory("b", CODE + "2", 2),
+        memory("c", "Ask Anna for the code", 3, supersedes=("b",)),
+    ]
+    assert states(notes) == {"a": "superseded", "b": "superseded", "c": "active"}
+
+
+def test_a_retracted_memory_is_wrong_and_not_old() -> None:
+    notes = [memory("a", CODE + "4417", 1), memory("b", CODE + "5521", 2), memory("c", "", 3, retracts=("b",))]
+    assert states(notes) == {"a": "active", "b": "retracted", "c": "retraction"}
+
+
+def test_a_retraction_reaches_what_said_the_same_before_and_nothing_said_after() -> None:
+    notes = [
+        memory("a", CODE + "4417", 1),
+        memory("b", "4417 is the gate code", 2),
+        memory("c", "", 3, retracts=("b",)),
+        memory("d", CODE + "4417", 4),
+    ]
+    assert states(notes) == {"a": "retracted", "b": "retracted", "c": "retraction", "d": "active"}
+
+
+def test_retracting_a_retraction_undoes_it() -> None:
+    notes = [memory("a", CODE + "4417", 1), memory("b", "", 2, retracts=("a",)), memory("c", "", 3, retracts=("b",))]
+    assert states(notes)["a"] == "active"
+
+
+def test_a_correction_retracts_and_tells_the_right_value() -> None:
+    notes = [memory("a", CODE + "4417", 1), memory("b", CODE + "5521", 2, retracts=("a",))]
+    assert states(notes) == {"a": "retracted", "b": "active"}
+
+
+def test_what_was_known_and_what_was_true_are_two_questions() -> None:
+    notes = [memory("a", CODE + "1", 10), memory("b", CODE + "2", 20), memory("late", CODE + "3", 30, valid=15)]
+
+    def ids(**when: float) -> list[str]:
+        return [m.id for m in as_of(notes, **when)]
+
+    assert ids() == ["b"]
+    assert ids(valid_at=12) == ["a"]
+    assert ids(valid_at=16) == ["late"]
+    assert ids(valid_at=16, recorded_at=25) == ["a"]
+    assert ids(valid_at=5) == []
+    assert ids(recorded_at=15) == ["a"]
+
+
+def test_denying_a_value_ends_that_value_only() -> None:
+    notes = [memory("a", "The ladder is in the shed", 1), memory("b", "The ladder is no longer in the garage", 2)]
+    assert states(notes) == {"a": "active", "b": "active"}
+    notes.append(memory("c", "The ladder is no longer in the shed", 3))
+    assert states(notes)["a"] == "superseded"
+    notes.append(memory("d", "The ladder is in the shed", 4))
+    assert states(notes)["c"] == "superseded"
+
+
+def test_memories_of_two_scopes_are_refused() -> None:
+    with pytest.raises(ScopeError, match="2 scopes"):
+        derive([memory("a", "x", 1), replace(memory("b", "y", 2), scope=Scope(user="other"))])
+
+
+def test_the_snapshot_is_about_what_is_held_and_nothing_else() -> None:
+    one = [memory("a", CODE + "1", 1), memory("b", "Anna likes tea", 1), memory("c", CODE + "2", 2)]
+    other = [memory("x", "Anna likes tea", 5), memory("y", CODE + "2", 5), memory("z", "Anna likes tea", 6)]
+    assert snapshot(one) == snapshot(other) == snapshot(list(reversed(other)))
+    assert snapshot(one) != snapshot(one[:2])
+    assert snapshot(one) != snapshot([*one[:2], replace(one[2], kind="preference")])
+    assert snapshot([]) == "" == snapshot([memory("r", "", 1, retracts=("gone",))])
+
+
+TEXTS = [
+    CODE + "1",
+    CODE + "2",
+    "2 is the gate code",
+    "Now the gate code is 3",
+    "The gate code is no longer 1",
+    "Anna likes tea",
+    "The key is in the shed",
+    "The key is now under the mat",
+    "",
+    "When the bell rings, open the door",
+]
+
+
+@st.composite
+def histories(draw: st.DrawFn) -> list[Memory]:
+    size = draw(st.integers(1, 9))
+    links = st.lists(st.integers(0, size - 1), max_size=2).map(lambda places: tuple(f"m{p}" for p in places))
+    return [
+        memory(
+            f"m{i}",
+            draw(st.sampled_from(TEXTS)),
+            float(i),
+            valid=float(draw(st.integers(0, 4))),
+            supersedes=draw(links),
+            retracts=draw(links),
+        )
+        for i in range(size)
+    ]
+
+
+@given(histories(), st.data())
+def test_taking_one_out_gives_the_history_in_which_it_never_was(history: list[Memory], data: st.DataObject) -> None:
+    derive(history)  # leaves no trace behind
+    gone = data.draw(st.sampled_from(history))
+    without = [m for m in history if m.id != gone.id]
+    # A history that never had it: other ids, and no link to it.
+    renamed = {m.id: f"n{i}" for i, m in enumerate(without)}
+
+    def links(ids: tuple[str, ...]) -> tuple[str, ...]:
+        return tuple(renamed[i] for i in ids if i in renamed)
+
+    never = [replace(m, id=renamed[m.id], supersedes=links(m.supersedes), retracts=links(m.retracts)) for m in without]
+    left, other = derive(without), derive(never)
+    for old_id, new_id in renamed.items():
+        a, b = left[old_id], other[new_id]
+        assert (a.state, a.until, a.confirmations) == (b.state, b.until, b.confirmations)
+        assert renamed.get(a.superseded_by, "") == b.superseded_by
+    assert snapshot(without) == snapshot(never)
+
+
+@given(histories())
+def test_every_memory_has_a_standing_and_no_value_stands_twice(history: list[Memory]) -> None:
+    result = derive(history)
+    assert list(result) == [m.id for m in history]
+    held = [m.text for m in active(history)]
+    assert len(held) == len(set(held))
+    for standing in result.values():
+        assert (standing.until is not None) == (standing.state == "superseded")
+        if standing.state == "repeated":
+            assert result[standing.superseded_by].state == "active"
+        assert standing.superseded_by != standing.memory.id

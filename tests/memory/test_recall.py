@@ -1,0 +1,116 @@
+"""Recall over the real store."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from engrain.memory.embed import HashedEmbedder
+from engrain.memory.recall import RecallSettings, fuse, recall
+from engrain.records import Memory, Scope
+from engrain.store import SqlStore
+
+ME, OTHER = Scope(user="me"), Scope(user="other")
+NOTES = [
+    "The gate code of the north barn is 4417.",
+    "The gate code of the south barn is 9082.",
+    "Anna likes mint tea.",
+    "The label printer takes 62 mm rolls.",
+    "Our vet is Dr. Halloran.",
+    "The wifi password is birchwood.",
+]
+
+
+@pytest.fixture
+def store(tmp_path: Path) -> Iterator[SqlStore]:
+    store = SqlStore(tmp_path)
+    for at, text in enumerate(NOTES):
+        store.append(Memory(id=f"mem_{at}", scope=ME, text=text, valid_from=float(at), recorded_at=float(at)))
+    yield store
+    store.close()
+
+
+def ask(store: SqlStore, query: str, *, scope: Scope = ME, **more: int) -> list[str]:
+    return [m.text for m, _ in recall(query, index=store, embedder=HashedEmbedder(), scope=scope, **more)]
+
+
+def test_the_note_that_answers_comes_first(store: SqlStore) -> None:
+    assert ask(store, "What is the gate code of the north barn?")[:2] == NOTES[:2]
+    assert ask(store, "Which tea does Anna like?")[0] == NOTES[2]
+
+
+def test_a_typo_in_every_word_is_found_by_its_letters(store: SqlStore) -> None:
+    assert ask(store, "wify pasword")[0] == NOTES[5]
+
+
+def test_what_fits_nothing_recalls_nothing(store: SqlStore) -> None:
+    assert ask(store, "How deep is the ocean?") == []
+    assert ask(store, "") == ask(store, "???") == []
+
+
+def test_superseded_notes_are_not_recalled(store: SqlStore) -> None:
+    store.append(Memory(id="mem_new", scope=ME, text="The gate code of the north barn is now 5521.", valid_from=50.0))
+    found = ask(store, "What is the gate code of the north barn?")
+    assert found[0] == "The gate code of the north barn is now 5521."
+    assert NOTES[0] not in found
+
+
+def test_nobody_recalls_what_another_was_told(store: SqlStore) -> None:
+    assert ask(store, "What is the gate code of the north barn?", scope=OTHER) == []
+
+
+def test_vectors_are_made_once_and_kept(store: SqlStore) -> None:
+    class Counting(HashedEmbedder):
+        made: list[int] = []
+
+        def embed(self, texts: list[str]) -> np.ndarray:  # type: ignore[override]
+            self.made.append(len(texts))
+            return super().embed(texts)
+
+    embedder = Counting()
+    first = recall("gate code", index=store, embedder=embedder, scope=ME)
+    assert recall("gate code", index=store, embedder=embedder, scope=ME) == first
+    assert sorted(embedder.made) == [1, 1, len(NOTES)]
+
+
+def test_erasing_a_memory_leaves_the_recall_of_a_store_that_never_had_it(store: SqlStore, tmp_path: Path) -> None:
+    query = "What is the gate code?"
+    ask(store, query)
+    store.erase(["mem_1"], scope=ME, reason="test")
+    other = SqlStore(tmp_path / "other")
+    for at, text in enumerate(NOTES):
+        if at != 1:
+            other.append(Memory(id=f"else_{at}", scope=ME, text=text, valid_from=float(at), recorded_at=float(at)))
+    one = recall(query, index=store, embedder=HashedEmbedder(), scope=ME)
+    two = recall(query, index=other, embedder=HashedEmbedder(), scope=ME)
+    assert [(m.text, s) for m, s in one] == [(m.text, s) for m, s in two]
+    other.close()
+
+
+def test_ties_go_to_the_newest_and_the_limit_holds(store: SqlStore) -> None:
+    for at, text in enumerate(("Locker grey tall.", "Tall grey locker.", "Grey locker, tall.")):
+        store.append(Memory(scope=ME, text=text, valid_from=float(at), recorded_at=100.0 + at))
+    assert ask(store, "locker", limit=2) == ["Grey locker, tall.", "Tall grey locker."]
+    assert ask(store, "locker", limit=0) == []
+
+
+def test_fusion_weighs_each_arm_against_its_own_best() -> None:
+    score = fuse(np.array([4.0, 2.0, 0.0]), np.array([0.1, 0.5, -0.3]), dense_weight=1.0)
+    assert score == pytest.approx([(1 + 0.2) / 2, (0.5 + 1) / 2, 0.0])
+    assert fuse(np.zeros(2), np.zeros(2), dense_weight=0.3) == pytest.approx([0, 0])
+
+
+def test_given_memories_are_taken_as_the_active_ones(store: SqlStore) -> None:
+    only = [m for m in store.select(Memory, scope=ME) if m.id == "mem_2"]
+    found = recall(
+        "gate code and tea",
+        index=store,
+        embedder=HashedEmbedder(),
+        scope=ME,
+        memories=only,
+        settings=RecallSettings(least_share=0),
+    )
+    assert [m.id for m, _ in found] == ["mem_2"]
