@@ -1,4 +1,4 @@
-"""Tiny random models of several architectures, written as real Hugging Face folders: there is no hub to fetch one from."""
+"""Tiny models of several architectures, written as real Hugging Face folders: there is no hub to fetch one from."""
 
 from __future__ import annotations
 
@@ -14,7 +14,8 @@ SPROUT = (
     "{% if add_generation_prompt %}<|assistant|>\n{% endif %}"
 )
 NO_SYSTEM = (
-    "{{ bos_token }}{% for m in messages %}{% if m.role == 'system' %}{{ raise_exception('System role not supported') }}{% endif %}"
+    "{{ bos_token }}{% for m in messages %}"
+    "{% if m.role == 'system' %}{{ raise_exception('System role not supported') }}{% endif %}"
     "<start_of_turn>{{ 'model' if m.role == 'assistant' else m.role }}\n{{ m.content }}<end_of_turn>\n{% endfor %}"
     "{% if add_generation_prompt %}<start_of_turn>model\n{% endif %}"
 )
@@ -91,7 +92,7 @@ def qwen(folder: Path, *, seed: int = 0) -> Path:
 
 
 def gemma(folder: Path, *, seed: int = 0) -> Path:
-    """Gemma 2: sliding-window and full layers, capped logits, a tokenizer that adds BOS, a template without a system role."""
+    """Gemma 2: sliding windows, capped logits, a tokenizer that adds BOS, a template without a system role."""
     from transformers import Gemma2Config, Gemma2ForCausalLM
 
     tokenizer = sentencepiece_like_tokenizer(
@@ -119,7 +120,10 @@ def gpt2(folder: Path, *, seed: int = 0) -> Path:
         eos_token_id=eos,
         initializer_range=0.3,
     )
-    template = "{% for m in messages %}{{ m.role }}: {{ m.content }}<|endoftext|>{% endfor %}{% if add_generation_prompt %}assistant:{% endif %}"
+    template = (
+        "{% for m in messages %}{{ m.role }}: {{ m.content }}<|endoftext|>{% endfor %}"
+        "{% if add_generation_prompt %}assistant:{% endif %}"
+    )
     return _write(folder, GPT2LMHeadModel, config, tokenizer, template, seed)
 
 

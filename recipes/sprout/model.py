@@ -189,7 +189,7 @@ def collate(docs: list[Encoded], rng: np.random.Generator, *, rest_weight: float
     # Few distinct shapes: oneDNN builds (and keeps) a kernel for each new one, which costs as much as the product itself.
     p = step_up(max(len(d[0]) for d in docs))
     s = step_up(max(sum(len(t) for t, _ in d[2]) for d in docs))
-    missing = -sum(len(d[0]) + sum(len(t) for t, _ in d[2]) for d in docs) % 2048
+    missing = -sum(len(d[0]) + sum(len(t) for t, _ in d[2]) for d in docs) % 1024
     docs = docs + [([0] * n, [False] * n, []) for n in (*[p] * (missing // p), missing % p) if n]
     total = sum(len(d[0]) + sum(len(t) for t, _ in d[2]) for d in docs)
     b = up(len(docs), 4)

@@ -413,8 +413,16 @@ class Maker:
         self.rng.shuffle(branches)
         return Doc([], branches[:questions], "study") if branches else None
 
-    def any(self, low: int, high: int, *, budget: int = 10) -> Doc:
+    def repeat(self) -> Doc:
+        """Say a text again: the plainest way to learn to copy, which all reading rests on."""
+        text = " ".join(f.note for f in self.facts(self.rng.choice((1, 1, 2)))) if self.chance(0.6) else " ".join(self.fill(self.rng.choice(("thing", "person", "code", "word", "act", "phrase"))) for _ in range(self.rng.randint(2, 6)))
+        ask = self.rng.choice(("Repeat: ", "Say this again: ", "Copy this: ", "Repeat after me: "))
+        return Doc([], [[("user", ask + text), ("assistant", text)]], "repeat")
+
+    def any(self, low: int, high: int, *, budget: int = 10, repeat: float = 0.02) -> Doc:
         """One document of a random kind, with low to high notes where it has notes."""
+        if self.chance(repeat):
+            return self.repeat()
         roll = self.rng.random()
         if roll < 0.62:
             n = self.rng.randint(low, high)

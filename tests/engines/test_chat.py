@@ -36,7 +36,8 @@ def test_a_template_without_system_role_gets_the_text_in_the_first_user_message(
     turns = (*ASK, Message(role="assistant", content="The blue one."), Message(role="user", content="Sure?"))
     assert engine.render(turns) == (
         "<bos><start_of_turn>user\nNotes:\n- The pot is blue.\n\nWhich pot?<end_of_turn>\n"
-        "<start_of_turn>model\nThe blue one.<end_of_turn>\n<start_of_turn>user\nSure?<end_of_turn>\n<start_of_turn>model\n"
+        "<start_of_turn>model\nThe blue one.<end_of_turn>\n"
+        "<start_of_turn>user\nSure?<end_of_turn>\n<start_of_turn>model\n"
     )
 
 

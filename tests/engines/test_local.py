@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from transformers import AutoModelForCausalLM
 
 from engrain.engines.local import LocalEngine
 from engrain.errors import InputError
@@ -37,11 +38,12 @@ def test_greedy_answers_do_not_depend_on_company(any_engine: LocalEngine) -> Non
         assert a.logprobs == pytest.approx(b.logprobs, abs=1e-4)
 
 
-def test_greedy_answers_are_those_of_hugging_face_generate(any_engine: LocalEngine) -> None:
+def test_greedy_answers_are_those_of_hugging_face_generate(any_engine: LocalEngine, any_folder: Path) -> None:
+    stock = AutoModelForCausalLM.from_pretrained(any_folder)
     for prompt in PROMPTS:
         ids = torch.tensor([any_engine.encode(prompt, room=10)])
         stop = sorted(any_engine.chat.stop_ids)
-        whole = any_engine.model.generate(
+        whole = stock.generate(
             ids, attention_mask=torch.ones_like(ids), max_new_tokens=10, do_sample=False, eos_token_id=stop
         )
         assert any_engine.sample([prompt], max_tokens=10)[0].token_ids == tuple(whole[0, ids.shape[1] :].tolist())
@@ -54,12 +56,13 @@ def test_sampled_logprobs_are_what_score_gives(any_engine: LocalEngine) -> None:
         assert completion.logprobs == pytest.approx(score, abs=1e-3)
 
 
-def test_scores_are_those_of_the_plain_forward_pass(any_engine: LocalEngine) -> None:
+def test_scores_are_those_of_the_plain_forward_pass(any_engine: LocalEngine, any_folder: Path) -> None:
+    stock = AutoModelForCausalLM.from_pretrained(any_folder)
     answers = [[7, 8, 9], [11], [12, 13, 14, 15, 16], [20, 21]]
     for prompt, answer, score in zip(PROMPTS, answers, any_engine.score(PROMPTS, answers), strict=True):
         ids = any_engine.encode(prompt, room=9)
         with torch.inference_mode():
-            logits = any_engine.model(input_ids=torch.tensor([ids + answer])).logits[0].log_softmax(-1)
+            logits = stock(input_ids=torch.tensor([ids + answer])).logits[0].log_softmax(-1)
         expected = [logits[len(ids) - 1 + i, token].item() for i, token in enumerate(answer)]
         assert score == pytest.approx(expected, abs=1e-3)
 
@@ -96,16 +99,16 @@ def test_a_batch_whose_answers_end_at_different_times_gives_each_its_own(engine:
     assert len({len(a) for a in alone}) > 1
 
 
-def test_a_long_prompt_uses_the_fused_attention_and_agrees(
-    engine: LocalEngine, monkeypatch: pytest.MonkeyPatch
+def test_fused_attention_for_long_prompts_agrees_with_the_plain_one(
+    any_engine: LocalEngine, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from engrain.engines import decode
+    from engrain.engines import llama, network
 
-    eager = engine.score([PROMPTS[1]], [[7, 8, 9]])
-    monkeypatch.setattr(decode, "EAGER_UP_TO", 4)
-    fused = engine.score([PROMPTS[1]], [[7, 8, 9]])
-    assert engine.model.config._attn_implementation == "sdpa"
-    assert fused[0] == pytest.approx(eager[0], abs=1e-3)
+    plain = any_engine.score(PROMPTS, [[7, 8, 9]] * 4)
+    monkeypatch.setattr(llama, "FUSED_FROM", 4)
+    monkeypatch.setattr(network, "FUSED_FROM", 4)
+    for a, b in zip(plain, any_engine.score(PROMPTS, [[7, 8, 9]] * 4), strict=True):
+        assert a == pytest.approx(b, abs=1e-3)
 
 
 def test_a_prompt_beyond_the_window_is_refused_with_numbers(engine: LocalEngine) -> None:
@@ -128,8 +131,9 @@ def test_nothing_in_gives_nothing_out(engine: LocalEngine) -> None:
 
 
 def test_a_vocabulary_of_150_thousand_works(tmp_path: Path) -> None:
-    import tiny_models
     from transformers import LlamaConfig, LlamaForCausalLM
+
+    import tiny_models
 
     folder = tiny_models.llama(tmp_path / "wide", layers=1)
     config = LlamaConfig.from_pretrained(folder, vocab_size=150_000)

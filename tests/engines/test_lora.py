@@ -24,7 +24,7 @@ ANSWER = [[5, 9, 30, 7]]
 def trained(engine: LocalEngine, seed: int = 1) -> str:
     """An adapter with both matrices far from zero."""
     generator = torch.Generator().manual_seed(seed)
-    pairs = engine.adapted.fresh(rank=3, seed=seed, device="cpu")
+    pairs = lora.fresh(engine.network.layers, rank=3, seed=seed, device="cpu")
     return engine.save({n: (a, torch.randn(b.shape, generator=generator) * 0.3) for n, (a, b) in pairs.items()})
 
 
@@ -128,7 +128,7 @@ def test_an_adapter_of_another_base_is_refused(engine: LocalEngine, tmp_path: Pa
 
     other = LocalEngine(tiny_models.llama(tmp_path / "other", seed=7), adapters_dir=engine.adapters_dir)
     name = trained(other)
-    with pytest.raises(FormatError, match="another base|trained on base"):
+    with pytest.raises(FormatError, match="was trained on base"):
         engine.sample(PROMPT, adapter=name, max_tokens=1)
 
 

@@ -6,7 +6,6 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-import torch
 
 import tiny_models
 from engrain.engines.local import LocalEngine
@@ -31,8 +30,10 @@ NEW = [
 GUARD = [Example(query=ask(tiny_models.question(t)), role="guard") for t in tiny_models.THINGS[6:]]
 
 
-READ = [replace(e, query=(Message(role="system", content=tiny_models.note(t, v)), *ask(tiny_models.question(t))), context="", role="guard")
-        for e, t, v in zip(NEW, tiny_models.THINGS, tiny_models.VALUES[3:], strict=False)]  # fmt: skip
+READ = [
+    Example(query=(Message(role="system", content=tiny_models.note(t, v)), *ask(tiny_models.question(t))), role="guard")
+    for t, v in zip(FACTS, tiny_models.VALUES[3:], strict=True)
+]
 """Questions with another value shown: reading must survive learning by heart."""
 
 
@@ -128,7 +129,8 @@ def test_one_step_reports_what_it_did(engine: LocalEngine) -> None:
 def test_a_context_may_be_the_teachers_whole_conversation(engine: LocalEngine) -> None:
     reports: list[StepReport] = []
     for build in (lambda q: "Be brief.", lambda q: (Message(role="system", content="Be brief."), *q)):
-        reports.append(context_distill(student_of(engine), [NEW[0].query], build, learning_rate=1e-3))  # type: ignore[arg-type]
+        report = context_distill(student_of(engine), [NEW[0].query], build, learning_rate=1e-3)  # type: ignore[arg-type]
+        reports.append(report)
     assert reports[0] == reports[1]
 
 
@@ -199,7 +201,7 @@ def test_a_batch_without_new_examples_is_refused(engine: LocalEngine) -> None:
 
 
 def test_a_learning_rate_that_is_far_too_high_fails_and_says_so(engine: LocalEngine) -> None:
-    with pytest.raises(TrainingFailed, match="diverged|learning rate|collapsed"):
+    with pytest.raises(TrainingFailed, match="training diverged"):
         context_learning(student_of(engine), NEW, 60, plan=replace(SHORT, learning_rate=3.0, warmup=1))
 
 

@@ -47,10 +47,6 @@ def test_cross_entropy_of_a_quarter_by_hand() -> None:
     assert losses.cross_entropy(logits(0.75, 0.25), torch.tensor([1])).item() == pytest.approx(math.log(4), abs=1e-6)
 
 
-def test_entropy_of_a_fair_die_by_hand() -> None:
-    assert losses.entropy(torch.zeros(1, 6)).item() == pytest.approx(math.log(6), abs=1e-6)
-
-
 def test_policy_gradient_by_hand() -> None:
     # Sampled token: student 1/2, teacher 1/4. Advantage log(1/2) - log(1/4) = log 2; d log softmax / d logit = 1 - 1/2.
     student = logits(0.5, 0.5).requires_grad_()
@@ -143,13 +139,6 @@ def test_jsd_vanishes_at_its_ends_instead_of_becoming_a_kl() -> None:
     for beta in (0.0, 1.0):
         with pytest.raises(InputError, match="use forward_kl or reverse_kl"):
             losses.jsd(student, teacher, beta=beta)
-
-
-def test_impossible_tokens_do_not_make_nan() -> None:
-    student = torch.tensor([[0.0, float("-inf"), 0.0]], requires_grad=True)
-    teacher = torch.tensor([[float("-inf"), 0.0, 0.0]])
-    for loss in DIVERGENCES.values():
-        assert torch.isfinite(loss(student, teacher)).all()
 
 
 def test_padding_does_not_count() -> None:

@@ -11,8 +11,15 @@ from engrain.learning.methods import JSD, ForwardKL, OffPolicy, PolicyGradient, 
 from engrain.protocols import Method
 
 METHODS: list[Method] = [
-    ForwardKL(), ForwardKL(top_k=5), ReverseKL(), ReverseKL(top_k=5), JSD(beta=0.3), JSD(top_k=5), PolicyGradient(), OffPolicy(),
-]  # fmt: skip
+    ForwardKL(),
+    ForwardKL(top_k=5),
+    ReverseKL(),
+    ReverseKL(top_k=5),
+    JSD(beta=0.3),
+    JSD(top_k=5),
+    PolicyGradient(),
+    OffPolicy(),
+]
 
 
 def batch() -> tuple[torch.Tensor, torch.Tensor, torch.Tensor, torch.Tensor]:

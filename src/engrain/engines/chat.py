@@ -26,8 +26,8 @@ class Chat:
     def __init__(self, tokenizer: Any, folder: Path, eos: Sequence[int] = ()) -> None:
         if not tokenizer.chat_template:
             raise FormatError(
-                f"{folder} has no chat template; add `chat_template` to tokenizer_config.json or a chat_template.jinja file "
-                "(see docs of the model, or of a model of the same family)"
+                f"{folder} has no chat template; add `chat_template` to tokenizer_config.json or a "
+                "chat_template.jinja file (copy it from the chat model of the same family)"
             )
         self._tokenizer = tokenizer
         special = [t.content for t in tokenizer.added_tokens_decoder.values() if t.special and len(t.content) > 2]

@@ -11,15 +11,16 @@ from engrain.protocols import Completion, Conversation
 from engrain.records import content_hash
 
 _COMMON = frozenset(
-    "a an and are at be by do does for from in is it me my of on or please tell the to was what which who you your".split()
+    "a an and are at be by do does for from in is it me my of on or please tell the to was what who you your".split()  # noqa: SIM905
 )
 
 
 class FakeEngine:
     """Answers with the shown or learned note that shares most words with the last user message, else "I don't know".
 
-    Implements `protocols.Engine`. Notes are the `- ` lines of system messages; a note shown outranks one learned. `teach` makes
-    an adapter that knows notes by heart. A token is a UTF-8 byte; token 0 ends an answer; temperature and seed change nothing.
+    Implements `protocols.Engine`. Notes are the `- ` lines of system messages; a note shown outranks one learned.
+    `teach` makes an adapter that knows notes by heart. A token is a UTF-8 byte; token 0 ends an answer; temperature
+    and seed change nothing.
     """
 
     base = content_hash("engrain fake engine 1", length=32)
@@ -86,7 +87,7 @@ class FakeEngine:
 
 
 def _best(query: str, notes: Sequence[str]) -> str:
-    """The note with most of the query's words, the latest of equals; "" if none has two (or all, if there are fewer)."""
+    """The note with most of the query's words, the latest of equals; "" if none has two (or the only one)."""
     wanted = _words(query)
     shared = [(len(wanted & _words(note)), i) for i, note in enumerate(notes)]
     count, index = max(shared, default=(0, 0))

@@ -1,4 +1,4 @@
-"""A model folder on disk: is it what it should be, what is its content hash, and opening it without running its code."""
+"""A model folder on disk: whether it is whole, its content hash, and opening it without running its code."""
 
 from __future__ import annotations
 
@@ -71,7 +71,7 @@ def check_safetensors(path: Path) -> None:
 
 
 def content_hash(folder: Path) -> str:
-    """SHA-256 (first 32 hex digits) over the files that decide what the model says; the folder's path does not enter."""
+    """SHA-256 (32 hex digits) over the files that decide what the model says; the folder's path does not enter."""
     digest = hashlib.sha256()
     for path in sorted({p for pattern in IDENTITY for p in folder.glob(pattern)}, key=lambda p: p.name):
         with path.open("rb") as file:

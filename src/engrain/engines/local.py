@@ -7,11 +7,11 @@ import time
 from collections import OrderedDict
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 import torch
 
-from engrain.engines import decode, folder, lora
+from engrain.engines import decode, folder, lora, network
 from engrain.engines.chat import Chat
 from engrain.errors import InputError
 from engrain.protocols import Completion, Conversation
@@ -42,18 +42,19 @@ class LocalEngine:
         threads: int = 1,
         held_adapters: int = 64,
     ) -> None:
-        """FormatError, with the remedy, if `path` is not a whole decoder-only safetensors model with a chat template."""
+        """FormatError, with the remedy, if `path` is no whole decoder-only safetensors model with a chat template."""
         torch.set_num_threads(threads)
         self.path, self.adapters_dir, self.device = Path(path), Path(adapters_dir), device
-        self.model, self.tokenizer = folder.load(self.path, device)
+        model, self.tokenizer = folder.load(self.path, device)
         self.base = folder.content_hash(self.path)
-        eos = self.model.generation_config.eos_token_id
+        eos = model.generation_config.eos_token_id
         self.chat = Chat(self.tokenizer, self.path, eos=eos if isinstance(eos, list) else [] if eos is None else [eos])
-        self.adapted = lora.Adapted(self.model)
+        self.network = network.open_network(model)
         self.lock = threading.RLock()
-        self._window: int = getattr(self.model.config.get_text_config(), "max_position_embeddings", 1 << 30)
+        self._window: int = getattr(model.config.get_text_config(), "max_position_embeddings", 1 << 30)
         self._held_adapters = held_adapters
-        self._adapters: OrderedDict[str, lora.Weights] = OrderedDict()
+        self._bare = self.network.prepare(None, torch.float32, merge=False)
+        self._adapters: OrderedDict[str, tuple[lora.Weights, Any]] = OrderedDict()
         self._encoded: OrderedDict[tuple[Message, ...], list[int]] = OrderedDict()
 
     def sample(
@@ -74,17 +75,11 @@ class LocalEngine:
         if max_tokens < 1 or temperature < 0:
             raise InputError(f"max_tokens={max_tokens}, temperature={temperature}; give at least 1 and at least 0")
         started = time.perf_counter()
-        with self.lock, self.adapted.using(self.weights(adapter)):
+        how = decode.Sampling(self.chat.stop_ids, max_tokens, temperature, seed)
+        with self.lock:
+            ready = self._open(adapter)[1]
             ids = [self.encode(prompt, room=max_tokens) for prompt in prompts]
-            sampled = decode.sample(
-                self.model,
-                ids,
-                stop=self.chat.stop_ids,
-                max_tokens=max_tokens,
-                temperature=temperature,
-                seed=seed,
-                device=self.device,
-            )
+            sampled = decode.sample(self.network, ready, ids, how, self.device)
         elapsed = (time.perf_counter() - started) * 1000
         return [
             Completion(
@@ -106,14 +101,17 @@ class LocalEngine:
         if not prompts:
             return []
         scores: list[list[float]] = []
-        with self.lock, torch.inference_mode(), self.adapted.using(self.weights(adapter)):
+        with self.lock:
+            ready = self._open(adapter)[1]
             ids = [self.encode(prompt, room=len(answer)) for prompt, answer in zip(prompts, answers, strict=True)]
             for start in range(0, len(ids), 32):  # logits are large: 32 answers at a time
                 some = answers[start : start + 32]
-                logits_BTV, _ = decode.answer_logits(self.model, ids[start : start + 32], some, self.device)
+                with torch.inference_mode():
+                    logits_BTV, _ = decode.answer_logits(
+                        self.network, ready, ids[start : start + 32], some, self.device
+                    )
                 for row, answer in zip(logits_BTV.log_softmax(-1), some, strict=True):
-                    tokens = torch.tensor(list(answer), device=self.device)
-                    scores.append(row[: len(answer)].gather(1, tokens[:, None])[:, 0].tolist())
+                    scores.append([row[i, token].item() for i, token in enumerate(answer)])
         return scores
 
     def count_tokens(self, text: str) -> int:
@@ -136,9 +134,9 @@ class LocalEngine:
     ) -> LocalStudent:
         """A trainable copy of an adapter ("" for the bare base), taught by that same version, frozen.
 
-        `max_tokens` bounds the student's sampled answers. `precision` is that of training only: `auto` computes in bfloat16
-        where the processor has it in hardware (twice as fast; weights and optimiser stay float32). `teacher_memory` is in
-        bytes: what the teacher may keep of what it has already read and said.
+        `max_tokens` bounds the student's sampled answers. `precision` is that of training only: `auto` computes in
+        bfloat16 where the processor has it in hardware (twice as fast; weights and optimiser stay float32).
+        `teacher_memory` is in bytes: what the teacher may keep of what it has already read and said.
         """
         from engrain.engines.student import LocalStudent
 
@@ -156,8 +154,7 @@ class LocalEngine:
         """Take in a plain-LoRA adapter that stock peft wrote for this base; returns the name it is now known by."""
         pairs, _ = lora.read(Path(path), device=self.device)
         for name, (a, b) in pairs.items():
-            layer = self.adapted.layers.get(name)
-            if layer is None or (a.shape[1], b.shape[0]) != (layer.in_features, layer.out_features):
+            if self.network.layers.get(name) != (b.shape[0], a.shape[1]):
                 raise InputError(
                     f"{path} adapts {name} {tuple(b.shape)}x{tuple(a.shape)}, which this base does not have"
                 )
@@ -165,17 +162,22 @@ class LocalEngine:
 
     def save(self, weights: lora.Weights) -> str:
         """Write an adapter durably under the hash of its content; returns that name."""
-        return lora.save(weights, self.adapters_dir, base=self.base, transposed=self.adapted.transposed)
+        return lora.save(weights, self.adapters_dir, base=self.base, transposed=self.network.transposed)
 
     def weights(self, adapter: str) -> lora.Weights | None:
         """The adapter's matrices, from memory or disk; None for "". NotFound once it is gone from disk."""
+        return self._open(adapter)[0]
+
+    def _open(self, adapter: str) -> tuple[lora.Weights | None, Any]:
+        """The adapter's matrices and the same made ready to run."""
         if not adapter:
-            return None
+            return None, self._bare
         with self.lock:
             if not (self.adapters_dir / adapter).is_dir():
                 self._adapters.pop(adapter, None)
             if adapter not in self._adapters:
-                self._adapters[adapter] = lora.load(self.adapters_dir, adapter, base=self.base, device=self.device)
+                weights = lora.load(self.adapters_dir, adapter, base=self.base, device=self.device)
+                self._adapters[adapter] = weights, self.network.prepare(weights, torch.float32, merge=False)
                 if len(self._adapters) > self._held_adapters:
                     self._adapters.popitem(last=False)
             self._adapters.move_to_end(adapter)

@@ -14,16 +14,13 @@ import math
 import os
 import secrets
 import shutil
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
 
 import torch
-import torch.nn.functional as F
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
-from torch import Tensor, nn
+from torch import Tensor
 
 from engrain.errors import FormatError, NotFound
 
@@ -37,62 +34,14 @@ Weights = Mapping[str, Pair]
 _PREFIX = "base_model.model."
 
 
-class LoraLinear(nn.Module):
-    """A frozen linear layer and, when `pair` is set, one adapter's low-rank term beside it."""
-
-    def __init__(self, base: nn.Module, out_features: int, in_features: int) -> None:
-        super().__init__()
-        self.base = base
-        self.out_features = out_features
-        self.in_features = in_features
-        self.pair: Pair | None = None
-
-    def forward(self, x: Tensor) -> Tensor:
-        y: Tensor = self.base(x)
-        if self.pair is None:
-            return y
-        a, b = self.pair
-        return y + F.linear(F.linear(x, a) * SCALE, b)
-
-
-class Adapted:
-    """A model whose linear layers (all but the output head) can carry an adapter; `using` chooses which."""
-
-    def __init__(self, model: Any) -> None:
-        from transformers.pytorch_utils import Conv1D  # GPT-2's linear layer, which stores its weight transposed
-
-        self.layers: dict[str, LoraLinear] = {}
-        head = model.get_output_embeddings()
-        for name, module in list(model.named_modules()):
-            if module is head or not isinstance(module, nn.Linear | Conv1D):
-                continue
-            shape = (module.nx, module.nf) if isinstance(module, Conv1D) else (module.in_features, module.out_features)
-            wrapped = LoraLinear(module, in_features=shape[0], out_features=shape[1])
-            parent, _, leaf = name.rpartition(".")
-            setattr(model.get_submodule(parent), leaf, wrapped)
-            self.layers[name] = wrapped
-        self.transposed = any(isinstance(layer.base, Conv1D) for layer in self.layers.values())
-
-    @contextmanager
-    def using(self, weights: Weights | None) -> Iterator[None]:
-        """Within, the model answers with this adapter; with None, bare. One adapter for the whole batch."""
-        try:
-            for name, layer in self.layers.items():
-                layer.pair = weights.get(name) if weights else None
-            yield
-        finally:
-            for layer in self.layers.values():
-                layer.pair = None
-
-    def fresh(self, rank: int, seed: int, device: str) -> dict[str, Pair]:
-        """An adapter that changes nothing yet: A random from `seed`, B zero."""
-        generator = torch.Generator().manual_seed(seed)
-        pairs: dict[str, Pair] = {}
-        for name, layer in self.layers.items():
-            bound = 1 / math.sqrt(layer.in_features)
-            a = (torch.rand(rank, layer.in_features, generator=generator) * 2 - 1) * bound
-            pairs[name] = a.to(device), torch.zeros(layer.out_features, rank, device=device)
-        return pairs
+def fresh(layers: Mapping[str, tuple[int, int]], rank: int, seed: int, device: str) -> dict[str, Pair]:
+    """An adapter for layers of (out, in) features that changes nothing yet: A random from `seed`, B zero."""
+    generator = torch.Generator().manual_seed(seed)
+    pairs: dict[str, Pair] = {}
+    for name, (outside, inside) in layers.items():
+        a = (torch.rand(rank, inside, generator=generator) * 2 - 1) / math.sqrt(inside)
+        pairs[name] = a.to(device), torch.zeros(outside, rank, device=device)
+    return pairs
 
 
 def widened(weights: Weights, onto: Weights) -> dict[str, Pair]:
@@ -108,7 +57,7 @@ def widened(weights: Weights, onto: Weights) -> dict[str, Pair]:
 
 
 def name_of(weights: Weights, base: str) -> str:
-    """The adapter's name: SHA-256 (32 hex digits) of base hash, scale, and each tensor's name, type, shape and bytes."""
+    """SHA-256 (32 hex digits) of the base hash, the scale, and each tensor's name, type, shape and bytes."""
     digest = hashlib.sha256(json.dumps([base, SCALE]).encode())
     for name in sorted(weights):
         for tensor in weights[name]:
@@ -154,7 +103,7 @@ def save(weights: Weights, folder: Path, *, base: str, transposed: bool) -> str:
         for path in (*temporary.iterdir(), temporary):
             _sync(path)
         try:
-            os.rename(temporary, final)
+            temporary.rename(final)
         except OSError:
             if not final.exists():  # else another process has just saved the same content
                 raise

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from collections import OrderedDict
 from collections.abc import Sequence
-from contextlib import AbstractContextManager
-from copy import copy
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -22,17 +20,18 @@ if TYPE_CHECKING:
     from engrain.engines.local import LocalEngine, Precision
 
 BETAS = (0.9, 0.99)
-"""Adam's memory of gradients and of their squares: runs are a few hundred steps, so the second is shorter than usual."""
+"""Adam's memory of gradients and of their squares: runs are short, so the second is shorter than usual."""
 EPSILON = 1e-8
 CLIP = 1.0
 """Largest gradient norm that is applied as it is; a larger one is scaled down to it."""
 
 
 class LocalStudent:
-    """Trains LoRA pairs on all linear layers with Adam. Implements `protocols.Student`; opened by `LocalEngine.student`.
+    """Trains LoRA pairs on all linear layers with Adam. Implements `protocols.Student`; `LocalEngine.student` opens it.
 
-    It starts as its parent exactly. All trainable numbers lie in one vector, so that an optimiser step is six operations
-    and the state is three tensors. The same calls in the same order give the same bits, on one machine with one thread.
+    It starts as its parent exactly. All trainable numbers lie in one vector, so that an optimiser step is six
+    operations and the state is three tensors. The same calls in the same order give the same bits, on one machine
+    with one thread.
     """
 
     def __init__(
@@ -49,14 +48,15 @@ class LocalStudent:
         if rank < 1:
             raise InputError(f"rank={rank}; give at least 1")
         self._engine, self._max_tokens = engine, max_tokens
-        self._bfloat16 = precision == "bfloat16" or (precision == "auto" and _has_bfloat16(engine.device))
+        narrow = precision == "bfloat16" or (precision == "auto" and _has_bfloat16(engine.device))
+        self._dtype = torch.bfloat16 if narrow else torch.float32
         self._from_base = not parent
         teacher = engine.weights(parent)
         if teacher:
             rank = max(rank, *(a.shape[0] for a, _ in teacher.values()))
-        fresh = engine.adapted.fresh(rank, seed, engine.device)
+        fresh = lora.fresh(engine.network.layers, rank, seed, engine.device)
         self._start = lora.widened(teacher, onto=fresh) if teacher else fresh
-        self._teacher = Teacher(engine, teacher, self._autocast, memory=teacher_memory)
+        self._teacher = Teacher(engine, teacher, self._dtype, memory=teacher_memory)
         tensors = [t for pair in self._start.values() for t in pair]
         self._vector = torch.cat([t.flatten() for t in tensors])
         self._gradient, self._mean, self._square = (torch.zeros_like(self._vector) for _ in range(3))
@@ -74,11 +74,11 @@ class LocalStudent:
         if not prompts:
             return []
         engine = self._engine
-        weights = self._teacher.weights if teacher else self._pairs
-        with engine.lock, torch.no_grad(), engine.adapted.using(weights), self._autocast():
+        how = decode.Sampling(engine.chat.stop_ids, self._max_tokens, temperature, seed)
+        with engine.lock:
             ids = [engine.encode(prompt, room=self._max_tokens) for prompt in prompts]
-            settings = {"stop": engine.chat.stop_ids, "max_tokens": self._max_tokens, "device": engine.device}
-            sampled = decode.sample(engine.model, ids, temperature=temperature, seed=seed, **settings)
+            ready = self._teacher.ready if teacher else self._ready()
+            sampled = decode.sample(engine.network, ready, ids, how, engine.device)
         return [list(answer.tokens) for answer in sampled]
 
     def logits(
@@ -90,11 +90,10 @@ class LocalStudent:
             ids = [engine.encode(prompt, room=len(answer)) for prompt, answer in zip(prompts, answers, strict=True)]
             if teacher:
                 return self._teacher.logits(ids, answers)
-            with engine.adapted.using(self._pairs), self._autocast():
-                return decode.answer_logits(engine.model, ids, answers, engine.device)
+            return decode.answer_logits(engine.network, self._ready(), ids, answers, engine.device)
 
     def step(self, loss: Tensor, *, learning_rate: float) -> float:
-        """Backward, clip, Adam; returns the gradient norm before clipping. Raises TrainingFailed on a non-finite one."""
+        """Backward, clip, Adam; returns the gradient norm before clipping. TrainingFailed on a non-finite one."""
         self._gradient.zero_()
         torch.autograd.backward(loss)
         with torch.no_grad():
@@ -112,8 +111,8 @@ class LocalStudent:
     def save(self, *, scale: float = 1.0) -> str:
         """Write the adapter with `scale` (0 to 1) of what was learned; returns its content hash.
 
-        The scaled adapter lies on the straight line in (A, B) from the parent to the trained one. From the bare base B alone
-        is scaled, which scales the learned change of every weight exactly.
+        The scaled adapter lies on the straight line in (A, B) from the parent to the trained one. From the bare base
+        B alone is scaled, which scales the learned change of every weight exactly.
         """
         if not 0 <= scale <= 1:
             raise InputError(f"scale={scale}; give a share between 0 and 1")
@@ -129,7 +128,7 @@ class LocalStudent:
         return self._engine.save(pairs)
 
     def state(self) -> bytes:
-        """All that training has changed, as safetensors bytes: kept beside the loop's state, it resumes to the same bit."""
+        """All that training has changed, as safetensors bytes: with the loop's state, it resumes to the same bit."""
         steps = torch.tensor([self._steps])
         return save_bytes({"vector": self._vector, "mean": self._mean, "square": self._square, "steps": steps})
 
@@ -145,27 +144,26 @@ class LocalStudent:
         except (SafetensorError, KeyError, RuntimeError) as error:
             raise FormatError(f"not the state of this student ({error}); start the run again") from error
 
-    def _autocast(self) -> AbstractContextManager[Any]:
-        return torch.autocast(torch.device(self._engine.device).type, torch.bfloat16, enabled=self._bfloat16)
+    def _ready(self) -> Any:
+        return self._engine.network.prepare(self._pairs, self._dtype, merge=True)
 
 
 class Teacher:
     """The frozen accepted version. It reads each prompt once and answers each question about it once.
 
-    Rows are computed one prompt at a time, so a row depends on its prompt and answer alone and remembering it changes no bit;
-    a long prompt fills the processor by itself. When the student's answers settle, the teacher costs nothing.
+    Rows are computed one prompt at a time, so a row depends on its prompt and answer alone and remembering it changes
+    no bit; a long prompt fills the processor by itself. When the student's answers settle, the teacher costs nothing.
     """
 
-    def __init__(self, engine: LocalEngine, weights: lora.Weights | None, autocast: Any, *, memory: int) -> None:
-        self.weights = weights
-        self._engine, self._autocast = engine, autocast
+    def __init__(self, engine: LocalEngine, weights: lora.Weights | None, dtype: torch.dtype, *, memory: int) -> None:
+        self.ready = engine.network.prepare(weights, dtype, merge=True)
+        self._network, self._device = engine.network, engine.device
         self._rows = _Memory(memory // 2)
         self._read = _Memory(memory // 2)
 
-    @torch.no_grad()
     def logits(self, prompts: Sequence[Sequence[int]], answers: Sequence[Sequence[int]]) -> tuple[Tensor, Tensor]:
         """As `Student.logits`, without gradient."""
-        with self._engine.adapted.using(self.weights), self._autocast():
+        with torch.no_grad():
             rows = [self._row(tuple(p), tuple(a)) for p, a in zip(prompts, answers, strict=True)]
         width = max(len(row) for row in rows)
         logits_BTV = torch.zeros(len(rows), width, rows[0].shape[-1], device=rows[0].device)
@@ -179,21 +177,22 @@ class Teacher:
         key = prompt, answer
         row = self._rows.get(key)
         if row is None:
-            model, device = self._engine.model, self._engine.device
-            cache = self._read.get(prompt) if len(prompt) > 1 else None
+            cache = self._read.get(prompt)
             if cache is None and len(prompt) > 1:
-                ids = torch.tensor([prompt[:-1]], device=device)
-                cache = decode.forward(
-                    model, length=len(prompt), input_ids=ids, use_cache=True, logits_to_keep=1
-                ).past_key_values
-                self._read.put(prompt, cache, sum(_bytes(layer.keys) + _bytes(layer.values) for layer in cache.layers))
-            ids = torch.tensor([[prompt[-1], *answer[:-1]]], device=device)
-            length = len(prompt) + len(answer)
-            row = decode.forward(
-                model, length=length, input_ids=ids, past_key_values=_fork(cache), use_cache=True
-            ).logits[0]
-            self._rows.put(key, row, _bytes(row))
+                cache = self._run(prompt[:-1], 0, keep=1, room=len(prompt) - 1)[1]
+                self._read.put(prompt, cache, cache.size)
+            fork = None if cache is None else cache.fork(len(answer))
+            logits_1TV, _ = self._run(
+                (prompt[-1], *answer[:-1]), len(prompt) - 1, keep=len(answer), cache=fork, room=len(answer)
+            )
+            row = logits_1TV[0]
+            self._rows.put(key, row, row.numel() * row.element_size())
         return row
+
+    def _run(self, tokens: tuple[int, ...], start: int, **options: Any) -> tuple[Tensor, Any]:
+        ids = torch.tensor([tokens], device=self._device)
+        positions = torch.arange(start, start + len(tokens), device=self._device)[None]
+        return self._network(self.ready, ids, None, positions, **options)
 
 
 class _Memory:
@@ -216,18 +215,6 @@ class _Memory:
             self._used -= self._held.popitem(last=False)[1][1]
 
 
-def _fork(cache: Any) -> Any:
-    """A cache that grows on its own from here: its layers replace their tensors when they grow, never write into them."""
-    fork = copy(cache)
-    if cache is not None:
-        fork.layers = [copy(layer) for layer in cache.layers]
-    return fork
-
-
-def _bytes(tensor: Tensor) -> int:
-    return tensor.numel() * tensor.element_size()
-
-
 def _between(start: Tensor, end: Tensor, share: float) -> Tensor:
     return end if share == 1 else start + share * (end - start)
 
@@ -245,5 +232,5 @@ def _parameter(value: Tensor, gradient: Tensor) -> Tensor:
 
 def _has_bfloat16(device: str) -> bool:
     if torch.device(device).type == "cuda":
-        return torch.cuda.is_bf16_supported()
+        return bool(torch.cuda.is_bf16_supported())
     return torch.device(device).type == "cpu" and bool(torch.cpu._is_avx512_bf16_supported())

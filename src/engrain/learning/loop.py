@@ -55,12 +55,12 @@ def context_distill(
     seed: int = 0,
     answers: Sequence[Tokens] | None = None,
 ) -> StepReport:
-    """One minibatch of context distillation: the student learns to answer `queries` as if it had been shown their context.
+    """One minibatch of context distillation: the student learns to answer `queries` as if shown their context.
 
-    `build_context(query)` is what only the teacher sees: text for a system message, or the teacher's whole conversation;
-    "" shows it the bare query, which holds the student to its accepted version there. `answers`, drawn earlier by
-    `draw_answers`, saves drawing them again. BatchRefused if no token can be learned from; TrainingFailed if a loss or a
-    gradient is not finite: the student must then be thrown away, and the live version stays.
+    `build_context(query)` is what only the teacher sees: text for a system message, or the teacher's whole
+    conversation; "" shows it the bare query, which holds the student to its accepted version there. `answers`, drawn
+    earlier by `draw_answers`, saves drawing them again. BatchRefused if no token can be learned from; TrainingFailed
+    if a loss or a gradient is not finite: the student must then be thrown away, and the live version stays.
     """
     method = method or ForwardKL()
     prompts = [_conversation(query) for query in queries]
@@ -72,7 +72,7 @@ def context_distill(
     loss = method.loss(student_BTV, teacher_BTV, _tensor(answers, mask_BT), mask_BT)
     if not torch.isfinite(loss):
         raise TrainingFailed(f"loss is {loss.item()}; lower the learning rate ({learning_rate}) or check the batch")
-    kl, entropy, teacher_entropy = _measure(student_BTV.detach(), teacher_BTV, mask_BT)
+    kl, entropy, teacher_entropy = _measure(student_BTV, teacher_BTV, mask_BT)
     norm = student.step(loss, learning_rate=learning_rate)
     return StepReport(
         loss=loss.item(),
@@ -84,17 +84,17 @@ def context_distill(
     )
 
 
-@torch.no_grad()
 def context_signal(
     student: Student,
     queries: Sequence[Query],
     build_context: Callable[[Query], str | Conversation],
     answers: Sequence[Tokens],
 ) -> tuple[float, ...]:
-    """How far the student is from its teacher on each query's answer: KL(teacher || student), nats per token. Trains nothing."""
+    """How far the student is from its teacher on each: KL(teacher || student), nats per token; trains nothing."""
     prompts = [_conversation(query) for query in queries]
     shown = [_shown(prompt, build_context(query)) for prompt, query in zip(prompts, queries, strict=True)]
-    student_BTV, mask_BT = student.logits(prompts, answers, teacher=False)
+    with torch.no_grad():
+        student_BTV, mask_BT = student.logits(prompts, answers, teacher=False)
     teacher_BTV, _ = student.logits(shown, answers, teacher=True)
     return _measure(student_BTV, teacher_BTV, mask_BT)[0]
 
@@ -133,7 +133,7 @@ class Plan:
     temperature: float = 1.0
     """Of the sampled answers."""
     refresh: int = 8
-    """Steps between two drawings of answers. Drawing many at once is cheap; answers up to this old are nearly on-policy."""
+    """Steps between two drawings of answers. Drawing many at once is cheap; answers this old are nearly on-policy."""
     enough: float = 0.0
     """Stop early once the mean KL of new examples over one refresh falls below this many nats per token; 0: never."""
     seed: int = 0
@@ -141,7 +141,7 @@ class Plan:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TrainState:
-    """Where a run stands after `step` steps: with the student's own state, all that is needed to go on to the same bits."""
+    """Where a run stands after `step` steps: with the student's own state, all that it needs to go on."""
 
     step: int = 0
     answers: Mapping[str, tuple[int, ...]] = field(default_factory=dict[str, tuple[int, ...]])
@@ -176,10 +176,10 @@ def context_learning(
 ) -> TrainReport:
     """Teach a student a set of examples in `steps` minibatches of `context_distill`.
 
-    What is trained, and in which order, follows from the examples' content and `plan.seed` alone: neither their order of
-    arrival nor their ids matter. `on_step` is called after every step (progress; raise in it to stop). Keep its state
-    beside the student's, and `start` from it goes on as if nothing had happened. BatchRefused if teacher and student
-    agree from the start; TrainingFailed if the run diverges or collapses.
+    What is trained, and in which order, follows from the examples' content and `plan.seed` alone: neither their order
+    of arrival nor their ids matter. `on_step` is called after every step (progress; raise in it to stop). Keep its
+    state beside the student's, and `start` from it goes on as if nothing had happened. BatchRefused if teacher and
+    student agree from the start; TrainingFailed if the run diverges or collapses.
     """
     plan, state = plan or Plan(), start or TrainState()
     if steps < 1:
@@ -221,7 +221,7 @@ def context_learning(
 
 
 class Schedule:
-    """Which examples each step trains on. Each role goes through its examples in rounds, every round freshly shuffled."""
+    """Which examples each step trains on. Each role goes through its examples in rounds, each freshly shuffled."""
 
     def __init__(self, examples: Sequence[Example], plan: Plan) -> None:
         distinct = {e.hash: e for e in examples}
@@ -270,8 +270,8 @@ def _check_signal(student: Student, new: Sequence[Example], answers: Mapping[str
         if signal >= ZERO_SIGNAL:
             return
     raise BatchRefused(
-        f"teacher and student agree on every new example (at most {signal:.1e} nats per token apart); the context changes "
-        "nothing, or is known already: keep it in text"
+        f"teacher and student agree on every new example (at most {signal:.1e} nats per token apart); the context "
+        "changes nothing, or is known already: keep it in text"
     )
 
 
@@ -288,13 +288,16 @@ def _check_health(kl: Sequence[float], last: StepReport, window: int) -> None:
 
 
 def _measure(student_BTV: Tensor, teacher_BTV: Tensor, mask_BT: Tensor) -> tuple[tuple[float, ...], float, float]:
-    """KL(teacher || student) of each row, and both mean entropies, in nats per token."""
+    """KL(teacher || student) of each row, and the mean entropies of student and teacher, in nats per token."""
+    student_BTV = student_BTV.detach()
     student_NV, teacher_NV = losses.real_tokens(mask_BT, student_BTV, teacher_BTV)
-    rows = mask_BT.nonzero()[:, 0]
-    kl_N = losses.forward_kl(student_NV, teacher_NV)
-    counts = mask_BT.sum(1).clamp(min=1)
-    kl_B = kl_N.new_zeros(len(mask_BT)).index_add_(0, rows, kl_N) / counts
-    return tuple(kl_B.tolist()), losses.entropy(student_NV).mean().item(), losses.entropy(teacher_NV).mean().item()
+    student_NV, teacher_NV = student_NV.log_softmax(-1), teacher_NV.log_softmax(-1)
+    likely_NV = teacher_NV.exp()
+    entropy_N = -(likely_NV * teacher_NV).sum(-1)
+    kl_N = -(likely_NV * student_NV).sum(-1) - entropy_N
+    kl_B = kl_N.new_zeros(len(mask_BT)).index_add_(0, mask_BT.nonzero()[:, 0], kl_N) / mask_BT.sum(1)
+    own_N = -(student_NV.exp() * student_NV).sum(-1)
+    return tuple(kl_B.clamp(min=0).tolist()), own_N.mean().item(), entropy_N.mean().item()
 
 
 def _conversation(query: Query) -> Conversation:

@@ -1,8 +1,8 @@
 """What it means for a student to be close to its teacher: the losses of distillation, as pure functions.
 
 Shapes: B sequences, T answer tokens, V vocabulary, K a smaller support; a leading N stands for any shape.
-Every loss takes logits (or log-probabilities: normalising twice changes nothing), gives nats per token, and lets gradient
-flow into the student only. 0 log 0 is 0.
+Every loss takes logits (or log-probabilities: normalising twice changes nothing), gives nats per token, and lets
+gradient flow into the student only. Logits must be finite.
 
 Which one writes a new fact? If the student gives a token probability p, the gradient of reverse KL and of JSD on that
 logit is O(p), so what the student never says it hardly learns; forward KL pushes with p_teacher - p at once
@@ -80,10 +80,10 @@ def cross_entropy(student_NV: Tensor, answer_N: Tensor) -> Tensor:
 
 
 def on_support(student_NV: Tensor, teacher_NV: Tensor, *, top_k: int) -> tuple[Tensor, Tensor]:
-    """Both distributions as log-probabilities [N, K] on student's top-k, teacher's top-k, and one bucket for all the rest.
+    """Both distributions as log-probabilities [N, K] on both top-k and one bucket for all the rest.
 
-    K = 2 top_k + 1; a token in both top-k counts once. The teacher's share is what matters: a support of the student's own
-    top-k leaves out every fact that it does not know yet. Sums to 1 exactly as the full distributions do.
+    K = 2 top_k + 1; a token in both top-k counts once. The teacher's share is what matters: a support of the student's
+    own top-k leaves out every fact that it does not know yet. Sums to 1 as the full distributions do.
     """
     if not 0 < top_k <= student_NV.shape[-1]:
         raise InputError(f"top_k={top_k}; give 1 to the vocabulary size {student_NV.shape[-1]}")
@@ -101,11 +101,5 @@ def on_support(student_NV: Tensor, teacher_NV: Tensor, *, top_k: int) -> tuple[T
     return restrict(s), restrict(t)
 
 
-def entropy(logits_NV: Tensor) -> Tensor:
-    """Shannon entropy [N] in nats, from 0 to log V."""
-    log = _log(logits_NV)
-    return -(log.exp() * log).sum(-1)
-
-
 def _log(logits: Tensor) -> Tensor:
-    return logits.log_softmax(-1).clamp(min=ABSENT)
+    return logits.log_softmax(-1)

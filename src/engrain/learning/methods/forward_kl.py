@@ -12,7 +12,7 @@ from engrain.learning import losses
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ForwardKL:
-    """KL(teacher || student). Fastest to write a new fact; may spread over answers that only the teacher tells apart."""
+    """KL(teacher || student). Fastest to write a new fact; may spread over answers only the teacher tells apart."""
 
     top_k: int = 0
     """Compare on the top-k tokens of student and teacher plus a bucket for the rest; 0 for the whole vocabulary."""

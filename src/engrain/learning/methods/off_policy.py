@@ -12,7 +12,7 @@ from engrain.learning import losses
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class OffPolicy:
-    """Cross entropy on the teacher's sampled answers (Snell et al. 2022, arXiv 2209.15189): hard labels, no student samples."""
+    """Cross entropy on the teacher's sampled answers: hard labels (Snell et al. 2022, arXiv 2209.15189)."""
 
     answers: Literal["teacher"] = "teacher"
     """The teacher samples, shown the context; the student imitates without it."""

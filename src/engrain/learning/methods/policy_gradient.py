@@ -12,7 +12,7 @@ from engrain.learning import losses
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PolicyGradient:
-    """The literal on-policy distillation update (Thinking Machines Lab 2025): reverse KL in expectation, one token wide."""
+    """The literal on-policy distillation update (Thinking Machines Lab 2025): reverse KL, one token wide."""
 
     answers: Literal["student"] = "student"
     """On-policy only: on other answers it has no expectation to speak of."""

@@ -12,7 +12,7 @@ from engrain.learning import losses
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ReverseKL:
-    """KL(student || teacher). Drops answers that the teacher would not give; slow to find one the student never gives."""
+    """KL(student || teacher). Drops answers the teacher would not give; slow to find one the student never gives."""
 
     top_k: int = 0
     """Compare on the top-k tokens of student and teacher plus a bucket for the rest; 0 for the whole vocabulary."""

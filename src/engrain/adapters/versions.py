@@ -1,0 +1,157 @@
+"""Versions of one scope: which adapter is live, which came before, and what each one holds."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterator
+from dataclasses import dataclass
+from typing import Any, Literal, Protocol
+
+from engrain.errors import InputError, NotFound
+from engrain.records import Adapter, Batch, Evidence, Scope, Verdict
+
+
+class VersionStore(Protocol):
+    """What this room needs of the store."""
+
+    def live(self, scope: Scope) -> str: ...
+
+    def set_live(
+        self,
+        scope: Scope,
+        adapter: str,
+        verdict: str = "",
+        *,
+        expected: str,
+        event: Literal["promote", "rollback", "forget"] = "promote",
+        reason: str = "",
+    ) -> None: ...
+
+    def get(self, record_id: str, *, scope: Scope) -> Any: ...
+
+    def select(self, kind: type[Any], *, scope: Scope) -> Iterator[Any]: ...
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Version:
+    """One adapter of a scope with the verdict on it. Number 0 is the bare base."""
+
+    number: int
+    adapter: str
+    parent: str = ""
+    created_at: float = 0.0
+    memories: int = 0
+    """How many memories it was trained on, its ancestors' included."""
+    decision: str = ""
+    """`promote`, `hold`, `reject`, or `rebuilt` after a forgetting."""
+    reasons: tuple[str, ...] = ()
+    live: bool = False
+
+
+def current(store: VersionStore, scope: Scope) -> Adapter | None:
+    """The live adapter's record; None for the bare base."""
+    adapter = store.live(scope)
+    return None if not adapter else _adapter(store, scope, adapter)
+
+
+def versions(store: VersionStore, scope: Scope) -> list[Version]:
+    """Every version of this scope that still exists, oldest first, the bare base as number 0."""
+    live = store.live(scope)
+    verdicts: dict[str, Verdict] = {v.candidate: v for v in store.select(Verdict, scope=scope)}
+    found = [Version(number=0, adapter="", live=live == "")]
+    for number, adapter in enumerate(store.select(Adapter, scope=scope), start=1):
+        verdict = verdicts.get(adapter.id)
+        found.append(
+            Version(
+                number=number,
+                adapter=adapter.id,
+                parent=adapter.parent,
+                created_at=adapter.created_at,
+                memories=len(adapter.memory_ids),
+                decision=verdict.decision if verdict else "rebuilt",
+                reasons=verdict.reasons if verdict else (),
+                live=adapter.id == live,
+            )
+        )
+    return found
+
+
+def promote(store: VersionStore, scope: Scope, verdict: Verdict) -> None:
+    """Make the verdict's candidate live: one atomic move, refused if another version has become live meanwhile."""
+    if verdict.decision != "promote":
+        raise InputError(f"verdict {verdict.id} says {verdict.decision}; only a verdict that says promote moves the pointer")
+    store.set_live(scope, verdict.candidate, verdict.id, expected=verdict.against, event="promote", reason=verdict.id)
+
+
+def rollback(store: VersionStore, scope: Scope, to: str | None = None) -> str:
+    """Move the pointer back to `to` (adapter hash, its beginning, or "" for the bare base), by default to the live
+    version's parent; returns what is live now. The weights are reloaded as they were written, so answers are the same bits."""
+    live = store.live(scope)
+    if to is None:
+        if not live:
+            raise InputError("nothing to roll back: the bare base is live")
+        target = _adapter(store, scope, live).parent
+    else:
+        target = resolve(store, scope, to)
+    if target == live:
+        raise InputError(f"{target or 'the bare base'} is live already")
+    store.set_live(scope, target, expected=live, event="rollback", reason=f"from {live[:12] or 'the bare base'}")
+    return target
+
+
+def resolve(store: VersionStore, scope: Scope, name: str) -> str:
+    """The adapter hash that `name` means: a hash, its beginning, a version number, or "0", "base" and "" for the base."""
+    if name in ("", "base", "0"):
+        return ""
+    every = versions(store, scope)
+    if name.isdigit() and len(name) < 5:
+        if int(name) < len(every):
+            return every[int(name)].adapter
+        raise NotFound(f"version {name} of {scope} does not exist; there are {len(every) - 1} (engrain versions)")
+    matches = [v.adapter for v in every if v.adapter.startswith(name)]
+    if len(matches) != 1:
+        raise NotFound(f"{name!r} names {len(matches)} versions of {scope}; give one of those that `engrain versions` lists")
+    return matches[0]
+
+
+def in_weights(store: VersionStore, scope: Scope, adapter: Adapter | None) -> frozenset[str]:
+    """Ids of the memories that this version was shown to answer from its weights alone: every holdout item right."""
+    if adapter is None or not adapter.batch:
+        return frozenset()
+    batch: Batch = store.get(adapter.batch, scope=scope)
+    right: dict[str, bool] = {}
+    for evidence in store.select(Evidence, scope=scope):
+        if evidence.adapter == adapter.id:
+            right.update({r.item: r.right for r in evidence.results})
+    good: dict[str, bool] = {}
+    for item in batch.holdout:
+        for memory in item.memory_ids:
+            good[memory] = good.get(memory, True) and right.get(item.hash, False)
+    return frozenset(m for m, ok in good.items() if ok)
+
+
+def lineage(store: VersionStore, scope: Scope, adapter: str) -> list[Adapter]:
+    """The adapter and its ancestors, oldest first."""
+    chain: list[Adapter] = []
+    while adapter:
+        record = _adapter(store, scope, adapter)
+        chain.append(record)
+        adapter = record.parent
+    return chain[::-1]
+
+
+def affected(store: VersionStore, scope: Scope, removed: Collection[str]) -> list[Adapter]:
+    """Every adapter of this scope that was trained on one of these memories, oldest first."""
+    return [a for a in store.select(Adapter, scope=scope) if not set(removed).isdisjoint(a.memory_ids)]
+
+
+def stale(adapter: Adapter | None, active: Collection[str]) -> tuple[str, ...]:
+    """Ids of memories that this version holds and that no longer hold: changed, retracted or forgotten."""
+    return () if adapter is None else tuple(m for m in adapter.memory_ids if m not in active)
+
+
+def _adapter(store: VersionStore, scope: Scope, adapter: str) -> Adapter:
+    record = store.get(adapter, scope=scope)
+    assert isinstance(record, Adapter)
+    return record
+
+

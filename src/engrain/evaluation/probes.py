@@ -1,0 +1,52 @@
+"""The fixed set of unrelated prompts that base abilities are guarded and judged by: reading, abstaining, style.
+
+They ship with the package (probes.jsonl) and are split once, by content: a part is only ever trained on (guards), a part only
+looked at while choosing a scale, and a part only judged by (the gate's retained items).
+"""
+
+from __future__ import annotations
+
+import json
+from functools import cache
+from pathlib import Path
+from typing import Literal
+
+from engrain.prompts import render_notes
+from engrain.records import Example, Message, content_hash
+
+Part = Literal["guard", "scale", "gate"]
+FILE = Path(__file__).parent / "probes.jsonl"
+
+
+@cache
+def _probes() -> dict[str, list[tuple[str, Example]]]:
+    parts: dict[str, list[tuple[str, Example]]] = {"guard": [], "scale": [], "gate": []}
+    for line in FILE.read_text(encoding="utf-8").splitlines():
+        row = json.loads(line)
+        notes = (Message(role="system", content=render_notes(row["notes"])),) if row["notes"] else ()
+        query = (*notes, Message(role="user", content=row["question"]))
+        example = Example(query=query, reference=row["answer"], role="guard")
+        draw = int(content_hash(["probe", example.hash], length=8), 16) % 10
+        parts["guard" if draw < 4 else "scale" if draw < 5 else "gate"].append((row["group"], example))
+    return {part: sorted(rows, key=lambda r: r[1].hash) for part, rows in parts.items()}
+
+
+def guard_probes(count: int, *, seed: int = 0) -> list[Example]:
+    """At most `count` unrelated prompts to train on, chosen by content and seed."""
+    every = [e for _, e in _probes()["guard"]]
+    return sorted(every, key=lambda e: content_hash([seed, e.hash]))[:count]
+
+
+def probes(part: Part, limit: int | None = None) -> list[Example]:
+    """The probes of one part, in a fixed order that mixes the groups."""
+    return [e for _, e in _probes()[part]][:limit]
+
+
+def probe_group(example: Example) -> str | None:
+    """`reading`, `unknown` or `style` for a probe; None for anything else."""
+    return _groups().get(example.hash)
+
+
+@cache
+def _groups() -> dict[str, str]:
+    return {e.hash: group for rows in _probes().values() for group, e in rows}

@@ -1,0 +1,1 @@
+"""The offline half: remember what was told, consolidate it into weights, forget it again."""

@@ -1,0 +1,341 @@
+"""Consolidate: durable memory becomes a candidate adapter, evidence, a verdict, and at most one move of the live pointer.
+
+    route -> prepare -> teacher's advantage -> learn -> choose a scale -> evaluate -> verdict -> promote
+
+Killed at any point, the old version stays live and the run goes on from its last checkpoint: candidates are files that nobody
+points at, and promotion is one transaction.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass, field, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from engrain.adapters import current, promote
+from engrain.adapters.versions import lineage, stale
+from engrain.errors import BatchRefused
+from engrain.evaluation import SequentialGate, check_holdout, run_suite
+from engrain.evaluation.probes import probe_group, probes
+from engrain.evaluation.suites import group_of
+from engrain.loops.prepare import Preparation, prepare
+from engrain.memory import derive
+from engrain.protocols import Engine
+from engrain.records import Adapter, Batch, Evidence, Example, Interaction, ItemResult, Memory, Scope, Signal, Verdict
+from engrain.signals import Router
+from engrain.store import SqlStore, home_lock
+
+if TYPE_CHECKING:
+    from engrain.engines.local import LocalEngine
+
+log = logging.getLogger(__name__)
+
+Progress = Callable[[str, float], None]
+"""Called with what is going on and the share done (0 … 1) of that stage."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Consolidation:
+    """How one run of the slow loop goes. Its learning settings enter the batch, and so the adapter's name."""
+
+    router: Router = field(default_factory=Router)
+    preparation: Preparation = field(default_factory=Preparation)
+    gate: SequentialGate = field(default_factory=SequentialGate)
+    steps_per_memory: float = 6.0
+    least_steps: int = 150
+    most_steps: int = 900
+    learning_rate: float = 2e-3
+    batch_size: int = 16
+    rank: int = 16
+    seed: int = 0
+    least_advantage: float = 0.10
+    """The teacher, shown the notes, must beat the bare version on held-out questions by this much; else all stays in text."""
+    scales: Sequence[float] = (1.0, 0.7, 0.4)
+    """Shares of the update that are tried, on other items than the gate's, before it is judged."""
+    scale_loss: float = 0.04
+    """Loss on those items that makes the next smaller scale be tried."""
+    gate_items: int = 320
+    """Unrelated items that a candidate is judged by."""
+    checkpoint_every: int = 50
+
+    def steps(self, memories: int) -> int:
+        return int(min(self.most_steps, max(self.least_steps, self.steps_per_memory * memories)))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Outcome:
+    """What one run did."""
+
+    signals: tuple[Signal, ...]
+    verdict: Verdict | None
+    """None where nothing was trained: see `reason`."""
+    reason: str
+    adapter: str = ""
+    batch: str = ""
+    before: Evidence | None = None
+    in_context: Evidence | None = None
+    after: Evidence | None = None
+    seconds: float = 0.0
+    scale: float = 1.0
+
+
+def consolidate(
+    store: SqlStore,
+    engine: LocalEngine,
+    *,
+    scope: Scope,
+    home: Path,
+    settings: Consolidation | None = None,
+    progress: Progress | None = None,
+) -> Outcome:
+    """One run of the slow loop for one scope. HomeBusy if another process runs one on this home.
+
+    Nothing goes live without a verdict. Ctrl-C keeps the live version and the checkpoint; the same call goes on from there.
+    """
+    settings = settings or Consolidation()
+    tick = progress or (lambda _what, _share: None)
+    started = time.perf_counter()
+    with home_lock(home):
+        at = time.time()
+        live = current(store, scope)
+        signals = route(store, scope, live, at, settings.router)
+        store.append_all(signals)
+        wanted = [s.memory for s in signals if s.route == "weights"]
+
+        def stop(reason: str) -> Outcome:
+            log.info("no consolidation for %s: %s", scope, reason)
+            return Outcome(signals=tuple(signals), verdict=None, reason=reason, seconds=time.perf_counter() - started)
+
+        if not wanted:
+            return stop("nothing durable is new: every memory is in the weights already, or stays in text")
+        tick("studying", 0.0)
+        try:
+            batch = batch_for(store, engine, scope, wanted, live.id if live else "", settings)
+        except BatchRefused as error:
+            return stop(str(error))
+        before, in_context = advantage(engine, batch, scope)
+        gained = rate(in_context) - rate(before)
+        if gained < settings.least_advantage:
+            return stop(
+                f"the teacher's advantage is {gained:+.0%} on {len(before.results)} held-out questions, less than "
+                f"{settings.least_advantage:.0%}: showing the notes hardly helps, so they stay in text"
+            )
+        store.append(batch)
+        student = train(engine, batch, settings, home=home, tick=tick)
+        tick("choosing the scale", 0.0)
+        scale = choose_scale(engine, student, batch, scope, settings)
+        adapter = keep(store, engine, student.save(scale=scale), batch, scale)
+        verdict, after = judge(store, engine, batch, adapter, live, settings, tick=tick)
+        if verdict.decision == "promote":
+            promote(store, scope, verdict)
+        finish(home)
+        return Outcome(
+            signals=tuple(signals), verdict=verdict, reason=verdict.reasons[0], adapter=adapter.id, batch=batch.id,
+            before=before, in_context=in_context, after=after, seconds=time.perf_counter() - started, scale=scale,
+        )  # fmt: skip
+
+
+# -- the stages, each of which `forget` calls again ----------------------------------------------------------------------
+
+
+def route(store: SqlStore, scope: Scope, live: Adapter | None, at: float, router: Router) -> list[Signal]:
+    """Where each active memory that the live version was not trained on belongs, and why."""
+    standing = derive(list(store.select(Memory, scope=scope)))
+    active = [(s.memory, s.confirmations) for s in standing.values() if s.state == "active"]
+    return router.route(active, scope=scope, at=at, known=live.memory_ids if live else ())
+
+
+def batch_for(
+    store: SqlStore, engine: Engine, scope: Scope, wanted: Sequence[str], parent: str, settings: Consolidation
+) -> Batch:
+    """The batch that teaches the wanted memories to `parent`, with replay of what that version was taught and still holds."""
+    memories = {m.id: m for m in store.select(Memory, scope=scope)}
+    active = {s.memory.id: s.memory.text for s in derive(list(memories.values())).values() if s.state == "active"}
+    earlier = None
+    if parent:
+        adapter = store.get(parent, scope=scope)
+        earlier = store.get(adapter.batch, scope=scope) if adapter.batch else None
+    new = [memories[i] for i in wanted if i in active]
+    batch = prepare(
+        engine, new, scope=scope, parent=parent, earlier=earlier, still=active, asked=queries(store, scope, new),
+        preparation=settings.preparation, seed=settings.seed,
+    )  # fmt: skip
+    learning = {
+        "steps": settings.steps(len({i for e in batch.train if e.role == "new" for i in e.memory_ids})),
+        "learning_rate": settings.learning_rate, "batch_size": settings.batch_size, "rank": settings.rank,
+    }  # fmt: skip
+    return replace(batch, settings={**batch.settings, "learning": learning})
+
+
+def queries(store: SqlStore, scope: Scope, memories: Sequence[Memory]) -> dict[str, list[str]]:
+    """The user's own past queries for which each of these memories was shown, by the memory's text."""
+    texts = {m.id: m.text for m in memories}
+    found: dict[str, list[str]] = {}
+    for interaction in store.select(Interaction, scope=scope):
+        for memory in interaction.context.memory_ids:
+            if memory in texts and interaction.query not in found.setdefault(texts[memory], []):
+                found[texts[memory]].append(interaction.query)
+    return found
+
+
+def advantage(engine: Engine, batch: Batch, scope: Scope) -> tuple[Evidence, Evidence]:
+    """The parent's answers to the new held-out questions, without and with the notes."""
+    items = [e for e in batch.holdout if e.role == "new"]
+    before = run_suite(engine, items, batch.parent, scope, "advantage")
+    return before, run_suite(engine, items, batch.parent, scope, "advantage", with_context=True)
+
+
+def train(engine: LocalEngine, batch: Batch, settings: Consolidation, *, home: Path, tick: Progress) -> Any:
+    """The student after its lessons; goes on from the checkpoint of an interrupted run of the same batch."""
+    from engrain.learning.loop import Plan, StepReport, TrainState, context_learning
+
+    learning = batch.settings["learning"]
+    steps = int(learning["steps"])
+    plan = Plan(batch_size=int(learning["batch_size"]), learning_rate=float(learning["learning_rate"]), seed=batch.seed)
+    student = engine.student(batch.parent, rank=int(learning["rank"]), seed=batch.seed, max_tokens=40)
+    start = load_checkpoint(home, batch, student)
+    last = [0.0]
+
+    def on_step(state: TrainState, _: StepReport) -> None:
+        tick("learning", state.step / steps)
+        if state.step % settings.checkpoint_every == 0:
+            save_checkpoint(home, batch, student, state)
+            last[0] = state.step
+
+    try:
+        context_learning(student, batch.train, steps, plan=plan, on_step=on_step, start=start)
+    except KeyboardInterrupt:
+        log.info("stopped after step %d of batch %s; the same command goes on from there", last[0], batch.id)
+        raise
+    return student
+
+
+def choose_scale(engine: LocalEngine, student: Any, batch: Batch, scope: Scope, settings: Consolidation) -> float:
+    """The largest share of the update that leaves unrelated items (not the gate's) as right as the parent has them."""
+    items = probes("scale")
+    before = rate(run_suite(engine, items, batch.parent, scope, "scale", group=group))
+    for scale in settings.scales:
+        after = rate(run_suite(engine, items, student.save(scale=scale), scope, "scale", group=group))
+        if after >= before - settings.scale_loss:
+            return scale
+    return settings.scales[-1]
+
+
+def keep(store: SqlStore, engine: Engine, name: str, batch: Batch, scale: float) -> Adapter:
+    """Record an adapter that was just written."""
+    adapter = Adapter(
+        id=name, scope=batch.scope, base=engine.base, parent=batch.parent, batch=batch.id, memory_ids=batch.memory_ids,
+        scale=scale, causes=(batch.id, *batch.memory_ids, *((batch.parent,) if batch.parent else ())),
+    )  # fmt: skip
+    store.append(adapter)
+    return adapter
+
+
+def judge(
+    store: SqlStore, engine: Engine, batch: Batch, adapter: Adapter, live: Adapter | None, settings: Consolidation, *, tick: Progress
+) -> tuple[Verdict, Evidence]:
+    """Evidence for candidate, live version and origin on the same items, and the verdict; all of it recorded."""
+    scope = batch.scope
+    items = suite(batch, settings.gate_items)
+    check_holdout([e for e in batch.train if e.role != "guard"], [e for e in items if e.role != "guard"])
+    tick("evaluating", 0.0)
+    after = evaluate(store, engine, items, adapter.id, scope)
+    tick("evaluating", 0.34)
+    before = evaluate(store, engine, items, live.id if live else "", scope)
+    tick("evaluating", 0.67)
+    origin = before if live is None else evaluate(store, engine, items, "", scope)
+    spent = [v for v in store.select(Verdict, scope=scope) if v.alpha_spent > 0]
+    verdict = settings.gate.decide(
+        scope=scope, index=len(spent) + 1, history=[v.decision for v in spent], candidate=after, live=before, origin=origin,
+        clusters={e.hash: e.memory_ids[0] for e in items if e.memory_ids},
+    )  # fmt: skip
+    verdict = replace(verdict, causes=tuple(dict.fromkeys((adapter.id, *verdict.causes))))
+    store.append(verdict)
+    tick("evaluating", 1.0)
+    return verdict, after
+
+
+def suite(batch: Batch, limit: int) -> list[Example]:
+    """What a candidate is judged by: what is new and what was taught before (held out both), and unrelated probes."""
+    return [*batch.holdout, *probes("gate", limit)]
+
+
+def group(example: Example) -> str:
+    return probe_group(example) or group_of(example)
+
+
+def evaluate(store: SqlStore, engine: Engine, items: Sequence[Example], adapter: str, scope: Scope) -> Evidence:
+    """One version's answers to these items, recorded. Answers that it gave earlier are taken from the records: the same
+    weights give the same greedy answers."""
+    known: dict[str, ItemResult] = {}
+    for old in store.select(Evidence, scope=scope):
+        if old.adapter == adapter:
+            known.update({r.item: r for r in old.results})
+    missing = [e for e in items if e.hash not in known]
+    fresh = run_suite(engine, missing, adapter, scope, "gate", group=group) if missing else None
+    answered = known | ({r.item: r for r in fresh.results} if fresh else {})
+    results = tuple(replace(answered[e.hash], group=group(e)) for e in items)
+    evidence = Evidence(scope=scope, adapter=adapter, suite="gate", results=results, causes=(adapter,) if adapter else ())
+    store.append(evidence)
+    return evidence
+
+
+def rate(evidence: Evidence) -> float:
+    """Share of right answers."""
+    return sum(r.right for r in evidence.results) / max(1, len(evidence.results))
+
+
+def stale_memories(store: SqlStore, scope: Scope) -> tuple[str, ...]:
+    """Ids that the live version was trained on and that no longer hold; memory overrides them until the next run."""
+    active = {s.memory.id for s in derive(list(store.select(Memory, scope=scope))).values() if s.state == "active"}
+    return stale(current(store, scope), active)
+
+
+def chain(store: SqlStore, scope: Scope, adapter: str) -> list[Adapter]:
+    """The adapter with its ancestors, oldest first."""
+    return lineage(store, scope, adapter)
+
+
+# -- checkpoints of a run -----------------------------------------------------------------------------------------------
+
+
+def save_checkpoint(home: Path, batch: Batch, student: Any, state: Any) -> None:
+    """Keep what an interrupted run needs; the two files are replaced one after the other and name their step."""
+    folder = home / "runs"
+    folder.mkdir(parents=True, exist_ok=True)
+    weights, text = folder / "consolidate.safetensors.new", folder / "consolidate.json.new"
+    weights.write_bytes(student.state())
+    text.write_text(json.dumps({"batch": batch.id, **asdict(state)}))
+    final = folder / f"consolidate-{state.step}.safetensors"
+    weights.replace(final)
+    text.replace(folder / "consolidate.json")
+    for old in folder.glob("consolidate-*.safetensors"):
+        if old != final:
+            old.unlink(missing_ok=True)
+
+
+def load_checkpoint(home: Path, batch: Batch, student: Any) -> Any:
+    """Where an interrupted run of this very batch stood, loaded into the student; None to start afresh."""
+    from engrain.learning.loop import TrainState
+
+    folder = home / "runs"
+    try:
+        state = json.loads((folder / "consolidate.json").read_text())
+        weights = (folder / f"consolidate-{state['step']}.safetensors").read_bytes()
+    except (OSError, ValueError, KeyError):
+        return None
+    if state.pop("batch") != batch.id:
+        return None
+    student.load_state(weights)
+    answers = {name: tuple(tokens) for name, tokens in state["answers"].items()}
+    return TrainState(step=state["step"], answers=answers, kl=tuple(state["kl"]))
+
+
+def finish(home: Path) -> None:
+    """The run is over: its checkpoint goes."""
+    for file in (home / "runs").glob("consolidate*"):
+        file.unlink(missing_ok=True)

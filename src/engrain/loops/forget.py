@@ -1,0 +1,197 @@
+"""Forget: content goes from every record, and the adapters that learned it are rebuilt as if it had never been.
+
+Rebuilding runs each affected consolidation again, in order, on the memories that are left: batches are pure functions of
+contents, and training of its batch, so the result is bit for bit the adapter of a history without the record (same machine).
+"""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Iterable
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from engrain.adapters import current
+from engrain.adapters.versions import affected
+from engrain.errors import BatchRefused, NotFound
+from engrain.loops.consolidate import Consolidation, Progress, batch_for, choose_scale, evaluate, finish, keep, suite, train
+from engrain.records import Adapter, Batch, Context, Evidence, Feedback, Interaction, Memory, Message, Receipt, Scope, Signal, Verdict, new_id
+from engrain.store import SqlStore, home_lock
+
+if TYPE_CHECKING:
+    from engrain.engines.local import LocalEngine
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Doomed:
+    """What has to go, by kind of record."""
+
+    memories: frozenset[str]
+    others: tuple[str, ...]
+    redacted: tuple[Interaction, ...]
+    """Copies of interactions that were shown a forgotten note, without the note and without the answer."""
+
+
+def forget(
+    store: SqlStore,
+    engine: LocalEngine,
+    what: str,
+    *,
+    scope: Scope,
+    home: Path,
+    settings: Consolidation | None = None,
+    reason: str = "asked by the user",
+    progress: Progress | None = None,
+) -> Receipt:
+    """Forget a memory or interaction (by id), a source (`source:FILE`), an exact text (`text:…`) or everything (`user:`).
+
+    NotFound if nothing matches. The content goes first, in one transaction; if the process dies while adapters are rebuilt,
+    the live pointer already is at a version that never saw the content, and the same call finishes the work.
+    """
+    settings = settings or Consolidation()
+    tick = progress or (lambda _what, _share: None)
+    with home_lock(home):
+        doomed = _doomed(store, what, scope)
+        old = affected(store, scope, doomed.memories)
+        old = _with_descendants(store, scope, old)
+        live, moves = current(store, scope), store.pointer_history(scope)
+        wanted = {a.id: _taught(store, scope, a) - doomed.memories for a in old}
+        parents = {a.id: a.parent for a in old}
+        if live is not None and live.id in parents:
+            clean = live.id
+            while clean in parents:
+                clean = parents[clean]
+            store.set_live(scope, clean, expected=live.id, event="forget", reason="before rebuilding")
+        finish(home)
+        store.append_all(doomed.redacted)
+        quoting = _quoting(store, scope, old, doomed.memories)
+        removed = tuple(dict.fromkeys((*doomed.memories, *doomed.others, *quoting)))
+        store.erase([*removed, *(a.id for a in old)], scope=scope, reason=reason)
+        engine.clear()
+        for adapter in old:
+            shutil.rmtree(home / "adapters" / adapter.id, ignore_errors=True)
+        rebuilt: dict[str, str] = {}
+        once_live = {m.adapter for m in moves}
+        for number, adapter in enumerate(old):
+            tick("rebuilding", number / len(old))
+            if adapter.id not in once_live:  # a candidate that never answered anybody
+                rebuilt[adapter.id] = ""
+                continue
+            parent = rebuilt.get(adapter.parent, adapter.parent)
+            rebuilt[adapter.id] = _rebuild(store, engine, sorted(wanted[adapter.id]), parent, scope, home, settings, tick)
+        if live is not None and live.id in rebuilt and rebuilt[live.id] != store.live(scope):
+            store.set_live(scope, rebuilt[live.id], expected=store.live(scope), event="forget", reason="rebuilt")
+        receipt = Receipt(
+            scope=scope, asked=what if not what.startswith("text:") else "text:(hidden)", removed=removed,
+            rebuilt=tuple(rebuilt.items()), reason=reason, causes=tuple(n for n in rebuilt.values() if n),
+        )  # fmt: skip
+        store.append(receipt)
+        return receipt
+
+
+def _doomed(store: SqlStore, what: str, scope: Scope) -> _Doomed:
+    memories = {m.id: m for m in store.select(Memory, scope=scope)}
+    interactions = {i.id: i for i in store.select(Interaction, scope=scope)}
+    feedback = list(store.select(Feedback, scope=scope))
+    gone_memories: set[str] = set()
+    gone_interactions: set[str] = set()
+    if what in memories:
+        gone_memories = {what}
+    elif what in interactions:
+        gone_interactions = {what}
+    elif what.startswith("text:"):
+        gone_memories = {m.id for m in memories.values() if m.text == what.removeprefix("text:").strip()}
+    elif what.startswith("source:"):
+        name = what.removeprefix("source:")
+        sources = {name, f"file:{name}"}
+        gone_memories = {m.id for m in memories.values() if m.source in sources}
+        gone_interactions = {i.id for i in interactions.values() if i.conversation.partition("#")[0] in sources}
+    elif what in ("user:", f"user:{scope.user}"):
+        gone_memories, gone_interactions = set(memories), set(interactions)
+    if not gone_memories and not gone_interactions:
+        raise NotFound(
+            f"{scope} has nothing that matches {what!r}; give the id of a memory or interaction (engrain trace), "
+            "source:FILE, text:EXACT TEXT or user:"
+        )
+    # What was said is the source of what was remembered from it, and of the same thing where it was said before and after.
+    origins = {c for m in gone_memories for c in memories[m].causes if c in interactions}
+    gone_interactions |= origins
+    gone_memories |= {m.id for m in memories.values() if gone_interactions & set(m.causes)} if not what.startswith(("mem_", "text:")) else set()
+    words = [interactions[i].query for i in gone_interactions] + [memories[m].text for m in gone_memories]
+    redacted: list[Interaction] = []
+    for interaction in interactions.values():
+        if interaction.id in gone_interactions:
+            continue
+        shown = gone_memories & set(interaction.context.memory_ids)
+        quoted = any(w in m.content for m in interaction.messages for w in words if w)
+        if shown or quoted:
+            gone_interactions.add(interaction.id)
+            redacted.append(_redacted(interaction, gone_memories, words, memories))
+    gone_feedback = [f.id for f in feedback if f.interaction in gone_interactions or any(w in f.text for w in words if w)]
+    signals = [s.id for s in store.select(Signal, scope=scope) if s.memory in gone_memories]
+    return _Doomed(
+        memories=frozenset(gone_memories), others=(*sorted(gone_interactions), *gone_feedback, *signals), redacted=tuple(redacted)
+    )
+
+
+def _redacted(interaction: Interaction, gone: set[str], words: list[str], memories: dict[str, Memory]) -> Interaction:
+    """The user's own query without the forgotten note, and without the answer that may repeat it."""
+    kept = tuple(i for i in interaction.context.memory_ids if i not in gone)
+    messages = tuple(m for m in interaction.messages if not any(w in m.content for w in words if w))
+    return replace(
+        interaction, id=new_id("int"), context=Context(memory_ids=kept), answer="", token_ids=(), logprobs=(),
+        messages=messages or (Message(role="user", content=""),), finish_reason="redacted",
+        causes=tuple(c for c in interaction.causes if c not in gone and not _is_adapter(c)),
+    )  # fmt: skip
+
+
+def _is_adapter(record_id: str) -> bool:
+    return "_" not in record_id
+
+
+def _with_descendants(store: SqlStore, scope: Scope, old: list[Adapter]) -> list[Adapter]:
+    """These adapters and all that were trained on from them, oldest first."""
+    names = {a.id for a in old}
+    found: list[Adapter] = []
+    for adapter in store.select(Adapter, scope=scope):
+        if adapter.id in names or adapter.parent in names:
+            names.add(adapter.id)
+            found.append(adapter)
+    return found
+
+
+def _taught(store: SqlStore, scope: Scope, adapter: Adapter) -> set[str]:
+    """The memories that were wanted when this adapter was trained, those that it could not be taught included."""
+    batch: Batch = store.get(adapter.batch, scope=scope)
+    return {c for c in batch.causes if c != adapter.parent}
+
+
+def _quoting(store: SqlStore, scope: Scope, old: list[Adapter], gone: frozenset[str]) -> list[str]:
+    """Batches, evidence and verdicts that hold the content, or that speak of adapters that go."""
+    names = {a.id for a in old}
+    batches = [b for b in store.select(Batch, scope=scope) if b.parent in names or any(gone & set(e.memory_ids) for e in (*b.train, *b.holdout))]
+    batches += [b for b in store.select(Batch, scope=scope) if b.id in {a.batch for a in old}]
+    items = {e.hash for b in batches for e in b.holdout}
+    evidence = [e.id for e in store.select(Evidence, scope=scope) if e.adapter in names or any(r.item in items for r in e.results)]
+    verdicts = [v.id for v in store.select(Verdict, scope=scope) if v.candidate in names or v.against in names]
+    return list(dict.fromkeys([*(b.id for b in batches), *evidence, *verdicts]))
+
+
+def _rebuild(
+    store: SqlStore, engine: LocalEngine, wanted: Iterable[str], parent: str, scope: Scope, home: Path, settings: Consolidation, tick: Progress
+) -> str:
+    """The adapter that the same consolidation makes of what is left; its parent where nothing is left to learn."""
+    try:
+        batch = batch_for(store, engine, scope, list(wanted), parent, settings)
+    except BatchRefused:
+        return parent
+    store.append(batch)
+    student: Any = train(engine, batch, settings, home=home, tick=tick)
+    scale = choose_scale(engine, student, batch, scope, settings)
+    adapter = keep(store, engine, student.save(scale=scale), batch, scale)
+    finish(home)
+    evaluate(store, engine, suite(batch, settings.gate_items), adapter.id, scope)
+    return adapter.id
+
+

@@ -1,0 +1,187 @@
+"""Prepare a batch: everything one consolidation learns from and is judged by, fixed, hashed and stored before it starts.
+
+A pure function of the memories (their texts), the user's queries, the parent version and the settings: ids, times and order
+do not enter. That is what lets `forget` rebuild exactly the adapter of a history in which a record never was.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, field
+
+from engrain.errors import BatchRefused
+from engrain.evaluation.probes import guard_probes
+from engrain.evaluation.suites import check_holdout, is_unknown
+from engrain.loops.study import Question, Study, hold_out
+from engrain.memory import is_answer_style
+from engrain.prompts import render_notes
+from engrain.protocols import Engine
+from engrain.records import Batch, Example, Memory, Message, Scope, content_hash
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Preparation:
+    """What goes into a batch."""
+
+    study: Study = field(default_factory=Study)
+    distractors: int = 4
+    """Other notes that the teacher sees beside the right one."""
+    in_company: float = 0.34
+    """Share of the training questions whose student is shown unrelated notes, so that it answers from weights among notes."""
+    near_misses: int = 2
+    """Questions for each memory about something that its note does not tell."""
+    guards: int = 160
+    """Unrelated prompts that hold the student to its accepted version."""
+    least_questions: int = 2
+    """A memory with fewer training questions stays in text."""
+    holdout_share: float = 0.25
+    least_memories: int = 4
+
+
+def prepare(
+    engine: Engine,
+    memories: Sequence[Memory],
+    *,
+    scope: Scope,
+    parent: str,
+    earlier: Batch | None = None,
+    still: Mapping[str, str] | None = None,
+    asked: Mapping[str, Sequence[str]] | None = None,
+    preparation: Preparation | None = None,
+    seed: int = 0,
+) -> Batch:
+    """The batch that teaches these memories to the parent version.
+
+    `earlier` is the parent's batch: what it taught is replayed, as far as its memories still hold (`still`: id -> text).
+    `asked` maps a note's text to queries of the user's own. Raises BatchRefused where too little can be learned or judged.
+    """
+    settings = preparation or Preparation()
+    if not memories:
+        raise BatchRefused("0 memories are to be learned; tell engrain something durable first")
+    by_text = {m.text: m for m in sorted(memories, key=lambda m: m.text)}
+    styles = {t: m for t, m in by_text.items() if is_answer_style(t)}
+    notes = {t: m for t, m in by_text.items() if t not in styles}
+    studied = settings.study.questions(engine, list(notes), adapter=parent, asked=asked)
+    train: list[Example] = []
+    holdout: list[Example] = []
+    learned: list[str] = []
+    everything = sorted(notes)
+    for text, questions in studied.items():
+        mine, held = hold_out(questions, share=settings.holdout_share)
+        if len(mine) < settings.least_questions or not held:
+            continue
+        learned.append(notes[text].id)
+        others = _nearest(text, everything, settings.distractors + 3)
+        train += [_example(q, text, others, notes[text].id, settings) for q in mine]
+        holdout += [
+            Example(query=_ask(q.text), context=_context(text, others[: settings.distractors], q.text), reference=q.answer, memory_ids=(notes[text].id,))
+            for q in held
+        ]
+    replayed, replay_holdout = _replay(earlier, still or {})
+    train += replayed
+    train += _near_misses(engine, studied, everything, parent, settings)
+    train += guard_probes(settings.guards, seed=seed)
+    held_queries = {e.query for e in (*holdout, *replay_holdout)}
+    train = [e for e in train if e.query not in held_queries]
+    batch = Batch(
+        scope=scope,
+        parent=parent,
+        train=tuple(sorted({e.hash: e for e in train}.values(), key=lambda e: e.hash)),
+        holdout=tuple(sorted({e.hash: e for e in (*holdout, *replay_holdout)}.values(), key=lambda e: e.hash)),
+        memory_ids=tuple(sorted((*learned, *(i for e in replayed for i in e.memory_ids))) ),
+        settings=asdict(settings),
+        seed=seed,
+        causes=(*sorted(m.id for m in memories), *((parent,) if parent else ())),
+    )
+    check(batch, settings)
+    return batch
+
+
+def check(batch: Batch, settings: Preparation) -> None:
+    """Refuse a batch that cannot teach or cannot be judged. Raises BatchRefused with the figure and the remedy."""
+    taught = {i for e in batch.train if e.role == "new" for i in e.memory_ids}
+    if len(taught) < settings.least_memories:
+        raise BatchRefused(
+            f"{len(taught)} memories have questions enough to be learned and judged; it takes {settings.least_memories}. "
+            "They stay in text; tell more, or consolidate later"
+        )
+    if empty := [e.hash for e in (*batch.train, *batch.holdout) if not any(m.content.strip() for m in e.query)]:
+        raise BatchRefused(f"examples {empty[:3]} have an empty query; remove the memories that they came from")
+    check_holdout([e for e in batch.train if e.role != "guard"], batch.holdout)
+
+
+def _example(question: Question, note: str, others: Sequence[str], memory: str, settings: Preparation) -> Example:
+    """A training question; by its content some are asked among unrelated notes."""
+    draw = int(content_hash(["company", note, question.text], length=8), 16) / 16**8
+    context = _context(note, others[: settings.distractors], question.text)
+    query = _ask(question.text)
+    if draw < settings.in_company and len(others) > settings.distractors:
+        query = (Message(role="system", content=render_notes(others[settings.distractors :])), *query)
+    return Example(query=query, context=context, reference=question.answer, role="new", memory_ids=(memory,))
+
+
+def _replay(earlier: Batch | None, still: Mapping[str, str]) -> tuple[list[Example], list[Example]]:
+    """What the parent was taught, as far as it still holds."""
+    if earlier is None:
+        return [], []
+
+    def holds(example: Example) -> bool:
+        return example.role != "guard" and all(i in still for i in example.memory_ids)
+
+    def again(example: Example) -> Example:
+        return Example(query=example.query, context=example.context, reference=example.reference, role="replay", memory_ids=example.memory_ids)
+
+    return [again(e) for e in earlier.train if holds(e)], [again(e) for e in earlier.holdout if holds(e)]
+
+
+def _near_misses(
+    engine: Engine, studied: Mapping[str, Sequence[Question]], everything: Sequence[str], parent: str, settings: Preparation
+) -> list[Example]:
+    """Questions with one word exchanged for a word of another note, which the notes do not answer: the teacher, shown
+    them all, must say that it does not know. They teach the student to tell its facts from their neighbours."""
+    candidates: list[tuple[str, str, str]] = []
+    for note, questions in studied.items():
+        words = _content_words(note)
+        foreign = sorted({w for other in everything if other != note for w in _content_words(other)} - set(words))
+        for question in sorted(questions, key=lambda q: content_hash(["near", q.text]))[: 2 * settings.near_misses]:
+            shared = [w for w in _content_words(question.text) if w in words]
+            if not shared or not foreign:
+                continue
+            draw = int(content_hash([note, question.text], length=12), 16)
+            old, new = shared[draw % len(shared)], foreign[(draw // 97) % len(foreign)]
+            changed = re.sub(rf"\b{re.escape(old)}\b", new, question.text)
+            context = _context(note, _nearest(note, everything, settings.distractors), changed)
+            candidates.append((note, changed, context))
+    prompts = [[Message(role="system", content=c), *_ask(q)] for _, q, c in candidates]
+    answers = engine.sample(prompts, adapter=parent, max_tokens=24) if prompts else []
+    kept: dict[str, list[Example]] = {}
+    for (note, question, context), completion in zip(candidates, answers, strict=True):
+        if is_unknown(completion.text):
+            example = Example(query=_ask(question), context=context, reference=completion.text, role="guard")
+            kept.setdefault(note, []).append(example)
+    return [e for some in kept.values() for e in some[: settings.near_misses]]
+
+
+def _ask(question: str) -> tuple[Message, ...]:
+    return (Message(role="user", content=question),)
+
+
+def _context(note: str, others: Sequence[str], salt: str) -> str:
+    """The note among others, in an order that depends on the question's content alone."""
+    return render_notes(sorted((note, *others), key=lambda n: content_hash([salt, n])))
+
+
+def _nearest(note: str, everything: Sequence[str], count: int) -> list[str]:
+    """Other notes to stand beside this one, picked by content."""
+    return sorted((n for n in everything if n != note), key=lambda n: content_hash([note, n]))[:count]
+
+
+def _content_words(text: str) -> list[str]:
+    return [w for w in re.findall(r"[A-Za-z]{4,}", text) if w.lower() not in _COMMON]
+
+
+_COMMON = frozenset(
+    "what which when where whose whom tell about does have this that with from your user they them their there then should must "
+    "could would will been were into over after before many much long often first last every each some".split()
+)

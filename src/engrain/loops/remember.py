@@ -1,0 +1,151 @@
+"""Remember: what a user says, corrects or hands over becomes memory at once."""
+
+from __future__ import annotations
+
+import re
+import time
+from collections.abc import Sequence
+from datetime import UTC, datetime
+from pathlib import Path
+
+from engrain.errors import FormatError, InputError, NotFound
+from engrain.memory import active, extract, is_mutable, kind_of, messages_from_jsonl, notes_from_markdown, notes_from_text
+from engrain.protocols import Engine
+from engrain.records import Feedback, Interaction, Memory, Scope, Stamp
+from engrain.store import SqlStore
+
+NOTE_FILES = (".md", ".markdown", ".txt")
+CHAT_FILES = (".jsonl",)
+LARGEST_FILE = 64 << 20
+"""Bytes; a larger file is not somebody's notes."""
+LONGEST_NOTE = 2000
+"""Characters; a longer memory would not fit beside others in a prompt."""
+
+_DATED = re.compile(r"^\s*(?:\[(\d{4}-\d{2}-\d{2})\]|\((\d{4}-\d{2}-\d{2})\)|(\d{4}-\d{2}-\d{2}):)\s*")
+
+
+def memory_of(text: str, *, scope: Scope, source: str, causes: Sequence[str] = (), at: float | None = None) -> Memory:
+    """A memory of one note; a leading date ("[2026-03-02] …") becomes its valid time."""
+    now = time.time()
+    dated = _DATED.match(text)
+    if dated:
+        day = next(g for g in dated.groups() if g)
+        try:
+            at = datetime.strptime(day, "%Y-%m-%d").replace(tzinfo=UTC).timestamp()
+            text = text[dated.end() :]
+        except ValueError:
+            pass  # not a date after all: the text stays as it is
+    text = " ".join(text.split())
+    if not re.search(r"\w", text):
+        raise InputError("there is nothing to remember: the text holds no words; say it in a sentence")
+    if len(text) > LONGEST_NOTE:
+        raise InputError(f"a note of {len(text)} characters is too long to remember whole (at most {LONGEST_NOTE}); split it into sentences")
+    return Memory(
+        scope=scope, kind=kind_of(text), text=text, source=source, valid_from=now if at is None else at, recorded_at=now,
+        mutable=is_mutable(text), causes=tuple(causes),
+    )  # fmt: skip
+
+
+def tell(store: SqlStore, text: str, *, scope: Scope, source: str = "tell") -> Memory:
+    """Keep one note as it stands, at once."""
+    memory = memory_of(text, scope=scope, source=source)
+    store.append(memory)
+    return memory
+
+
+def from_interaction(store: SqlStore, engine: Engine, interaction: Interaction) -> list[Memory]:
+    """Keep what the user's last message leaves behind; text that was recalled into the prompt is never kept again."""
+    notes = extract(engine, interaction.query, shown=interaction.context.text)
+    memories = [memory_of(n, scope=interaction.scope, source="chat", causes=(interaction.id,)) for n in notes]
+    store.append_all(memories)
+    return memories
+
+
+def from_feedback(store: SqlStore, feedback: Feedback) -> Memory | None:
+    """A correction becomes a memory at once, and what it corrects is marked wrong; other feedback leaves memory as it is."""
+    if feedback.name != "correction" or not feedback.text.strip():
+        return None
+    interaction = store.get(feedback.interaction, scope=feedback.scope)
+    assert isinstance(interaction, Interaction)
+    correction = memory_of(feedback.text, scope=feedback.scope, source="correction", causes=(feedback.id, interaction.id))
+    wrong = _corrected(store, interaction, correction)
+    memory = Memory(
+        id=correction.id, scope=correction.scope, kind=correction.kind, text=correction.text, source=correction.source,
+        valid_from=correction.valid_from, recorded_at=correction.recorded_at, retracts=wrong, mutable=correction.mutable,
+        causes=correction.causes,
+    )  # fmt: skip
+    store.append(memory)
+    return memory
+
+
+def _corrected(store: SqlStore, interaction: Interaction, correction: Memory) -> tuple[str, ...]:
+    """Ids of the memories that the correction replaces: active ones that it would supersede, and that gave the wrong answer."""
+    before = list(store.select(Memory, scope=interaction.scope))
+    gone = {m.id for m in active(before)} - {m.id for m in active([*before, correction])}
+    answer = interaction.answer.strip().casefold()
+    texts = {m.id: m.text.casefold() for m in before}
+    return tuple(sorted(i for i in gone if answer and answer.strip(".!\"'") in texts[i]) or sorted(gone))
+
+
+def from_path(store: SqlStore, engine: Engine, path: Path, *, scope: Scope, on_file: object = None) -> tuple[list[Memory], int]:
+    """Learn a folder or file of the user's own: notes (.md, .txt) and chats (.jsonl). Returns (new memories, files read).
+
+    What is known already, word for word, is not recorded again. Raises NotFound, FormatError or InputError naming file and remedy;
+    everything read before it is kept.
+    """
+    if not path.exists():
+        raise NotFound(f"{path} does not exist; give a file or folder of notes ({', '.join(NOTE_FILES)}) or chats (.jsonl)")
+    files = [path] if path.is_file() else sorted(p for p in path.rglob("*") if p.is_file() and p.suffix.lower() in (*NOTE_FILES, *CHAT_FILES) and p.name.lower() != "readme.md" and not p.name.startswith("."))
+    if not files:
+        raise InputError(f"{path} holds no notes ({', '.join(NOTE_FILES)}) and no chats (.jsonl); put some there or give another folder")
+    known = {(m.text, m.source) for m in store.select(Memory, scope=scope)}
+    found: list[Memory] = []
+    for file in files:
+        if callable(on_file):
+            on_file(file)
+        text = read_text(file)
+        source = f"file:{file}"
+        if file.suffix.lower() in CHAT_FILES:
+            found += _chats(store, engine, text, file, scope=scope, known=known)
+            continue
+        notes = notes_from_markdown(text) if file.suffix.lower() in (".md", ".markdown") else notes_from_text(text)
+        fresh = [memory_of(n, scope=scope, source=source, at=None) for n in notes if len(n) <= LONGEST_NOTE]
+        fresh = [m for m in fresh if (m.text, source) not in known]
+        store.append_all(fresh)
+        found += fresh
+    return found, len(files)
+
+
+def _chats(store: SqlStore, engine: Engine, text: str, file: Path, *, scope: Scope, known: set[tuple[str, str]]) -> list[Memory]:
+    """Past conversations: each user turn is recorded as an interaction, and remembered."""
+    conversations = messages_from_jsonl(text)
+    if not conversations:
+        raise FormatError(f"{file} holds no conversation; each line must be {{\"messages\": [...]}} in the OpenAI format")
+    seen = {(i.conversation, i.query) for i in store.select(Interaction, scope=scope)}
+    found: list[Memory] = []
+    for number, messages in enumerate(conversations, start=1):
+        name = f"file:{file}#{number}"
+        for i, message in enumerate(messages):
+            if message.role != "user" or (name, message.content) in seen:
+                continue
+            reply = next((m.content for m in messages[i + 1 : i + 2] if m.role == "assistant"), "")
+            interaction = Interaction(scope=scope, conversation=name, messages=messages[: i + 1], answer=reply, stamp=Stamp(base="imported"))
+            store.append(interaction)
+            found += from_interaction(store, engine, interaction)
+    return found
+
+
+def read_text(file: Path) -> str:
+    """The text of a file; FormatError with the remedy for one that is too large, binary or not UTF-8."""
+    size = file.stat().st_size
+    if size > LARGEST_FILE:
+        raise FormatError(f"{file} is {size >> 20} MB, more than the {LARGEST_FILE >> 20} MB that notes may have; split it")
+    data = file.read_bytes()
+    if b"\x00" in data[:65536]:
+        raise FormatError(f"{file} is a binary file; give Markdown, plain text or chat JSONL")
+    try:
+        return data.decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        raise FormatError(f"{file} is not UTF-8 (byte {error.start}); save it as UTF-8") from error
+
+

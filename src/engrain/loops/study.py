@@ -1,0 +1,106 @@
+"""Self-study: the model asks itself about its notes, and keeps the questions that it can answer from them.
+
+Deterministic: what comes of a set of notes depends on their texts and on the version that studies, never on ids or order.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+
+from engrain.evaluation.suites import is_unknown, near_duplicate, normalise
+from engrain.prompts import QUESTION_KINDS, question_request, render_notes
+from engrain.protocols import Engine
+from engrain.records import Message, content_hash
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Question:
+    """A question about a note and the answer that the note gives."""
+
+    text: str
+    answer: str
+    kind: str
+    """One of prompts.QUESTION_KINDS, or `asked` for a query of the user's own."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Study:
+    """How hard to study."""
+
+    rounds: int = 3
+    """Times each kind of question is asked about each note: greedily first, then sampled."""
+    temperature: float = 0.7
+    most: int = 12
+    """Questions kept for one note."""
+    kinds: Sequence[str] = field(default=QUESTION_KINDS)
+
+    def questions(
+        self, engine: Engine, notes: Sequence[str], *, adapter: str = "", asked: Mapping[str, Sequence[str]] | None = None
+    ) -> dict[str, list[Question]]:
+        """Questions about each note that the version can answer from that note alone, by content hash order.
+
+        `asked` are queries that the user made where the note was shown; they are kept if the note answers them.
+        """
+        notes = sorted(set(notes))
+        wanted: list[tuple[str, str]] = [(n, k) for n in notes for k in self.kinds]
+        found: dict[tuple[str, str], str] = {}
+        for turn in range(self.rounds):
+            prompts = [[Message(role="user", content=question_request(n, k))] for n, k in wanted]
+            drawn = engine.sample(
+                prompts, adapter=adapter, max_tokens=40, temperature=self.temperature if turn else 0.0, seed=turn
+            )
+            for (note, kind), completion in zip(wanted, drawn, strict=True):
+                text = " ".join(completion.text.split())
+                if completion.finish_reason == "stop" and len(text) > 5:
+                    found.setdefault((note, text), kind)
+        for note, queries in (asked or {}).items():
+            for query in queries:
+                found[note, " ".join(query.split())] = "asked"
+        pairs = sorted(found)
+        prompts = [
+            [Message(role="system", content=render_notes([note])), Message(role="user", content=question)]
+            for note, question in pairs
+        ]
+        answers = engine.sample(prompts, adapter=adapter, max_tokens=64)
+        kept: dict[str, list[Question]] = {note: [] for note in notes}
+        for (note, question), completion in zip(pairs, answers, strict=True):
+            if completion.finish_reason == "stop" and answers_it(note, question, completion.text):
+                kept[note].append(Question(text=question, answer=completion.text, kind=found[note, question]))
+        return {note: self._some(questions) for note, questions in kept.items()}
+
+    def _some(self, questions: Sequence[Question]) -> list[Question]:
+        """At most `most`: the user's own first, then kinds in turn, so that no kind crowds out another."""
+        ordered = sorted(questions, key=lambda q: content_hash(q.text))
+        by_kind = {k: [q for q in ordered if q.kind == k] for k in ("asked", *self.kinds)}
+        chosen: list[Question] = by_kind.pop("asked")
+        while len(chosen) < self.most and any(by_kind.values()):
+            for group in by_kind.values():
+                if group and len(chosen) < self.most:
+                    chosen.append(group.pop(0))
+        return chosen[: self.most]
+
+
+def answers_it(note: str, question: str, answer: str) -> bool:
+    """Whether the answer is worth learning: known, said by the note (or yes or no), and not given away by the question."""
+    said = normalise(answer)
+    if not said or is_unknown(answer):
+        return False
+    if said in ("yes", "no"):
+        return True
+    inside = re.search(rf"(?<!\w){re.escape(said)}(?!\w)", " ".join(note.casefold().split()))
+    return inside is not None and said not in normalise(question)
+
+
+def hold_out(questions: Sequence[Question], *, share: float = 0.25) -> tuple[list[Question], list[Question]]:
+    """Split one note's questions into (train, holdout) by content: at least one in each where there are two or more.
+
+    A training question that nearly repeats a held-out one is dropped, so that the holdout stays held out by content.
+    """
+    open_questions = [q for q in questions if normalise(q.answer) not in ("yes", "no")]
+    ordered = sorted(open_questions, key=lambda q: content_hash(["holdout", q.text]))
+    count = min(len(ordered) // 2, max(1, round(share * len(ordered)))) if len(ordered) > 1 else 0
+    holdout = ordered[:count]
+    train = [q for q in questions if q not in holdout and not any(near_duplicate(q.text, h.text) for h in holdout)]
+    return (train, holdout) if train else (list(questions), [])

@@ -1,0 +1,48 @@
+"""Which memories go into weights and which stay in text, and why. Pure: memories in, signals out."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+from engrain.records import Memory, Scope, Signal
+
+STANDING_SOURCES = ("tell", "correction")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Router:
+    """Durable, repeated or confirmed memory goes into weights; passing state never does."""
+
+    settle_s: float = 24 * 3600.0
+    """A fact overheard in chat must have stood this long (seconds), or have been said twice, before it is consolidated."""
+
+    def route(
+        self, memories: Sequence[tuple[Memory, int]], *, scope: Scope, at: float, known: Collection[str]
+    ) -> list[Signal]:
+        """One signal for each active memory (with the number of its confirmations) that the weights do not hold yet.
+
+        `at` is the time of the decision (UTC seconds); `known` are the ids that the live adapter was trained on.
+        """
+        signals: list[Signal] = []
+        for memory, confirmations in memories:
+            if memory.id in known:
+                continue
+            route, reason = self._decide(memory, confirmations, at)
+            signals.append(
+                Signal(scope=scope, created_at=at, memory=memory.id, route=route, reason=reason, causes=(memory.id,))
+            )
+        return signals
+
+    def _decide(self, memory: Memory, confirmations: int, at: float) -> tuple[Literal["weights", "text"], str]:
+        if memory.mutable:
+            return "text", "passing state: it is expected to change, so it is never a rule"
+        if memory.source in STANDING_SOURCES or memory.source.startswith("file:"):
+            return "weights", f"told as standing knowledge ({memory.source.partition(':')[0]})"
+        if confirmations:
+            return "weights", f"said {confirmations + 1} times"
+        age = at - memory.recorded_at
+        if age >= self.settle_s:
+            return "weights", f"stood for {age / 3600:.0f} hours without being contradicted"
+        return "text", f"heard once, {age / 3600:.1f} hours ago; consolidates after {self.settle_s / 3600:.0f} hours"

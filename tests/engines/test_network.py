@@ -1,0 +1,103 @@
+"""Our own forward pass computes what Hugging Face's does; what it does not know it leaves alone."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from transformers import AutoModelForCausalLM, MistralConfig, MistralForCausalLM
+
+import tiny_models
+from engrain.engines import decode, lora
+from engrain.engines.llama import Llama
+from engrain.engines.network import HuggingFace, Network, open_network
+
+PROMPTS = [[5, 6, 7, 8, 9], [10, 11], [12] * 30]
+ANSWERS = [[13, 14, 15], [16], [17, 18, 19, 20]]
+
+
+def model_of(folder: Path) -> Any:
+    return AutoModelForCausalLM.from_pretrained(folder, attn_implementation="eager").requires_grad_(False).eval()
+
+
+def adapter_of(network: Network) -> dict[str, lora.Pair]:
+    generator = torch.Generator().manual_seed(3)
+    pairs = lora.fresh(network.layers, rank=3, seed=1, device="cpu")
+    return {n: (a, torch.randn(b.shape, generator=generator) * 0.2) for n, (a, b) in pairs.items()}
+
+
+@pytest.fixture(params=["llama", "qwen"])
+def both(request: pytest.FixtureRequest, tmp_path: Path) -> tuple[Llama, HuggingFace]:
+    folder = tiny_models.ALL[request.param](tmp_path / "model")
+    own = open_network(model_of(folder))
+    assert isinstance(own, Llama)
+    return own, HuggingFace(model_of(folder))
+
+
+@pytest.mark.parametrize("merge", [False, True])
+def test_logits_and_gradients_are_equal(both: tuple[Llama, HuggingFace], merge: bool) -> None:
+    assert both[0].layers == both[1].layers
+    results: list[tuple[torch.Tensor, list[torch.Tensor]]] = []
+    for network in both:
+        pairs = {n: (a.requires_grad_(), b.requires_grad_()) for n, (a, b) in adapter_of(network).items()}
+        ready = network.prepare(pairs, torch.float32, merge=merge)
+        logits_BTV, mask_BT = decode.answer_logits(network, ready, PROMPTS, ANSWERS, "cpu")
+        loss = logits_BTV.log_softmax(-1)[mask_BT][:, 7].sum()
+        leaves = [t for n in sorted(pairs) for t in pairs[n]]
+        results.append((logits_BTV[mask_BT].detach(), list(torch.autograd.grad(loss, leaves))))
+    (ours, our_gradients), (theirs, their_gradients) = results
+    assert torch.allclose(ours, theirs, atol=1e-3)
+    for a, b in zip(our_gradients, their_gradients, strict=True):
+        assert torch.allclose(a, b, atol=1e-3 * (1 + b.abs().max().item()))
+        assert b.abs().max() > 0
+
+
+def test_an_adapter_on_some_layers_only_is_equal_too(both: tuple[Llama, HuggingFace]) -> None:
+    rows: list[torch.Tensor] = []
+    for network in both:
+        some = {n: pair for n, pair in adapter_of(network).items() if n.endswith(("v_proj", "down_proj"))}
+        for merge in (False, True):
+            ready = network.prepare(some, torch.float32, merge=merge)
+            logits_BTV, mask_BT = decode.answer_logits(network, ready, PROMPTS, ANSWERS, "cpu")
+            rows.append(logits_BTV[mask_BT])
+    for other in rows[1:]:
+        assert torch.allclose(rows[0], other, atol=1e-3)
+
+
+def test_a_fork_of_a_cache_leaves_the_original_as_it_was(both: tuple[Llama, HuggingFace]) -> None:
+    for network in both:
+        ready = network.prepare(None, torch.float32, merge=False)
+        ids = torch.tensor([PROMPTS[2]])
+        _, cache = network(ready, ids, None, torch.arange(30)[None], keep=1, room=30)
+        runs: list[torch.Tensor] = []
+        for tokens in ([[3, 4]], [[5, 6]], [[3, 4]]):
+            positions = torch.arange(30, 32)[None]
+            runs.append(network(ready, torch.tensor(tokens), None, positions, keep=2, cache=cache.fork(2), room=2)[0])
+        assert torch.equal(runs[0], runs[2])
+        assert not torch.equal(runs[0], runs[1])
+        assert cache.size > 0
+
+
+def test_a_model_with_a_sliding_window_is_left_to_hugging_face(tmp_path: Path) -> None:
+    shape = {"vocab_size": 64, "hidden_size": 32, "intermediate_size": 48, "num_hidden_layers": 1}
+    config = MistralConfig(**shape, num_attention_heads=2, num_key_value_heads=1, sliding_window=8)
+    assert isinstance(open_network(MistralForCausalLM(config).eval()), HuggingFace)
+    config.sliding_window = None
+    assert isinstance(open_network(MistralForCausalLM(config).eval()), Llama)
+
+
+def test_a_model_whose_forward_pass_is_not_what_it_seems_is_left_to_hugging_face(tmp_path: Path) -> None:
+    model = model_of(tiny_models.llama(tmp_path / "model"))
+    model.model.layers[0].mlp.register_forward_hook(lambda *a: a[2] * 2)
+    assert isinstance(open_network(model), HuggingFace)
+
+
+def test_little_is_wasted_on_padding_and_nobody_is_left_out() -> None:
+    lengths = [5, 300, 7, 6, 310, 9, 290, 12]
+    groups = decode.batches(lengths)
+    assert sorted(i for g in groups for i in g) == list(range(8))
+    assert sum(len(g) * max(lengths[i] for i in g) for g in groups) < 1.1 * sum(lengths)
+    assert decode.batches([20] * 40) == [list(range(40))]
+    assert max(map(len, decode.batches([9] * 300))) == decode.ROWS
