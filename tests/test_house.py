@@ -16,7 +16,19 @@ SOURCE = Path(engrain.__file__).parent
 STOREYS = (
     ("records", "errors", "prompts"),
     ("protocols",),
-    ("engines", "store", "telemetry", "memory", "context", "guards", "signals", "learning", "evaluation", "adapters", "testing"),
+    (
+        "engines",
+        "store",
+        "telemetry",
+        "memory",
+        "context",
+        "guards",
+        "signals",
+        "learning",
+        "evaluation",
+        "adapters",
+        "testing",
+    ),
     ("gateway", "loops"),
     ("learner", "plots", "demo", "cli", "dashboard"),
 )

@@ -1,7 +1,7 @@
 """Evaluate sprout on words, frames and phrasings that training never produced, and on hand-written notes; write its card.
 
-    python recipes/sprout/evaluate.py                       the shipped model; writes its README.md
-    python recipes/sprout/evaluate.py --model build/sprout --no-card
+python recipes/sprout/evaluate.py                       the shipped model; writes its README.md
+python recipes/sprout/evaluate.py --model build/sprout --no-card
 """
 
 from __future__ import annotations
@@ -15,14 +15,13 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from frames import load
-from tasks import Doc, Maker
-
 from engrain.engines.local import LocalEngine
 from engrain.evaluation.statistics import wilson
 from engrain.evaluation.suites import is_unknown, right
 from engrain.prompts import NOTHING, QUESTION_KINDS, UNKNOWN, extract_request, question_request, render_notes
 from engrain.records import Message
+from frames import load
+from tasks import Doc, Maker
 
 HERE = Path(__file__).parent
 SHIPPED = HERE.parent.parent / "src/engrain/engines/sprout"
@@ -84,7 +83,11 @@ class Evaluation:
         prompts = [[Message(role="user", content=extract_request(m))] for m, _ in items]
         hits = found = wanted = 0
         for (message, notes), answer in zip(items, self.answers(prompts, 120), strict=True):
-            got = [] if right(answer, NOTHING) else [x.removeprefix("- ").strip() for x in answer.splitlines() if x.strip()]
+            got = (
+                []
+                if right(answer, NOTHING)
+                else [x.removeprefix("- ").strip() for x in answer.splitlines() if x.strip()]
+            )
             if not notes:
                 self.score(f"{group}: nothing from small talk").add(not got, message, NOTHING, answer)
             same = sum(any(same_note(g, n) for g in got) for n in notes)
@@ -100,7 +103,12 @@ class Evaluation:
         """Does the model itself, shown the note, answer its own question from it; and how many kinds of question work?"""
         asks = [(n, k) for n in notes for k in QUESTION_KINDS]
         questions = self.answers([[Message(role="user", content=question_request(n, k))] for n, k in asks])
-        back = self.answers([conversation([("system", render_notes([n])), ("user", q)]) for (n, _), q in zip(asks, questions, strict=True)])
+        back = self.answers(
+            [
+                conversation([("system", render_notes([n])), ("user", q)])
+                for (n, _), q in zip(asks, questions, strict=True)
+            ]
+        )
         kinds: dict[str, set[str]] = {}
         for (note, kind), question, answer in zip(asks, questions, back, strict=True):
             fits = answer.lower() in note.lower() or (kind == "yes or no" and answer in ("Yes", "No"))
@@ -138,12 +146,18 @@ def wild(evaluation: Evaluation, part: str) -> float:
         if kind == "unknown":
             evaluation.score("wild: unknown").add(is_unknown(answer), question, UNKNOWN, answer)
         elif kind == "style":
-            evaluation.score("wild: style").add(styled(answer, expected, style), f"{style} {question}", expected[0], answer)
+            evaluation.score("wild: style").add(
+                styled(answer, expected, style), f"{style} {question}", expected[0], answer
+            )
         else:
-            evaluation.score(f"wild: {kind}").add(any(right(answer, e) for e in expected), question, " / ".join(expected), answer)
+            evaluation.score(f"wild: {kind}").add(
+                any(right(answer, e) for e in expected), question, " / ".join(expected), answer
+            )
             evaluation.score("wild: false don't-know").add(not is_unknown(answer), question, expected[0], answer)
     acks = [r["message"] for r in rows if r["kind"] == "ack"]
-    for message, answer in zip(acks, evaluation.answers([[Message(role="user", content=m)] for m in acks]), strict=True):
+    for message, answer in zip(
+        acks, evaluation.answers([[Message(role="user", content=m)] for m in acks]), strict=True
+    ):
         evaluation.score("wild: acknowledge").add(answer.startswith("Noted"), message, "Noted.", answer)
     evaluation.study("wild", [r["note"] for r in rows if r["kind"] == "study"])
     return evaluation.extraction("wild", [(r["message"], r["notes"]) for r in rows if r["kind"] == "extract"])
@@ -177,9 +191,23 @@ def generated(evaluation: Evaluation, n: int, seed: int) -> float:
 
     spans = ((3, 8), (9, 16), (17, 30))
     for low, high in spans:
-        evaluation.documents(f"{low} to {high} notes", docs(lambda low=low, high=high: maker.read(maker.rng.randint(low, high), 5, plain=True, style=False, dated=False), n))
-    evaluation.documents("style", docs(lambda: maker.read(maker.rng.randint(3, 8), 3, plain=True, style=True, dated=False), n), exact=False)
-    evaluation.documents("dated", docs(lambda: maker.read(maker.rng.randint(3, 8), 2, plain=True, style=False, conflict=True), n // 2))
+        evaluation.documents(
+            f"{low} to {high} notes",
+            docs(
+                lambda low=low, high=high: maker.read(
+                    maker.rng.randint(low, high), 5, plain=True, style=False, dated=False
+                ),
+                n,
+            ),
+        )
+    evaluation.documents(
+        "style",
+        docs(lambda: maker.read(maker.rng.randint(3, 8), 3, plain=True, style=True, dated=False), n),
+        exact=False,
+    )
+    evaluation.documents(
+        "dated", docs(lambda: maker.read(maker.rng.randint(3, 8), 2, plain=True, style=False, conflict=True), n // 2)
+    )
     evaluation.documents("nothing shown", docs(maker.bare, n // 2))
     acks = [d for d in docs(maker.acknowledge, n // 2) if d.branches[0][1][1] == "Noted."]
     evaluation.documents("acknowledge", acks)
@@ -218,7 +246,11 @@ def main() -> None:
                 print(f"{name}\n    {question!r}\n    wanted {expected!r}\n    got    {answer!r}")
     if not args.no_card:
         training = json.loads((args.model / "training.json").read_text())
-        card = (HERE / "card.md").read_text().replace("{table}", "\n".join(["| ability | right (95 % interval) |", "|---|---|", *lines]))
+        card = (
+            (HERE / "card.md")
+            .read_text()
+            .replace("{table}", "\n".join(["| ability | right (95 % interval) |", "|---|---|", *lines]))
+        )
         for key, value in training.items():
             card = card.replace("{" + key + "}", str(value))
         (args.model / "README.md").write_text(card)

@@ -9,7 +9,6 @@ from __future__ import annotations
 import json
 import random
 import zlib
-from collections.abc import Callable
 from pathlib import Path
 
 HELD_OUT_ONE_IN = 8
@@ -51,7 +50,9 @@ PLACE = _list(
     "archive|basement|balcony|pantry|porch|laundry room|gym|clinic|pharmacy|museum|station|field|orchard|pond|gate|tower|bridge|tunnel|cottage|cabin|"
     "hut|tent|van|cupboard|drawer|shelf|box|cabinet|locker|safe|fridge|freezer|bench|counter|boiler room|server room|paint shop|dining room|sports hall"
 )
-PLACE_ADJ = _list("north|south|east|west|old|new|upper|lower|back|front|main|small|big|left|right|outer|inner|second|third|blue|red|green|long|far|far left|rear|side|top|bottom")
+PLACE_ADJ = _list(
+    "north|south|east|west|old|new|upper|lower|back|front|main|small|big|left|right|outer|inner|second|third|blue|red|green|long|far|far left|rear|side|top|bottom"
+)
 ATTR = _list(
     "gate code|colour|size|weight|price|name|password|door code|phone number|serial number|best-before date|spare part number|opening time|closing time|"
     "address|email address|birthday|age|height|width|length|depth|speed|voltage|temperature|pressure|capacity|model number|licence plate|room number|"
@@ -63,17 +64,23 @@ ATTR = _list(
     "alarm code|entry code|safe combination|invoice number|customer number|member number|policy number|tax number|version|port|host name|folder|font|"
     "screen size|resolution|timeout|limit|interval|quota|budget|score|record|rank|grade|title|theme|motto|slogan|logo colour|mascot|anthem|capital"
 )
-ATTR_HEAD = _list("code|number|name|size|limit|colour|price|date|time|type|level|label|setting|weight|length|rate|grade|position|owner|keeper|day|word|rule|mode|count|fee")
+ATTR_HEAD = _list(
+    "code|number|name|size|limit|colour|price|date|time|type|level|label|setting|weight|length|rate|grade|position|owner|keeper|day|word|rule|mode|count|fee"
+)
 COLOR = _list(
     "red|blue|green|yellow|orange|purple|black|white|grey|brown|pink|silver|gold|turquoise|navy blue|dark green|light grey|cream|beige|violet|crimson|"
     "sky blue|olive|maroon|teal|amber|ivory|lime green|pale yellow|bright red|copper|lilac|mint green|charcoal|scarlet"
 )
-MATERIAL = _list("oak|steel|brass|copper|pine|glass|leather|wool|cotton|plastic|rubber|stone|clay|iron|marble|paper|linen|silk|bamboo|concrete|walnut|felt|tin|cork|slate|wax")
+MATERIAL = _list(
+    "oak|steel|brass|copper|pine|glass|leather|wool|cotton|plastic|rubber|stone|clay|iron|marble|paper|linen|silk|bamboo|concrete|walnut|felt|tin|cork|slate|wax"
+)
 FOOD = _list(
     "lentil soup|apple pie|rye bread|goat cheese|plum cake|rice pudding|fried eggs|mushroom stew|pasta|pancakes|tomato salad|roast chicken|carrot cake|"
     "smoked fish|potato soup|porridge|dumplings|pizza|lemon drizzle|walnuts|shellfish|peanuts|oats|honey|yoghurt|strawberries|garlic bread|bean stew"
 )
-DRINK = _list("black coffee|green tea|oolong|apple juice|lemonade|hot chocolate|ginger beer|mint tea|milk|tap water|espresso|cider|red wine|oat milk|herbal tea|cocoa|sparkling water|iced tea|orange juice|rooibos")
+DRINK = _list(
+    "black coffee|green tea|oolong|apple juice|lemonade|hot chocolate|ginger beer|mint tea|milk|tap water|espresso|cider|red wine|oat milk|herbal tea|cocoa|sparkling water|iced tea|orange juice|rooibos"
+)
 JOB = _list(
     "carpenter|nurse|teacher|baker|plumber|electrician|pilot|dentist|lawyer|farmer|painter|librarian|welder|cook|driver|engineer|vet|gardener|tailor|"
     "mechanic|architect|journalist|surgeon|barber|florist|potter|translator|accountant|fisherman|beekeeper|night guard|tour guide|violin maker|"
@@ -83,17 +90,23 @@ HOBBY = _list(
     "chess|rowing|knitting|pottery|climbing|fishing|running|birdwatching|painting|dancing|sailing|baking|gardening|cycling|swimming|woodwork|archery|"
     "singing|stamp collecting|karate|yoga|skiing|playing the cello|model trains|juggling|fencing|hiking|photography|tennis|table tennis|card games|origami"
 )
-LANGUAGE = _list("Spanish|French|German|Italian|Dutch|Polish|Turkish|Arabic|Hindi|Japanese|Korean|Swedish|Greek|Russian|Portuguese|Finnish|Czech|Swahili|Welsh|Danish|Thai|Hebrew|Latin|Norwegian|Basque|Irish")
+LANGUAGE = _list(
+    "Spanish|French|German|Italian|Dutch|Polish|Turkish|Arabic|Hindi|Japanese|Korean|Swedish|Greek|Russian|Portuguese|Finnish|Czech|Swahili|Welsh|Danish|Thai|Hebrew|Latin|Norwegian|Basque|Irish"
+)
 WEEKDAY = _list("Monday|Tuesday|Wednesday|Thursday|Friday|Saturday|Sunday")
 MONTH = _list("January|February|March|April|May|June|July|August|September|October|November|December")
-UNIT = _list("litres|boxes|kilos|metres|bags|cups|grams|bottles|sheets|pieces|rolls|bars|crates|tons|spoons|packets|buckets|pairs|jars|slices|cans|mm|cm|miles|km|kg|degrees|volts|bar|rpm")
+UNIT = _list(
+    "litres|boxes|kilos|metres|bags|cups|grams|bottles|sheets|pieces|rolls|bars|crates|tons|spoons|packets|buckets|pairs|jars|slices|cans|mm|cm|miles|km|kg|degrees|volts|bar|rpm"
+)
 VERB = _list(
     "press|open|close|lock|unlock|clean|check|fill|empty|lift|lower|push|pull|turn|move|remove|replace|wash|dry|cover|cut|paint|fold|wrap|label|count|weigh|"
     "measure|heat|cool|mix|stir|shake|pour|sand|polish|grease|oil|tighten|loosen|reset|restart|switch off|switch on|turn off|turn on|unplug|plug in|connect|"
     "disconnect|call|tell|warn|wake|feed|water|walk|sign|copy|print|scan|send|post|read|burn|bury|hide|find|bring|fetch|carry|drop|throw away|put away|pick up|"
     "sell|buy|order|cancel|book|repair|test|drain|flush|rinse|soak|wipe|sweep|stack|load|unload|pack|unpack|hang up|take down|write down|report|archive|delete"
 )
-ADVERB = _list("twice|slowly|carefully|at once|by hand|with a cloth|three times|firmly|gently|again|every hour|before noon|with gloves on|overnight|from the left|in the dark|without water|for ten seconds|from above|in silence")
+ADVERB = _list(
+    "twice|slowly|carefully|at once|by hand|with a cloth|three times|firmly|gently|again|every hour|before noon|with gloves on|overnight|from the left|in the dark|without water|for ten seconds|from above|in silence"
+)
 PREDICATE = _list(
     "turns red|turns green|starts to smoke|is empty|is full|is broken|makes a loud noise|will not open|does not start|gets too hot|gets wet|runs dry|"
     "falls over|stops|leaks|rings|beeps twice|goes missing|arrives late|is stuck|is locked|smells bad|looks damaged|is out of paper|flashes|jams|freezes|"
@@ -112,9 +125,79 @@ PHRASE = _list(
     "safety comes first|keep it simple|closed for repairs|handle with care|ask before you cut|never on Sundays|see you soon|measure twice|mind the step|"
     "slow and steady|first come first served|over and out|to be continued|all is well|no smoking here|thank you and goodbye"
 )
-OPENING = "b|bl|br|c|ch|cl|d|dr|f|fl|g|gr|h|j|k|kl|l|m|n|p|pr|qu|r|s|sh|sk|st|t|th|tr|v|w|y|z".split("|")
-MIDDLE = "a|e|i|o|u|ai|ea|ee|o|ou|a|e|i".split("|")
-ENDING = "n|r|l|m|s|t|k|ck|nd|rn|st|th|x|sk|rt|ll|ndel|ver|dan|lo|ra|na|mi|ko|bel|ric|ton|wick|den|ley|by|ford|sen|".split("|")
+OPENING = [
+    "b",
+    "bl",
+    "br",
+    "c",
+    "ch",
+    "cl",
+    "d",
+    "dr",
+    "f",
+    "fl",
+    "g",
+    "gr",
+    "h",
+    "j",
+    "k",
+    "kl",
+    "l",
+    "m",
+    "n",
+    "p",
+    "pr",
+    "qu",
+    "r",
+    "s",
+    "sh",
+    "sk",
+    "st",
+    "t",
+    "th",
+    "tr",
+    "v",
+    "w",
+    "y",
+    "z",
+]
+MIDDLE = ["a", "e", "i", "o", "u", "ai", "ea", "ee", "o", "ou", "a", "e", "i"]
+ENDING = [
+    "n",
+    "r",
+    "l",
+    "m",
+    "s",
+    "t",
+    "k",
+    "ck",
+    "nd",
+    "rn",
+    "st",
+    "th",
+    "x",
+    "sk",
+    "rt",
+    "ll",
+    "ndel",
+    "ver",
+    "dan",
+    "lo",
+    "ra",
+    "na",
+    "mi",
+    "ko",
+    "bel",
+    "ric",
+    "ton",
+    "wick",
+    "den",
+    "ley",
+    "by",
+    "ford",
+    "sen",
+    "",
+]
 DOMAIN = _list("mill.org|barnet.com|post.net|quarry.io|works.co|lakeside.eu|oldtown.org|mail.com")
 
 
@@ -144,7 +227,9 @@ class Fill:
         """A word that no list holds, from syllables."""
         r = self.rng
         while True:
-            word = "".join(r.choice(OPENING) + r.choice(MIDDLE) for _ in range(r.choice((1, 1, 1, 2)))) + r.choice(ENDING)
+            word = "".join(r.choice(OPENING) + r.choice(MIDDLE) for _ in range(r.choice((1, 1, 1, 2)))) + r.choice(
+                ENDING
+            )
             if len(word) > 3 and held_out(word) == self.held:
                 return word
 
@@ -233,7 +318,24 @@ class Fill:
 
     def num(self) -> str:
         if self.chance(0.2):
-            return self.rng.choice(("two", "three", "four", "five", "six", "seven", "eight", "nine", "ten", "eleven", "twelve", "fifteen", "twenty", "thirty"))
+            return self.rng.choice(
+                (
+                    "two",
+                    "three",
+                    "four",
+                    "five",
+                    "six",
+                    "seven",
+                    "eight",
+                    "nine",
+                    "ten",
+                    "eleven",
+                    "twelve",
+                    "fifteen",
+                    "twenty",
+                    "thirty",
+                )
+            )
         return str(self.rng.randint(2, 400))
 
     def qty(self) -> str:
@@ -286,7 +388,11 @@ class Fill:
     def duration(self) -> str:
         r = self.rng
         unit = r.choice(("minutes", "hours", "days", "weeks", "months", "years", "seconds", "minutes"))
-        return f"{self.num()} {unit}" if self.chance(0.85) else r.choice(("a week", "half an hour", "a month", "an hour and a half", "a fortnight", "a whole day"))
+        return (
+            f"{self.num()} {unit}"
+            if self.chance(0.85)
+            else r.choice(("a week", "half an hour", "a month", "an hour and a half", "a fortnight", "a whole day"))
+        )
 
     def color(self) -> str:
         return self.one(COLOR)
@@ -296,10 +402,20 @@ class Fill:
 
     def food(self) -> str:
         roll = self.rng.random()
-        return self.one(FOOD) if roll < 0.4 else self.one(WORDS["food"]) if roll < 0.8 else f"{self.one(WORDS['food'])} {self.rng.choice(('soup', 'cake', 'salad', 'stew', 'pie'))}"
+        return (
+            self.one(FOOD)
+            if roll < 0.4
+            else self.one(WORDS["food"])
+            if roll < 0.8
+            else f"{self.one(WORDS['food'])} {self.rng.choice(('soup', 'cake', 'salad', 'stew', 'pie'))}"
+        )
 
     def drink(self) -> str:
-        return self.one(DRINK) if self.chance(0.7) else f"{self.noun()} {self.rng.choice(('tea', 'juice', 'syrup', 'milk'))}"
+        return (
+            self.one(DRINK)
+            if self.chance(0.7)
+            else f"{self.noun()} {self.rng.choice(('tea', 'juice', 'syrup', 'milk'))}"
+        )
 
     def animal(self) -> str:
         return self.one(WORDS["animal"]) if self.chance(0.7) else f"{self.adj()} {self.one(WORDS['animal'])}"
@@ -308,10 +424,18 @@ class Fill:
         return self.one(JOB) if self.chance(0.6) else self.one(WORDS["role"])
 
     def hobby(self) -> str:
-        return self.one(HOBBY) if self.chance(0.7) else f"{self.noun()} {self.rng.choice(('collecting', 'racing', 'painting', 'making', 'throwing'))}"
+        return (
+            self.one(HOBBY)
+            if self.chance(0.7)
+            else f"{self.noun()} {self.rng.choice(('collecting', 'racing', 'painting', 'making', 'throwing'))}"
+        )
 
     def language(self) -> str:
-        return self.one(LANGUAGE) if self.chance(0.8) else self.built().capitalize() + self.rng.choice(("ish", "ese", "an"))
+        return (
+            self.one(LANGUAGE)
+            if self.chance(0.8)
+            else self.built().capitalize() + self.rng.choice(("ish", "ese", "an"))
+        )
 
     def word(self) -> str:
         roll = self.rng.random()
@@ -328,7 +452,16 @@ class Fill:
         elif roll < 0.35:
             text += f" {self.rng.choice(('in', 'behind', 'under', 'next to', 'on', 'from', 'into'))} the {self.place()}"
         elif roll < 0.42:
-            text = self.rng.choice((f"call {self.person()}", f"wait {self.duration()}", f"ask {self.person()}", f"go to the {self.place()}", f"tell {self.one(ROLE)}", f"wait for the {self.noun()}"))
+            text = self.rng.choice(
+                (
+                    f"call {self.person()}",
+                    f"wait {self.duration()}",
+                    f"ask {self.person()}",
+                    f"go to the {self.place()}",
+                    f"tell {self.one(ROLE)}",
+                    f"wait for the {self.noun()}",
+                )
+            )
         return text
 
     def cond(self) -> str:
@@ -353,18 +486,39 @@ class Fill:
         return self.one(ROLE) if self.chance(0.7) else f"the {self.one(WORDS['role'])}"
 
     def email(self) -> str:
-        return f"{self.built()}@{self.built()}.{self.rng.choice(('com', 'org', 'net', 'eu'))}" if self.chance(0.6) else f"{self.one(FIRST).lower()}@{self.rng.choice(DOMAIN)}"
+        return (
+            f"{self.built()}@{self.built()}.{self.rng.choice(('com', 'org', 'net', 'eu'))}"
+            if self.chance(0.6)
+            else f"{self.one(FIRST).lower()}@{self.rng.choice(DOMAIN)}"
+        )
 
     def phone(self) -> str:
-        return self.rng.choice((f"555-{self.digits(4, 4)}", f"0{self.digits(3, 3)} {self.digits(5, 6)}", f"+{self.digits(2, 2)} {self.digits(3, 3)} {self.digits(4, 4)}", self.digits(7, 8)))
+        return self.rng.choice(
+            (
+                f"555-{self.digits(4, 4)}",
+                f"0{self.digits(3, 3)} {self.digits(5, 6)}",
+                f"+{self.digits(2, 2)} {self.digits(3, 3)} {self.digits(4, 4)}",
+                self.digits(7, 8),
+            )
+        )
 
     def url(self) -> str:
-        return f"{self.built()}.{self.rng.choice(('com', 'org', 'net', 'io'))}" + (f"/{self.noun()}" if self.chance(0.4) else "")
+        return f"{self.built()}.{self.rng.choice(('com', 'org', 'net', 'io'))}" + (
+            f"/{self.noun()}" if self.chance(0.4) else ""
+        )
 
     def phrase(self) -> str:
         if self.chance(0.35):
             return self.one(PHRASE)
-        return self.rng.choice((f"{self.adj()} {self.noun()}", f"the {self.thing()}", f"no {self.noun()} in the {self.noun()}", f"{self.verb()} the {self.noun()}", f"{self.noun()} and {self.noun()}"))
+        return self.rng.choice(
+            (
+                f"{self.adj()} {self.noun()}",
+                f"the {self.thing()}",
+                f"no {self.noun()} in the {self.noun()}",
+                f"{self.verb()} the {self.noun()}",
+                f"{self.noun()} and {self.noun()}",
+            )
+        )
 
 
 KINDS = {"person2": "person", "person3": "person", "thing2": "thing", "place2": "place", "person-role": "role"}

@@ -16,10 +16,33 @@ from fill import Fill
 FRAMES = Path(__file__).parent / "frames"
 HELD_OUT_ONE_IN = 11
 SLOT = re.compile(r"\{(\w+)\}")
-PROPER = {"person", "person2", "person3", "town", "org", "weekday", "month", "code", "language", "email", "url", "year", "num", "qty", "time", "date", "money", "word", "phone"}
+PROPER = {
+    "person",
+    "person2",
+    "person3",
+    "town",
+    "org",
+    "weekday",
+    "month",
+    "code",
+    "language",
+    "email",
+    "url",
+    "year",
+    "num",
+    "qty",
+    "time",
+    "date",
+    "money",
+    "word",
+    "phone",
+}
 PRONOUNS = (("he", "him", "his"), ("she", "her", "her"), ("they", "them", "their"))
 REQUEST = re.compile(r"^(tell|remind|give|show|name|do you|can you|could you|i need|i want|please|let me)", re.I)
-QUESTION = re.compile(r"^(what|which|who|whose|whom|when|where|why|how|in which|in what|at what|on which|on what|for|from|to|with|by|is|are|does|do|did|was|were|has|have|can|should|must|if|after|before)\b", re.I)
+QUESTION = re.compile(
+    r"^(what|which|who|whose|whom|when|where|why|how|in which|in what|at what|on which|on what|for|from|to|with|by|is|are|does|do|did|was|were|has|have|can|should|must|if|after|before)\b",
+    re.I,
+)
 
 
 @dataclass(slots=True)
@@ -86,7 +109,12 @@ def parse(text: str) -> list[Frame]:
 
 def load() -> tuple[list[Frame], list[Frame]]:
     """(training frames, held-out frames) of every frame file."""
-    every = [f for path in sorted(FRAMES.glob("*.txt")) if path.stem not in {"styles", "chatter"} for f in parse(path.read_text())]
+    every = [
+        f
+        for path in sorted(FRAMES.glob("*.txt"))
+        if path.stem not in {"styles", "chatter"}
+        for f in parse(path.read_text())
+    ]
     return [f for f in every if not f.held_out], [f for f in every if f.held_out]
 
 
@@ -153,7 +181,24 @@ class Fact:
             if text.lower() in low:
                 return text
             head, _, text = text.partition(" ")
-            if head.lower() not in {"the", "a", "an", "in", "on", "at", "to", "from", "by", "for", "with", "my", "of", "your", "under", "behind"}:
+            if head.lower() not in {
+                "the",
+                "a",
+                "an",
+                "in",
+                "on",
+                "at",
+                "to",
+                "from",
+                "by",
+                "for",
+                "with",
+                "my",
+                "of",
+                "your",
+                "under",
+                "behind",
+            }:
                 return None
         return None
 

@@ -153,7 +153,11 @@ class Sprout(nn.Module):
                 name + "input_layernorm.weight": layer["norm1"], name + "post_attention_layernorm.weight": layer["norm2"],
             }  # fmt: skip
         folder.mkdir(parents=True, exist_ok=True)
-        save_file({k: v.detach().to(torch.bfloat16).contiguous() for k, v in tensors.items()}, folder / "model.safetensors", metadata={"format": "pt"})
+        save_file(
+            {k: v.detach().to(torch.bfloat16).contiguous() for k, v in tensors.items()},
+            folder / "model.safetensors",
+            metadata={"format": "pt"},
+        )
         config = {
             "architectures": ["LlamaForCausalLM"], "model_type": "llama", "vocab_size": s.vocab, "hidden_size": s.width,
             "intermediate_size": s.inner, "num_hidden_layers": s.layers, "num_attention_heads": s.heads, "num_key_value_heads": s.heads,
@@ -180,7 +184,9 @@ def step_up(n: int) -> int:
     return up(n, 64 if n <= 256 else 128 if n <= 768 else 256)
 
 
-def collate(docs: list[Encoded], rng: np.random.Generator, *, rest_weight: float = 0.1, rest_share: float = 0.15) -> Minibatch:
+def collate(
+    docs: list[Encoded], rng: np.random.Generator, *, rest_weight: float = 0.1, rest_share: float = 0.15
+) -> Minibatch:
     """Documents to one minibatch; a share of the tokens that are not answers is learned too, with a small weight."""
     ids: list[int] = []
     position: list[int] = []
@@ -231,10 +237,22 @@ def collate(docs: list[Encoded], rng: np.random.Generator, *, rest_weight: float
     same = (segment[:, :, None] == segment[:, None, :]) & np.tril(np.ones((s, s), dtype=bool))[None]
     allowed[:, :, p:] = same
     allowed[:, :, p:] |= np.eye(s, dtype=bool)[None]  # a padded row sees itself, or its softmax would be NaN
-    mask = torch.zeros(b, 1, s, p + s, dtype=torch.bfloat16).masked_fill_(~torch.from_numpy(allowed)[:, None], float("-inf"))
+    mask = torch.zeros(b, 1, s, p + s, dtype=torch.bfloat16).masked_fill_(
+        ~torch.from_numpy(allowed)[:, None], float("-inf")
+    )
     ids_N = torch.tensor(ids)
     at_learn = torch.tensor(learn)
-    return Minibatch(ids_N, torch.tensor(position), torch.from_numpy(gather), torch.from_numpy(scatter), p, mask, at_learn, ids_N[at_learn + 1], torch.tensor(weight))
+    return Minibatch(
+        ids_N,
+        torch.tensor(position),
+        torch.from_numpy(gather),
+        torch.from_numpy(scatter),
+        p,
+        mask,
+        at_learn,
+        ids_N[at_learn + 1],
+        torch.tensor(weight),
+    )
 
 
 def shape_dict(shape: Shape) -> dict[str, float]:

@@ -1,6 +1,6 @@
 """Write the probe bank that ships with the package: unrelated prompts that guard and judge a base model's abilities.
 
-    python recipes/sprout/probes.py        (deterministic; writes src/engrain/evaluation/probes.jsonl)
+python recipes/sprout/probes.py        (deterministic; writes src/engrain/evaluation/probes.jsonl)
 """
 
 from __future__ import annotations
@@ -9,10 +9,9 @@ import json
 import random
 from pathlib import Path
 
+from engrain.prompts import NOTES_HEADER, UNKNOWN
 from frames import load
 from tasks import Maker
-
-from engrain.prompts import NOTES_HEADER, UNKNOWN
 
 OUT = Path(__file__).parent.parent.parent / "src/engrain/evaluation/probes.jsonl"
 

@@ -11,13 +11,24 @@ import zlib
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
+from engrain.prompts import NOTHING, QUESTION_KINDS, UNKNOWN, extract_request, question_request
 from fill import Fill
 from frames import SLOT, Fact, Frame, draw, groups
 
-from engrain.prompts import NOTHING, QUESTION_KINDS, UNKNOWN, extract_request, question_request
-
 ACK = "Noted."
-HEADERS = ("Notes:", "Notes:", "Notes:", "Notes:", "Notes:", "What you know:", "Memory:", "Facts:", "Here are some notes:", "Use these notes:", "Things to remember:")
+HEADERS = (
+    "Notes:",
+    "Notes:",
+    "Notes:",
+    "Notes:",
+    "Notes:",
+    "What you know:",
+    "Memory:",
+    "Facts:",
+    "Here are some notes:",
+    "Use these notes:",
+    "Things to remember:",
+)
 LOWERABLE = {"The", "A", "An", "There", "On", "In", "At", "For", "When", "If", "It", "We", "My", "Our"}
 Turn = tuple[str, str]
 
@@ -55,7 +66,18 @@ def style_of(name: str, text: str) -> Callable[[str, str], str]:
 
 STYLE_ORDER = ("sentence", "brief", "lower", "upper", "start", "end", "call", "exclaim", "quote", "stars")
 """The order in which two styles apply."""
-STYLE_WEIGHTS = {"upper": 5, "lower": 2, "call": 4, "end": 4, "start": 2, "brief": 3, "sentence": 2, "exclaim": 1, "quote": 1, "stars": 1}
+STYLE_WEIGHTS = {
+    "upper": 5,
+    "lower": 2,
+    "call": 4,
+    "end": 4,
+    "start": 2,
+    "brief": 3,
+    "sentence": 2,
+    "exclaim": 1,
+    "quote": 1,
+    "stars": 1,
+}
 
 
 class Maker:
@@ -86,7 +108,14 @@ class Maker:
         i = self.rng.choice(places)
         w = words[i]
         j = self.rng.randrange(len(w) - 1)
-        words[i] = self.rng.choice((w[:j] + w[j + 1] + w[j] + w[j + 2 :], w[:j] + w[j + 1 :], w[:j] + w[j] + w[j:], w[: j + 1] + self.rng.choice("aeiourstln") + w[j + 2 :]))
+        words[i] = self.rng.choice(
+            (
+                w[:j] + w[j + 1] + w[j] + w[j + 2 :],
+                w[:j] + w[j + 1 :],
+                w[:j] + w[j] + w[j:],
+                w[: j + 1] + self.rng.choice("aeiourstln") + w[j + 2 :],
+            )
+        )
         return " ".join(words)
 
     def question(self, text: str) -> str:
@@ -154,7 +183,8 @@ class Maker:
         asked = [s for s in SLOT.findall(question) if s in values]
         for other in facts:
             if other.frame is frame and all(other.values[s].lower() == values[s].lower() for s in asked):
-                if answer is None or other.say(answer, sentence=False) != Fact(frame, values, other.pronouns).say(answer, sentence=False):
+                mine = Fact(frame, values, other.pronouns)
+                if answer is None or other.say(answer, sentence=False) != mine.say(answer, sentence=False):
                     return True
         return False
 
@@ -181,7 +211,7 @@ class Maker:
         roll = self.rng.random()
         if facts and roll < 0.45:
             fact = self.rng.choice(facts)
-            answer, question, _ = self.rng.choice(fact.frame.asks)
+            _, question, _ = self.rng.choice(fact.frame.asks)
             asked = [s for s in SLOT.findall(question) if s in fact.values]
             if not asked:
                 return None
@@ -190,10 +220,10 @@ class Maker:
             fact = other
         elif facts and roll < 0.70:
             fact = self.cousin(self.rng.choice(facts))
-            answer, question, _ = self.rng.choice(fact.frame.asks)
+            _, question, _ = self.rng.choice(fact.frame.asks)
         else:
             fact = draw(self.rng.choice(self.frames), self.fill)
-            answer, question, _ = self.rng.choice(fact.frame.asks)
+            _, question, _ = self.rng.choice(fact.frame.asks)
         asked = [s for s in SLOT.findall(question) if s in fact.values]
         if not asked or self.tells(facts, fact.frame, question, fact.values, None):
             return None
@@ -208,7 +238,9 @@ class Maker:
 
     def style(self) -> tuple[list[str], Callable[[str, str], str], list[str]]:
         """One or two style notes, what they do together, and their names."""
-        names = self.rng.choices(list(STYLE_WEIGHTS), weights=list(STYLE_WEIGHTS.values()), k=2 if self.chance(0.15) else 1)
+        names = self.rng.choices(
+            list(STYLE_WEIGHTS), weights=list(STYLE_WEIGHTS.values()), k=2 if self.chance(0.15) else 1
+        )
         if len(set(names)) < len(names) or {"upper", "lower"} <= set(names) or {"brief", "sentence"} <= set(names):
             names = names[:1]
         names.sort(key=STYLE_ORDER.index)
@@ -218,9 +250,39 @@ class Maker:
             text = ""
             phrasing = self.rng.choice(self.styles[name])
             if name == "call":
-                text = self.rng.choice((self.fill.person(), self.fill.word().capitalize(), self.rng.choice(("Captain", "Boss", "Chief", "Doctor", "Your Majesty", "Skipper", "Coach", "Professor"))))
+                text = self.rng.choice(
+                    (
+                        self.fill.person(),
+                        self.fill.word().capitalize(),
+                        self.rng.choice(
+                            ("Captain", "Boss", "Chief", "Doctor", "Your Majesty", "Skipper", "Coach", "Professor")
+                        ),
+                    )
+                )
             elif name in ("end", "start"):
-                text = self.rng.choice((self.fill.phrase(), self.fill.word(), self.fill.phrase().capitalize(), self.rng.choice(("over and out", "Thank you", "cheers", "amen", "as you wish", "Done", "Hello", "All the best", "stay safe", "Right", "OK", "Well"))))
+                text = self.rng.choice(
+                    (
+                        self.fill.phrase(),
+                        self.fill.word(),
+                        self.fill.phrase().capitalize(),
+                        self.rng.choice(
+                            (
+                                "over and out",
+                                "Thank you",
+                                "cheers",
+                                "amen",
+                                "as you wish",
+                                "Done",
+                                "Hello",
+                                "All the best",
+                                "stay safe",
+                                "Right",
+                                "OK",
+                                "Well",
+                            )
+                        ),
+                    )
+                )
             notes.append(phrasing.replace("{name}", text).replace("{text}", text))
             steps.append(style_of(name, text))
 
@@ -231,7 +293,16 @@ class Maker:
 
         return notes, apply, names
 
-    def read(self, n: int, questions: int, *, plain: bool = False, style: bool | None = None, dated: bool | None = None, conflict: bool = False) -> Doc:
+    def read(
+        self,
+        n: int,
+        questions: int,
+        *,
+        plain: bool = False,
+        style: bool | None = None,
+        dated: bool | None = None,
+        conflict: bool = False,
+    ) -> Doc:
         """Notes, and questions about them: known and unknown, under a style where one is stated, the newest date first."""
         facts = self.facts(n)
         texts = [f.note for f in facts]
@@ -249,7 +320,9 @@ class Maker:
                 before = draw(facts[i].frame, self.fill, {s: v for s, v in facts[i].values.items() if s not in slots})
                 before.pronouns = facts[i].pronouns
                 before.wording = facts[i].wording if self.chance(0.5) else before.wording
-                if self.tells([f for j, f in enumerate(facts) if j != i], facts[i].frame, question, facts[i].values, None):
+                if self.tells(
+                    [f for j, f in enumerate(facts) if j != i], facts[i].frame, question, facts[i].values, None
+                ):
                     continue
                 if days[i] == 0:
                     days[i] = 5
@@ -345,12 +418,18 @@ class Maker:
         if self.chance(0.30):
             roll = self.rng.random()
             if roll < 0.65:
-                lines = [self.rng.choice(self.chatter["talk"]).split("=>")[0].strip() for _ in range(self.rng.choice((1, 1, 2)))]
+                lines = [
+                    self.rng.choice(self.chatter["talk"]).split("=>")[0].strip()
+                    for _ in range(self.rng.choice((1, 1, 2)))
+                ]
                 return " ".join(lines), []
             if roll < 0.9:
                 fact = draw(self.rng.choice(self.frames), self.fill)
                 return self.question(fact.say(self.rng.choice(fact.frame.asks)[1])), []
-            return f"{self.rng.choice(self.chatter['talk']).split('=>')[0].strip()} {self.rng.choice(self.chatter['close'])}", []
+            return (
+                f"{self.rng.choice(self.chatter['talk']).split('=>')[0].strip()} {self.rng.choice(self.chatter['close'])}",
+                [],
+            )
         notes: list[str] = []
         said: list[str] = []
         for _ in range(self.rng.choice((1, 1, 1, 2, 2, 3))):
@@ -403,7 +482,9 @@ class Maker:
         plain = kinds.get("plain", [])
         if plain and "request" not in kinds and self.chance(0.5):
             q = self.rng.choice(plain)
-            kinds["request"] = [f"{self.rng.choice(('Tell me:', 'Please tell me:', 'I need to know:', 'Remind me:', 'Can you tell me:'))} {q[:1].lower() + q[1:]}"]
+            kinds["request"] = [
+                f"{self.rng.choice(('Tell me:', 'Please tell me:', 'I need to know:', 'Remind me:', 'Can you tell me:'))} {q[:1].lower() + q[1:]}"
+            ]
         kinds["yes or no"] = fact.frame.yes
         branches: list[list[Turn]] = []
         for kind in QUESTION_KINDS:
@@ -415,7 +496,14 @@ class Maker:
 
     def repeat(self) -> Doc:
         """Say a text again: the plainest way to learn to copy, which all reading rests on."""
-        text = " ".join(f.note for f in self.facts(self.rng.choice((1, 1, 2)))) if self.chance(0.6) else " ".join(self.fill(self.rng.choice(("thing", "person", "code", "word", "act", "phrase"))) for _ in range(self.rng.randint(2, 6)))
+        text = (
+            " ".join(f.note for f in self.facts(self.rng.choice((1, 1, 2))))
+            if self.chance(0.6)
+            else " ".join(
+                self.fill(self.rng.choice(("thing", "person", "code", "word", "act", "phrase")))
+                for _ in range(self.rng.randint(2, 6))
+            )
+        )
         ask = self.rng.choice(("Repeat: ", "Say this again: ", "Copy this: ", "Repeat after me: "))
         return Doc([], [[("user", ask + text), ("assistant", text)]], "repeat")
 

@@ -19,10 +19,11 @@ import numpy as np
 import torch
 import torch.distributed as dist
 import torch.multiprocessing as mp
+from tokenizers import Regex, Tokenizer, decoders, models, pre_tokenizers, trainers
+
 from frames import load
 from model import Encoded, Minibatch, Shape, Sprout, collate
 from tasks import Doc, Maker
-from tokenizers import Regex, Tokenizer, decoders, models, pre_tokenizers, trainers
 
 SPECIAL = ["<|pad|>", "<|end|>", "<|system|>", "<|user|>", "<|assistant|>", "<|tool|>"]
 PAD, END = 0, 1
@@ -53,7 +54,10 @@ def train_tokenizer(folder: Path, vocab: int, documents: int = 60_000) -> Tokeni
                     yield " " + text
 
     trainer = trainers.BpeTrainer(
-        vocab_size=vocab, special_tokens=SPECIAL, initial_alphabet=pre_tokenizers.ByteLevel.alphabet(), show_progress=False
+        vocab_size=vocab,
+        special_tokens=SPECIAL,
+        initial_alphabet=pre_tokenizers.ByteLevel.alphabet(),
+        show_progress=False,
     )
     tokenizer.train_from_iterator(texts(), trainer)  # type: ignore[arg-type]
     folder.mkdir(parents=True, exist_ok=True)
@@ -90,10 +94,10 @@ class Encoder:
 
 
 STAGES = (
-    (0.00, 1, 1, 4, 1.00, 2048),
-    (0.05, 1, 2, 4, 0.40, 2048),
-    (0.12, 1, 4, 6, 0.15, 3072),
-    (0.28, 2, 9, 8, 0.05, 4096),
+    (0.00, 1, 1, 4, 1.00, 1024),
+    (0.14, 1, 2, 4, 0.30, 2048),
+    (0.20, 1, 4, 6, 0.10, 3072),
+    (0.32, 2, 9, 8, 0.05, 4096),
     (0.48, 3, 16, 10, 0.03, 4096),
     (0.72, 3, 30, 12, 0.02, 5120),
 )
@@ -122,7 +126,9 @@ def drill(rng: np.random.Generator, vocab: int) -> Encoded:
     return ids, flags, []
 
 
-def minibatches(maker: Maker, encoder: Encoder, rng: np.random.Generator, share: float, pool: int = 160) -> list[Minibatch]:
+def minibatches(
+    maker: Maker, encoder: Encoder, rng: np.random.Generator, share: float, pool: int = 160
+) -> list[Minibatch]:
     """A pool of documents cut into minibatches of like length, in random order."""
     _, low, high, questions, drills, tokens = [s for s in STAGES if s[0] <= share][-1]
     vocab = encoder.tokenizer.get_vocab_size()
@@ -155,7 +161,11 @@ def worker(rank: int, args: argparse.Namespace) -> None:
     encoder = Encoder(tokenizer)
     frames, _ = load()
     torch.manual_seed(args.seed)
-    model = Sprout(Shape(vocab=tokenizer.get_vocab_size(), layers=args.layers, width=args.width, inner=args.inner, heads=args.heads))
+    model = Sprout(
+        Shape(
+            vocab=tokenizer.get_vocab_size(), layers=args.layers, width=args.width, inner=args.inner, heads=args.heads
+        )
+    )
     matrices = [p for layer in model.layers for p in layer.values() if p.ndim == 2]  # type: ignore[operator]
     others = [p for p in model.parameters() if all(p is not m for m in matrices)]
     muon = torch.optim.Muon(matrices, lr=args.muon_lr, weight_decay=0.05, momentum=0.95, adjust_lr_fn="match_rms_adamw")
@@ -196,7 +206,10 @@ def worker(rank: int, args: argparse.Namespace) -> None:
         loss = model.loss(batch)
         (loss / weight).backward()
         grads = [p.grad for p in model.parameters() if p.grad is not None]
-        flat = torch.cat([g.flatten() for g in grads] + [torch.tensor([float(loss.detach()), float(weight), float(len(batch.ids_N))])])
+        flat = torch.cat(
+            [g.flatten() for g in grads]
+            + [torch.tensor([float(loss.detach()), float(weight), float(len(batch.ids_N))])]
+        )
         if world > 1:
             dist.all_reduce(flat)
             at = 0
@@ -215,19 +228,48 @@ def worker(rank: int, args: argparse.Namespace) -> None:
             raise SystemExit(f"the loss is {now} at step {step}: lower --muon-lr")
         if log and step % 50 == 0:
             rate = seen / spent
-            print(f"step {step} share {share:.3f} loss {loss_mean:.4f} tokens {seen / 1e6:.2f}M {rate:.0f}/s left {(budget - spent) / 60:.0f} min", file=log, flush=True)
+            print(
+                f"step {step} share {share:.3f} loss {loss_mean:.4f} tokens {seen / 1e6:.2f}M {rate:.0f}/s left {(budget - spent) / 60:.0f} min",
+                file=log,
+                flush=True,
+            )
             if not args.quiet:
-                print(f"\r{share:6.1%}  loss {loss_mean:.3f}  {seen / 1e6:.1f} M tokens  {rate:.0f} tokens/s  {(budget - spent) / 60:.0f} min left ", end="", flush=True)
+                print(
+                    f"\r{share:6.1%}  loss {loss_mean:.3f}  {seen / 1e6:.1f} M tokens  {rate:.0f} tokens/s  {(budget - spent) / 60:.0f} min left ",
+                    end="",
+                    flush=True,
+                )
         if rank == 0 and time.time() - saved > 120:
             saved = time.time()
             temporary = out / "checkpoint.tmp"
-            torch.save({"model": model.state_dict(), "muon": muon.state_dict(), "adam": adam.state_dict(), "spent": spent, "step": step, "seen": seen}, temporary)
+            torch.save(
+                {
+                    "model": model.state_dict(),
+                    "muon": muon.state_dict(),
+                    "adam": adam.state_dict(),
+                    "spent": spent,
+                    "step": step,
+                    "seen": seen,
+                },
+                temporary,
+            )
             temporary.replace(state_file)
             model.save(out)
     if rank == 0:
         model.save(out)
         (out / "training.json").write_text(
-            json.dumps({"minutes": round(spent / 60, 1), "steps": step, "tokens": seen, "loss": round(loss_mean, 4), "processes": world, "seed": args.seed}, indent=1) + "\n"
+            json.dumps(
+                {
+                    "minutes": round(spent / 60, 1),
+                    "steps": step,
+                    "tokens": seen,
+                    "loss": round(loss_mean, 4),
+                    "processes": world,
+                    "seed": args.seed,
+                },
+                indent=1,
+            )
+            + "\n"
         )
         state_file.unlink(missing_ok=True)
     if world > 1:
@@ -237,8 +279,12 @@ def worker(rank: int, args: argparse.Namespace) -> None:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--out", type=Path, default=Path("build/sprout"), help="folder of the run: weights, tokenizer, checkpoint, log")
-    parser.add_argument("--minutes", type=float, default=145, help="length of the run; the learning rate and the curriculum follow it")
+    parser.add_argument(
+        "--out", type=Path, default=Path("build/sprout"), help="folder of the run: weights, tokenizer, checkpoint, log"
+    )
+    parser.add_argument(
+        "--minutes", type=float, default=145, help="length of the run; the learning rate and the curriculum follow it"
+    )
     parser.add_argument("--processes", type=int, default=2)
     parser.add_argument("--threads", type=int, default=1, help="threads of each process")
     parser.add_argument("--seed", type=int, default=1)
@@ -249,7 +295,9 @@ def main() -> None:
     parser.add_argument("--heads", type=int, default=4)
     parser.add_argument("--muon-lr", type=float, default=0.004)
     parser.add_argument("--adam-lr", type=float, default=0.002)
-    parser.add_argument("--decay", type=float, default=0.4, help="share of the run over which the learning rate falls to nothing")
+    parser.add_argument(
+        "--decay", type=float, default=0.4, help="share of the run over which the learning rate falls to nothing"
+    )
     parser.add_argument("--port", type=int, default=29517)
     parser.add_argument("--quiet", action="store_true")
     args = parser.parse_args()

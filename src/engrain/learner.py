@@ -1,10 +1,10 @@
 """The library's door: one home folder, one user, and the verbs of the loop.
 
-    from engrain.learner import Learner
+from engrain.learner import Learner
 
-    me = Learner("my-agent")
-    me.tell("The gate code of the north barn is 4417.")
-    print(me.chat("What is the gate code of the north barn?").answer)
+me = Learner("my-agent")
+me.tell("The gate code of the north barn is 4417.")
+print(me.chat("What is the gate code of the north barn?").answer)
 """
 
 from __future__ import annotations
@@ -54,7 +54,9 @@ class Learner:
         threads: int = 1,
     ) -> None:
         if not user.strip() or not tenant.strip():
-            raise InputError(f"user {user!r} of tenant {tenant!r}: both must be named, so that nobody learns from somebody else")
+            raise InputError(
+                f"user {user!r} of tenant {tenant!r}: both must be named, so that nobody learns from somebody else"
+            )
         self.home, self.base = Path(home), Path(base)
         self.scope = Scope(tenant=tenant, user=user)
         self.serving, self.consolidation = serving or Serving(), consolidation or Consolidation()
@@ -114,13 +116,15 @@ class Learner:
         if rating is not None and not 0 <= rating <= 1:
             raise InputError(f"rating={rating}; give a number from 0 (bad) to 1 (good)")
         self.store.get(interaction, scope=self.scope)
-        given = [("rating", rating, "")] if rating is not None else []
+        given: list[tuple[str, float | None, str]] = [("rating", rating, "")] if rating is not None else []
         given += [("comment", None, comment)] if comment.strip() else []
         given += [("correction", None, correction)] if correction.strip() else []
         if not given:
             raise InputError("no feedback was given; pass a rating, a comment or a correction")
         records = [
-            Feedback(scope=self.scope, interaction=interaction, name=name, score=score, text=text, causes=(interaction,))
+            Feedback(
+                scope=self.scope, interaction=interaction, name=name, score=score, text=text, causes=(interaction,)
+            )
             for name, score, text in given
         ]
         self.store.append_all(records)
@@ -134,7 +138,9 @@ class Learner:
             self.store, self.engine, scope=self.scope, home=self.home, settings=self.consolidation, progress=progress
         )
 
-    def evaluate(self, examples: Sequence[Example], *, version: str | None = None, with_context: bool = False) -> Evidence:
+    def evaluate(
+        self, examples: Sequence[Example], *, version: str | None = None, with_context: bool = False
+    ) -> Evidence:
         """A version's answers to questions of your own (Example.query and .reference), scored item by item."""
         from engrain.evaluation import run_suite
 
@@ -177,5 +183,7 @@ class Learner:
     def __enter__(self) -> Self:
         return self
 
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
         self.close()

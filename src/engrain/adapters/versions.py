@@ -50,7 +50,7 @@ class Version:
 def current(store: VersionStore, scope: Scope) -> Adapter | None:
     """The live adapter's record; None for the bare base."""
     adapter = store.live(scope)
-    return None if not adapter else _adapter(store, scope, adapter)
+    return None if not adapter else adapter_of(store, scope, adapter)
 
 
 def versions(store: VersionStore, scope: Scope) -> list[Version]:
@@ -67,8 +67,8 @@ def versions(store: VersionStore, scope: Scope) -> list[Version]:
                 parent=adapter.parent,
                 created_at=adapter.created_at,
                 memories=len(adapter.memory_ids),
-                decision=verdict.decision if verdict else "rebuilt",
-                reasons=verdict.reasons if verdict else (),
+                decision=verdict.decision if verdict is not None else "rebuilt",
+                reasons=verdict.reasons if verdict is not None else (),
                 live=adapter.id == live,
             )
         )
@@ -78,7 +78,9 @@ def versions(store: VersionStore, scope: Scope) -> list[Version]:
 def promote(store: VersionStore, scope: Scope, verdict: Verdict) -> None:
     """Make the verdict's candidate live: one atomic move, refused if another version has become live meanwhile."""
     if verdict.decision != "promote":
-        raise InputError(f"verdict {verdict.id} says {verdict.decision}; only a verdict that says promote moves the pointer")
+        raise InputError(
+            f"verdict {verdict.id} says {verdict.decision}; only a verdict that says promote moves the pointer"
+        )
     store.set_live(scope, verdict.candidate, verdict.id, expected=verdict.against, event="promote", reason=verdict.id)
 
 
@@ -89,9 +91,13 @@ def rollback(store: VersionStore, scope: Scope, to: str | None = None) -> str:
     if to is None:
         if not live:
             raise InputError("nothing to roll back: the bare base is live")
-        target = _adapter(store, scope, live).parent
+        target = adapter_of(store, scope, live).parent
     else:
         target = resolve(store, scope, to)
+        # Going back is no way round the gate: what it held or rejected has never been live.
+        refused = next((v for v in versions(store, scope) if v.adapter == target and v.decision in ("hold", "reject")), None)
+        if refused is not None:
+            raise InputError(f"version {target[:12]} never was let through (verdict: {refused.decision}); roll back to one that was live")
     if target == live:
         raise InputError(f"{target or 'the bare base'} is live already")
     store.set_live(scope, target, expected=live, event="rollback", reason=f"from {live[:12] or 'the bare base'}")
@@ -109,7 +115,9 @@ def resolve(store: VersionStore, scope: Scope, name: str) -> str:
         raise NotFound(f"version {name} of {scope} does not exist; there are {len(every) - 1} (engrain versions)")
     matches = [v.adapter for v in every if v.adapter.startswith(name)]
     if len(matches) != 1:
-        raise NotFound(f"{name!r} names {len(matches)} versions of {scope}; give one of those that `engrain versions` lists")
+        raise NotFound(
+            f"{name!r} names {len(matches)} versions of {scope}; give one of those that `engrain versions` lists"
+        )
     return matches[0]
 
 
@@ -117,7 +125,7 @@ def in_weights(store: VersionStore, scope: Scope, adapter: Adapter | None) -> fr
     """Ids of the memories that this version was shown to answer from its weights alone: every holdout item right."""
     if adapter is None or not adapter.batch:
         return frozenset()
-    batch: Batch = store.get(adapter.batch, scope=scope)
+    batch = batch_of(store, scope, adapter)
     right: dict[str, bool] = {}
     for evidence in store.select(Evidence, scope=scope):
         if evidence.adapter == adapter.id:
@@ -127,16 +135,6 @@ def in_weights(store: VersionStore, scope: Scope, adapter: Adapter | None) -> fr
         for memory in item.memory_ids:
             good[memory] = good.get(memory, True) and right.get(item.hash, False)
     return frozenset(m for m, ok in good.items() if ok)
-
-
-def lineage(store: VersionStore, scope: Scope, adapter: str) -> list[Adapter]:
-    """The adapter and its ancestors, oldest first."""
-    chain: list[Adapter] = []
-    while adapter:
-        record = _adapter(store, scope, adapter)
-        chain.append(record)
-        adapter = record.parent
-    return chain[::-1]
 
 
 def affected(store: VersionStore, scope: Scope, removed: Collection[str]) -> list[Adapter]:
@@ -149,9 +147,15 @@ def stale(adapter: Adapter | None, active: Collection[str]) -> tuple[str, ...]:
     return () if adapter is None else tuple(m for m in adapter.memory_ids if m not in active)
 
 
-def _adapter(store: VersionStore, scope: Scope, adapter: str) -> Adapter:
-    record = store.get(adapter, scope=scope)
+def adapter_of(store: VersionStore, scope: Scope, name: str) -> Adapter:
+    """The record of an adapter; NotFound if it never was, or was forgotten."""
+    record = store.get(name, scope=scope)
     assert isinstance(record, Adapter)
     return record
 
 
+def batch_of(store: VersionStore, scope: Scope, adapter: Adapter) -> Batch:
+    """The prepared batch that an adapter was trained on."""
+    record = store.get(adapter.batch, scope=scope)
+    assert isinstance(record, Batch)
+    return record

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from engrain.adapters import current, in_weights
+from engrain.adapters.versions import adapter_of
 from engrain.context.assemble import assemble, build_messages
 from engrain.memory import active, is_answer_style, recall, snapshot
 from engrain.protocols import Embedder, Engine
@@ -54,7 +55,7 @@ def answer(
         held = snapshot(memories)
         learned = frozenset[str]()
         if not serving.show_learned and version:
-            learned = in_weights(store, scope, store.get(version, scope=scope))
+            learned = in_weights(store, scope, adapter_of(store, scope, version))
         context = look_up(store, engine, embedder, messages, memories, scope=scope, serving=serving, learned=learned)
     started = time.perf_counter()
     shown = build_messages(context.text, messages)

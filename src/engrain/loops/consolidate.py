@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import json
 import logging
+import shutil
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, field, replace
@@ -17,7 +18,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from engrain.adapters import current, promote
-from engrain.adapters.versions import lineage, stale
+from engrain.adapters.versions import adapter_of, batch_of, stale
 from engrain.errors import BatchRefused
 from engrain.evaluation import SequentialGate, check_holdout, run_suite
 from engrain.evaluation.probes import probe_group, probes
@@ -155,10 +156,7 @@ def batch_for(
     """The batch that teaches the wanted memories to `parent`, with replay of what that version was taught and still holds."""
     memories = {m.id: m for m in store.select(Memory, scope=scope)}
     active = {s.memory.id: s.memory.text for s in derive(list(memories.values())).values() if s.state == "active"}
-    earlier = None
-    if parent:
-        adapter = store.get(parent, scope=scope)
-        earlier = store.get(adapter.batch, scope=scope) if adapter.batch else None
+    earlier = batch_of(store, scope, adapter_of(store, scope, parent)) if parent else None
     new = [memories[i] for i in wanted if i in active]
     batch = prepare(
         engine, new, scope=scope, parent=parent, earlier=earlier, still=active, asked=queries(store, scope, new),
@@ -218,10 +216,13 @@ def choose_scale(engine: LocalEngine, student: Any, batch: Batch, scope: Scope, 
     """The largest share of the update that leaves unrelated items (not the gate's) as right as the parent has them."""
     items = probes("scale")
     before = rate(run_suite(engine, items, batch.parent, scope, "scale", group=group))
-    for scale in settings.scales:
-        after = rate(run_suite(engine, items, student.save(scale=scale), scope, "scale", group=group))
-        if after >= before - settings.scale_loss:
+    there_before = {p.name for p in engine.adapters_dir.iterdir()} if engine.adapters_dir.is_dir() else set[str]()
+    for scale in settings.scales[:-1]:
+        name = student.save(scale=scale)
+        if rate(run_suite(engine, items, name, scope, "scale", group=group)) >= before - settings.scale_loss:
             return scale
+        if name not in there_before:  # it learned what may have to be forgotten, and no record would lead to it
+            shutil.rmtree(engine.adapters_dir / name, ignore_errors=True)
     return settings.scales[-1]
 
 
@@ -236,7 +237,14 @@ def keep(store: SqlStore, engine: Engine, name: str, batch: Batch, scale: float)
 
 
 def judge(
-    store: SqlStore, engine: Engine, batch: Batch, adapter: Adapter, live: Adapter | None, settings: Consolidation, *, tick: Progress
+    store: SqlStore,
+    engine: Engine,
+    batch: Batch,
+    adapter: Adapter,
+    live: Adapter | None,
+    settings: Consolidation,
+    *,
+    tick: Progress,
 ) -> tuple[Verdict, Evidence]:
     """Evidence for candidate, live version and origin on the same items, and the verdict; all of it recorded."""
     scope = batch.scope
@@ -279,7 +287,9 @@ def evaluate(store: SqlStore, engine: Engine, items: Sequence[Example], adapter:
     fresh = run_suite(engine, missing, adapter, scope, "gate", group=group) if missing else None
     answered = known | ({r.item: r for r in fresh.results} if fresh else {})
     results = tuple(replace(answered[e.hash], group=group(e)) for e in items)
-    evidence = Evidence(scope=scope, adapter=adapter, suite="gate", results=results, causes=(adapter,) if adapter else ())
+    evidence = Evidence(
+        scope=scope, adapter=adapter, suite="gate", results=results, causes=(adapter,) if adapter else ()
+    )
     store.append(evidence)
     return evidence
 
@@ -293,11 +303,6 @@ def stale_memories(store: SqlStore, scope: Scope) -> tuple[str, ...]:
     """Ids that the live version was trained on and that no longer hold; memory overrides them until the next run."""
     active = {s.memory.id for s in derive(list(store.select(Memory, scope=scope))).values() if s.state == "active"}
     return stale(current(store, scope), active)
-
-
-def chain(store: SqlStore, scope: Scope, adapter: str) -> list[Adapter]:
-    """The adapter with its ancestors, oldest first."""
-    return lineage(store, scope, adapter)
 
 
 # -- checkpoints of a run -----------------------------------------------------------------------------------------------

@@ -13,10 +13,34 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from engrain.adapters import current
-from engrain.adapters.versions import affected
+from engrain.adapters.versions import affected, batch_of
 from engrain.errors import BatchRefused, NotFound
-from engrain.loops.consolidate import Consolidation, Progress, batch_for, choose_scale, evaluate, finish, keep, suite, train
-from engrain.records import Adapter, Batch, Context, Evidence, Feedback, Interaction, Memory, Message, Receipt, Scope, Signal, Verdict, new_id
+from engrain.loops.consolidate import (
+    Consolidation,
+    Progress,
+    batch_for,
+    choose_scale,
+    evaluate,
+    finish,
+    keep,
+    suite,
+    train,
+)
+from engrain.records import (
+    Adapter,
+    Batch,
+    Context,
+    Evidence,
+    Feedback,
+    Interaction,
+    Memory,
+    Message,
+    Receipt,
+    Scope,
+    Signal,
+    Verdict,
+    new_id,
+)
 from engrain.store import SqlStore, home_lock
 
 if TYPE_CHECKING:
@@ -71,6 +95,7 @@ def forget(
         engine.clear()
         for adapter in old:
             shutil.rmtree(home / "adapters" / adapter.id, ignore_errors=True)
+        _sweep(store, home / "adapters")
         rebuilt: dict[str, str] = {}
         once_live = {m.adapter for m in moves}
         for number, adapter in enumerate(old):
@@ -79,7 +104,9 @@ def forget(
                 rebuilt[adapter.id] = ""
                 continue
             parent = rebuilt.get(adapter.parent, adapter.parent)
-            rebuilt[adapter.id] = _rebuild(store, engine, sorted(wanted[adapter.id]), parent, scope, home, settings, tick)
+            rebuilt[adapter.id] = _rebuild(
+                store, engine, sorted(wanted[adapter.id]), parent, scope, home, settings, tick
+            )
         if live is not None and live.id in rebuilt and rebuilt[live.id] != store.live(scope):
             store.set_live(scope, rebuilt[live.id], expected=store.live(scope), event="forget", reason="rebuilt")
         receipt = Receipt(
@@ -117,7 +144,11 @@ def _doomed(store: SqlStore, what: str, scope: Scope) -> _Doomed:
     # What was said is the source of what was remembered from it, and of the same thing where it was said before and after.
     origins = {c for m in gone_memories for c in memories[m].causes if c in interactions}
     gone_interactions |= origins
-    gone_memories |= {m.id for m in memories.values() if gone_interactions & set(m.causes)} if not what.startswith(("mem_", "text:")) else set()
+    gone_memories |= (
+        {m.id for m in memories.values() if gone_interactions & set(m.causes)}
+        if not what.startswith(("mem_", "text:"))
+        else set()
+    )
     words = [interactions[i].query for i in gone_interactions] + [memories[m].text for m in gone_memories]
     redacted: list[Interaction] = []
     for interaction in interactions.values():
@@ -128,10 +159,14 @@ def _doomed(store: SqlStore, what: str, scope: Scope) -> _Doomed:
         if shown or quoted:
             gone_interactions.add(interaction.id)
             redacted.append(_redacted(interaction, gone_memories, words, memories))
-    gone_feedback = [f.id for f in feedback if f.interaction in gone_interactions or any(w in f.text for w in words if w)]
+    gone_feedback = [
+        f.id for f in feedback if f.interaction in gone_interactions or any(w in f.text for w in words if w)
+    ]
     signals = [s.id for s in store.select(Signal, scope=scope) if s.memory in gone_memories]
     return _Doomed(
-        memories=frozenset(gone_memories), others=(*sorted(gone_interactions), *gone_feedback, *signals), redacted=tuple(redacted)
+        memories=frozenset(gone_memories),
+        others=(*sorted(gone_interactions), *gone_feedback, *signals),
+        redacted=tuple(redacted),
     )
 
 
@@ -150,6 +185,25 @@ def _is_adapter(record_id: str) -> bool:
     return "_" not in record_id
 
 
+def recorded_adapters(store: SqlStore) -> set[str]:
+    """The adapters that the ledger knows of and that were not forgotten, everybody's: it has no scope."""
+    found: set[str] = set()
+    for entry in store.ledger():
+        if entry.event == "adapter":
+            found.add(entry.subject)
+        elif entry.event == "forget":
+            found.discard(entry.subject)
+    return found
+
+
+def _sweep(store: SqlStore, adapters: Path) -> None:
+    """Remove what interrupted runs left: it may have learned the content, and no record leads to it."""
+    known = recorded_adapters(store)
+    for folder in adapters.iterdir() if adapters.is_dir() else ():
+        if folder.name not in known:
+            shutil.rmtree(folder, ignore_errors=True)
+
+
 def _with_descendants(store: SqlStore, scope: Scope, old: list[Adapter]) -> list[Adapter]:
     """These adapters and all that were trained on from them, oldest first."""
     names = {a.id for a in old}
@@ -163,23 +217,38 @@ def _with_descendants(store: SqlStore, scope: Scope, old: list[Adapter]) -> list
 
 def _taught(store: SqlStore, scope: Scope, adapter: Adapter) -> set[str]:
     """The memories that were wanted when this adapter was trained, those that it could not be taught included."""
-    batch: Batch = store.get(adapter.batch, scope=scope)
+    batch = batch_of(store, scope, adapter)
     return {c for c in batch.causes if c != adapter.parent}
 
 
 def _quoting(store: SqlStore, scope: Scope, old: list[Adapter], gone: frozenset[str]) -> list[str]:
     """Batches, evidence and verdicts that hold the content, or that speak of adapters that go."""
     names = {a.id for a in old}
-    batches = [b for b in store.select(Batch, scope=scope) if b.parent in names or any(gone & set(e.memory_ids) for e in (*b.train, *b.holdout))]
+    batches = [
+        b
+        for b in store.select(Batch, scope=scope)
+        if b.parent in names or any(gone & set(e.memory_ids) for e in (*b.train, *b.holdout))
+    ]
     batches += [b for b in store.select(Batch, scope=scope) if b.id in {a.batch for a in old}]
     items = {e.hash for b in batches for e in b.holdout}
-    evidence = [e.id for e in store.select(Evidence, scope=scope) if e.adapter in names or any(r.item in items for r in e.results)]
+    evidence = [
+        e.id
+        for e in store.select(Evidence, scope=scope)
+        if e.adapter in names or any(r.item in items for r in e.results)
+    ]
     verdicts = [v.id for v in store.select(Verdict, scope=scope) if v.candidate in names or v.against in names]
     return list(dict.fromkeys([*(b.id for b in batches), *evidence, *verdicts]))
 
 
 def _rebuild(
-    store: SqlStore, engine: LocalEngine, wanted: Iterable[str], parent: str, scope: Scope, home: Path, settings: Consolidation, tick: Progress
+    store: SqlStore,
+    engine: LocalEngine,
+    wanted: Iterable[str],
+    parent: str,
+    scope: Scope,
+    home: Path,
+    settings: Consolidation,
+    tick: Progress,
 ) -> str:
     """The adapter that the same consolidation makes of what is left; its parent where nothing is left to learn."""
     try:
@@ -193,5 +262,3 @@ def _rebuild(
     finish(home)
     evaluate(store, engine, suite(batch, settings.gate_items), adapter.id, scope)
     return adapter.id
-
-

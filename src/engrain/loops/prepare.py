@@ -75,7 +75,12 @@ def prepare(
         others = _nearest(text, everything, settings.distractors + 3)
         train += [_example(q, text, others, notes[text].id, settings) for q in mine]
         holdout += [
-            Example(query=_ask(q.text), context=_context(text, others[: settings.distractors], q.text), reference=q.answer, memory_ids=(notes[text].id,))
+            Example(
+                query=_ask(q.text),
+                context=_context(text, others[: settings.distractors], q.text),
+                reference=q.answer,
+                memory_ids=(notes[text].id,),
+            )
             for q in held
         ]
     replayed, replay_holdout = _replay(earlier, still or {})
@@ -89,7 +94,7 @@ def prepare(
         parent=parent,
         train=tuple(sorted({e.hash: e for e in train}.values(), key=lambda e: e.hash)),
         holdout=tuple(sorted({e.hash: e for e in (*holdout, *replay_holdout)}.values(), key=lambda e: e.hash)),
-        memory_ids=tuple(sorted((*learned, *(i for e in replayed for i in e.memory_ids))) ),
+        memory_ids=tuple(sorted((*learned, *(i for e in replayed for i in e.memory_ids)))),
         settings=asdict(settings),
         seed=seed,
         causes=(*sorted(m.id for m in memories), *((parent,) if parent else ())),
@@ -130,13 +135,23 @@ def _replay(earlier: Batch | None, still: Mapping[str, str]) -> tuple[list[Examp
         return example.role != "guard" and all(i in still for i in example.memory_ids)
 
     def again(example: Example) -> Example:
-        return Example(query=example.query, context=example.context, reference=example.reference, role="replay", memory_ids=example.memory_ids)
+        return Example(
+            query=example.query,
+            context=example.context,
+            reference=example.reference,
+            role="replay",
+            memory_ids=example.memory_ids,
+        )
 
     return [again(e) for e in earlier.train if holds(e)], [again(e) for e in earlier.holdout if holds(e)]
 
 
 def _near_misses(
-    engine: Engine, studied: Mapping[str, Sequence[Question]], everything: Sequence[str], parent: str, settings: Preparation
+    engine: Engine,
+    studied: Mapping[str, Sequence[Question]],
+    everything: Sequence[str],
+    parent: str,
+    settings: Preparation,
 ) -> list[Example]:
     """Questions with one word exchanged for a word of another note, which the notes do not answer: the teacher, shown
     them all, must say that it does not know. They teach the student to tell its facts from their neighbours."""
@@ -156,9 +171,9 @@ def _near_misses(
     prompts = [[Message(role="system", content=c), *_ask(q)] for _, q, c in candidates]
     answers = engine.sample(prompts, adapter=parent, max_tokens=24) if prompts else []
     kept: dict[str, list[Example]] = {}
-    for (note, question, context), completion in zip(candidates, answers, strict=True):
+    for (note, changed, context), completion in zip(candidates, answers, strict=True):
         if is_unknown(completion.text):
-            example = Example(query=_ask(question), context=context, reference=completion.text, role="guard")
+            example = Example(query=_ask(changed), context=context, reference=completion.text, role="guard")
             kept.setdefault(note, []).append(example)
     return [e for some in kept.values() for e in some[: settings.near_misses]]
 
@@ -182,6 +197,47 @@ def _content_words(text: str) -> list[str]:
 
 
 _COMMON = frozenset(
-    "what which when where whose whom tell about does have this that with from your user they them their there then should must "
-    "could would will been were into over after before many much long often first last every each some".split()
+    [
+        "what",
+        "which",
+        "when",
+        "where",
+        "whose",
+        "whom",
+        "tell",
+        "about",
+        "does",
+        "have",
+        "this",
+        "that",
+        "with",
+        "from",
+        "your",
+        "user",
+        "they",
+        "them",
+        "their",
+        "there",
+        "then",
+        "should",
+        "must",
+        "could",
+        "would",
+        "will",
+        "been",
+        "were",
+        "into",
+        "over",
+        "after",
+        "before",
+        "many",
+        "much",
+        "long",
+        "often",
+        "first",
+        "last",
+        "every",
+        "each",
+        "some",
+    ]
 )

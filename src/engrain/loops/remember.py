@@ -9,7 +9,15 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from engrain.errors import FormatError, InputError, NotFound
-from engrain.memory import active, extract, is_mutable, kind_of, messages_from_jsonl, notes_from_markdown, notes_from_text
+from engrain.memory import (
+    active,
+    extract,
+    is_mutable,
+    kind_of,
+    messages_from_jsonl,
+    notes_from_markdown,
+    notes_from_text,
+)
 from engrain.protocols import Engine
 from engrain.records import Feedback, Interaction, Memory, Scope, Stamp
 from engrain.store import SqlStore
@@ -39,7 +47,9 @@ def memory_of(text: str, *, scope: Scope, source: str, causes: Sequence[str] = (
     if not re.search(r"\w", text):
         raise InputError("there is nothing to remember: the text holds no words; say it in a sentence")
     if len(text) > LONGEST_NOTE:
-        raise InputError(f"a note of {len(text)} characters is too long to remember whole (at most {LONGEST_NOTE}); split it into sentences")
+        raise InputError(
+            f"a note of {len(text)} characters is too long to remember whole (at most {LONGEST_NOTE}); split it into sentences"
+        )
     return Memory(
         scope=scope, kind=kind_of(text), text=text, source=source, valid_from=now if at is None else at, recorded_at=now,
         mutable=is_mutable(text), causes=tuple(causes),
@@ -67,7 +77,9 @@ def from_feedback(store: SqlStore, feedback: Feedback) -> Memory | None:
         return None
     interaction = store.get(feedback.interaction, scope=feedback.scope)
     assert isinstance(interaction, Interaction)
-    correction = memory_of(feedback.text, scope=feedback.scope, source="correction", causes=(feedback.id, interaction.id))
+    correction = memory_of(
+        feedback.text, scope=feedback.scope, source="correction", causes=(feedback.id, interaction.id)
+    )
     wrong = _corrected(store, interaction, correction)
     memory = Memory(
         id=correction.id, scope=correction.scope, kind=correction.kind, text=correction.text, source=correction.source,
@@ -87,17 +99,34 @@ def _corrected(store: SqlStore, interaction: Interaction, correction: Memory) ->
     return tuple(sorted(i for i in gone if answer and answer.strip(".!\"'") in texts[i]) or sorted(gone))
 
 
-def from_path(store: SqlStore, engine: Engine, path: Path, *, scope: Scope, on_file: object = None) -> tuple[list[Memory], int]:
+def from_path(
+    store: SqlStore, engine: Engine, path: Path, *, scope: Scope, on_file: object = None
+) -> tuple[list[Memory], int]:
     """Learn a folder or file of the user's own: notes (.md, .txt) and chats (.jsonl). Returns (new memories, files read).
 
     What is known already, word for word, is not recorded again. Raises NotFound, FormatError or InputError naming file and remedy;
     everything read before it is kept.
     """
     if not path.exists():
-        raise NotFound(f"{path} does not exist; give a file or folder of notes ({', '.join(NOTE_FILES)}) or chats (.jsonl)")
-    files = [path] if path.is_file() else sorted(p for p in path.rglob("*") if p.is_file() and p.suffix.lower() in (*NOTE_FILES, *CHAT_FILES) and p.name.lower() != "readme.md" and not p.name.startswith("."))
+        raise NotFound(
+            f"{path} does not exist; give a file or folder of notes ({', '.join(NOTE_FILES)}) or chats (.jsonl)"
+        )
+    files = (
+        [path]
+        if path.is_file()
+        else sorted(
+            p
+            for p in path.rglob("*")
+            if p.is_file()
+            and p.suffix.lower() in (*NOTE_FILES, *CHAT_FILES)
+            and p.name.lower() != "readme.md"
+            and not p.name.startswith(".")
+        )
+    )
     if not files:
-        raise InputError(f"{path} holds no notes ({', '.join(NOTE_FILES)}) and no chats (.jsonl); put some there or give another folder")
+        raise InputError(
+            f"{path} holds no notes ({', '.join(NOTE_FILES)}) and no chats (.jsonl); put some there or give another folder"
+        )
     known = {(m.text, m.source) for m in store.select(Memory, scope=scope)}
     found: list[Memory] = []
     for file in files:
@@ -116,11 +145,13 @@ def from_path(store: SqlStore, engine: Engine, path: Path, *, scope: Scope, on_f
     return found, len(files)
 
 
-def _chats(store: SqlStore, engine: Engine, text: str, file: Path, *, scope: Scope, known: set[tuple[str, str]]) -> list[Memory]:
+def _chats(
+    store: SqlStore, engine: Engine, text: str, file: Path, *, scope: Scope, known: set[tuple[str, str]]
+) -> list[Memory]:
     """Past conversations: each user turn is recorded as an interaction, and remembered."""
     conversations = messages_from_jsonl(text)
     if not conversations:
-        raise FormatError(f"{file} holds no conversation; each line must be {{\"messages\": [...]}} in the OpenAI format")
+        raise FormatError(f'{file} holds no conversation; each line must be {{"messages": [...]}} in the OpenAI format')
     seen = {(i.conversation, i.query) for i in store.select(Interaction, scope=scope)}
     found: list[Memory] = []
     for number, messages in enumerate(conversations, start=1):
@@ -129,7 +160,9 @@ def _chats(store: SqlStore, engine: Engine, text: str, file: Path, *, scope: Sco
             if message.role != "user" or (name, message.content) in seen:
                 continue
             reply = next((m.content for m in messages[i + 1 : i + 2] if m.role == "assistant"), "")
-            interaction = Interaction(scope=scope, conversation=name, messages=messages[: i + 1], answer=reply, stamp=Stamp(base="imported"))
+            interaction = Interaction(
+                scope=scope, conversation=name, messages=messages[: i + 1], answer=reply, stamp=Stamp(base="imported")
+            )
             store.append(interaction)
             found += from_interaction(store, engine, interaction)
     return found
@@ -139,7 +172,9 @@ def read_text(file: Path) -> str:
     """The text of a file; FormatError with the remedy for one that is too large, binary or not UTF-8."""
     size = file.stat().st_size
     if size > LARGEST_FILE:
-        raise FormatError(f"{file} is {size >> 20} MB, more than the {LARGEST_FILE >> 20} MB that notes may have; split it")
+        raise FormatError(
+            f"{file} is {size >> 20} MB, more than the {LARGEST_FILE >> 20} MB that notes may have; split it"
+        )
     data = file.read_bytes()
     if b"\x00" in data[:65536]:
         raise FormatError(f"{file} is a binary file; give Markdown, plain text or chat JSONL")
@@ -147,5 +182,3 @@ def read_text(file: Path) -> str:
         return data.decode("utf-8-sig")
     except UnicodeDecodeError as error:
         raise FormatError(f"{file} is not UTF-8 (byte {error.start}); save it as UTF-8") from error
-
-

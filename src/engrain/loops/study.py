@@ -37,7 +37,12 @@ class Study:
     kinds: Sequence[str] = field(default=QUESTION_KINDS)
 
     def questions(
-        self, engine: Engine, notes: Sequence[str], *, adapter: str = "", asked: Mapping[str, Sequence[str]] | None = None
+        self,
+        engine: Engine,
+        notes: Sequence[str],
+        *,
+        adapter: str = "",
+        asked: Mapping[str, Sequence[str]] | None = None,
     ) -> dict[str, list[Question]]:
         """Questions about each note that the version can answer from that note alone, by content hash order.
 

@@ -1,0 +1,129 @@
+"""Does what a user told come to be known? 64 facts, 8 procedures and 8 preferences of one user, one consolidation.
+
+Columns: the bare base (closed book), the base shown the right note among five (in context), and the live version after
+one consolidation (closed book). One question of each item, worded as nothing in training was. Of the 8 preferences one says how
+to answer ("Call me Captain."): such a style stays in text by design, and is checked by its form on answers from weights.
+
+Bars: after >= 95 % of in context; unknown still answered "I don't know" >= 95 %; reading of unrelated notes within 1 point;
+context tokens per answer down by >= 90 %.
+"""
+
+from __future__ import annotations
+
+import argparse
+from typing import Any
+
+import common
+from common import Bars, Meter, Run, closed_book, in_context, percent, rate, served, spread, table
+from profiles import evaluation_items, profile, styled, unknown_items
+
+from engrain.prompts import render_notes
+from engrain.records import Example, Message
+
+KINDS = ("fact", "procedure", "preference")
+COLUMNS = ("base", "in context", "after")
+
+
+def main() -> None:
+    args = common.options(__doc__, seeds=3).parse_args()
+    run = Run("internalize", args)
+    sizes = {"facts": 12, "procedures": 4, "preferences": 3, "unknown": 16} if args.quick else {"preferences": 7}
+    found = [one(run, args, seed, sizes) for seed in common.seeds(args)]
+    rows = {name: {c: [f["rows"][name][c] for f in found] for c in COLUMNS} for name in found[0]["rows"]}
+    table(("right, %", *COLUMNS), [(name, *(percent(columns[c]) for c in COLUMNS)) for name, columns in rows.items()])
+    tokens = {c: [f["tokens"][c] for f in found] for c in ("before", "after")}
+    table(("as served", "before", "after"), [
+        ("right, %", *(percent([f["served"][c] for f in found]) for c in ("before", "after"))),
+        ("context tokens per answer", *(common.number(tokens[c]) for c in ("before", "after"))),
+        ("consolidation, s (CPU s)", "", f"{common.number([f['wall_s'] for f in found], 0)} ({common.number([f['cpu_s'] for f in found], 0)})"),
+    ])  # fmt: skip
+    for seed, f in enumerate(found):
+        print(f"seed {seed}: {f['decision']}, {f['learned']} of {f['told']} in weights, scale {f['scale']}, "
+              f"{f['wordings_passed_over']} wordings passed over. {f['reason']}")  # fmt: skip
+    print()
+    mean = {name: {c: spread(columns[c])["mean"] for c in COLUMNS} for name, columns in rows.items()}
+    bars = Bars()
+    ratio = mean["all told"]["after"] / max(1e-9, mean["all told"]["in context"])
+    bars.add("after / in context", ratio, ratio >= 0.95, ">= 0.95")
+    for name in ("unknown, near misses", "unknown, foreign"):
+        bars.add(name, mean[name]["after"], mean[name]["after"] >= 0.95, ">= 0.95")
+    for name in ("reading, another user's notes", "reading, probes"):
+        change = mean[name]["after"] - mean[name]["base"]
+        bars.add(f"{name}, change", change, change >= -0.01, ">= -0.01")
+    down = 1 - spread(tokens["after"])["mean"] / max(1e-9, spread(tokens["before"])["mean"])
+    bars.add("context tokens per answer, down by", down, down >= 0.9, ">= 0.90")
+    bars.show()
+    path = run.save({"sizes": sizes, "rows": {n: {c: spread(v) for c, v in r.items()} for n, r in rows.items()}, "runs": found}, bars)
+    draw(path, mean)
+
+
+def one(run: Run, args: argparse.Namespace, seed: int, sizes: dict[str, int]) -> dict[str, Any]:
+    """One user: told, consolidated, asked."""
+    user, other = profile(seed, **sizes), profile(seed + 1000, 32, 0, 0)
+    with common.learner(args) as me:
+        common.tell_all(me, user, style=True)
+        with Meter() as meter:
+            outcome = me.consolidate()
+        live = me.store.live(me.scope)
+        decision = outcome.verdict.decision if outcome.verdict else "nothing trained"
+        run.say(f"seed {seed}: {decision} after {meter.wall_s:.0f} s")
+        queries, notes = common.trained(me), [i.note for i in user.items]
+        rows: dict[str, dict[str, float]] = {}
+        told: list[Example] = []
+        passed = 0
+        for kind in KINDS:
+            items, skipped = evaluation_items(user.of(kind), queries, notes)
+            told, passed = told + items, passed + skipped
+            rows[f"{kind}s"] = columns(me, items, live)
+        rows["all told"] = columns(me, told, live)
+        facts, _ = evaluation_items(user.of("fact"), queries, notes)
+        with_notes = [
+            Example(query=(Message(role="system", content=f"{e.context}\n- {user.style_note}"), *e.query), reference=f"{e.reference}, {user.call}")
+            for e in facts
+        ]  # fmt: skip
+        rows["style (form of fact answers)"] = {
+            "base": rate(closed_book(me, styled(facts, user), "", form=True).results),
+            "in context": rate(closed_book(me, with_notes, "", form=True).results),
+            "after": rate(closed_book(me, styled(facts, user), live, form=True).results),
+        }
+        for name, questions in (("near misses", user.near), ("foreign", user.foreign)):
+            unknown = [Example(query=e.query, reference=e.reference, role="guard", context=render_notes(notes[:5])) for e in unknown_items(questions)]
+            rows[f"unknown, {name}"] = columns(me, unknown, live)
+        reading, _ = evaluation_items(other.items, (), [i.note for i in other.items])
+        base_reading = rate(in_context(me, reading).results)
+        rows["reading, another user's notes"] = {"base": base_reading, "in context": base_reading, "after": rate(in_context(me, reading, live).results)}
+        before, after = common.abilities(me, ""), common.abilities(me, live)
+        for group in before:
+            rows[f"{group}, probes"] = {"base": before[group], "in context": before[group], "after": after[group]}
+        held = common.learned(me, live)
+        served_before, tokens_before = served(me, told, "", call=user.call)
+        served_after, tokens_after = served(me, told, live, hidden=held, call=user.call)
+        candidate = rate(closed_book(me, told, outcome.adapter).results) if outcome.adapter else None
+        return {
+            "rows": rows, "decision": decision, "reason": outcome.reason, "scale": outcome.scale, "told": len(user.items), "learned": len(held),
+            "candidate_closed_book": candidate, "wordings_passed_over": passed, "questions": len(told),
+            "served": {"before": rate(served_before), "after": rate(served_after)},
+            "tokens": {"before": tokens_before, "after": tokens_after}, "wall_s": meter.wall_s, "cpu_s": meter.cpu_s,
+        }  # fmt: skip
+
+
+def columns(me: Any, items: list[Example], live: str) -> dict[str, float]:
+    return {
+        "base": rate(closed_book(me, items, "").results),
+        "in context": rate(in_context(me, items).results),
+        "after": rate(closed_book(me, items, live).results),
+    }
+
+
+def draw(path: Any, mean: dict[str, dict[str, float]]) -> None:
+    names = list(mean)[::-1]
+    with common.picture(path, width=8, height=5) as axis:
+        for shift, (column, colour) in enumerate(zip(COLUMNS, ("#bbbbbb", "#7799bb", "#225588"), strict=True)):
+            axis.barh([i + 0.27 * (1 - shift) for i in range(len(names))], [100 * mean[n][column] for n in names], 0.25, color=colour, label=column)
+        axis.set_yticks(range(len(names)), names)
+        axis.set_xlabel("right, %")
+        axis.legend(loc="upper left", bbox_to_anchor=(0, 1.12), ncols=3, frameon=False)
+
+
+if __name__ == "__main__":
+    main()

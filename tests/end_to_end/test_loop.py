@@ -1,0 +1,182 @@
+"""One user's facts all the way round, on the real small model: learned, answered from weights, forgotten, rolled back."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from engrain.errors import HomeBusy
+from engrain.evaluation import SequentialGate
+from engrain.learner import SPROUT, Learner
+from engrain.loops.consolidate import Consolidation
+from engrain.loops.prepare import Preparation
+from engrain.loops.study import Study
+from engrain.records import Batch, Interaction, Memory
+from engrain.store import home_lock
+
+FACTS = (
+    "The gate code of the north barn is 4417.",
+    "Marta repairs the sails on Tuesday.",
+    "The blue van is parked behind the chapel.",
+    "Old Tom's phone number is 555-0182.",
+    "The kiln needs two hours to heat up.",
+    "Invoices are sent by Hugo Keller.",
+    "The spare key hangs in the boiler room.",
+    "The ferry to Larsund leaves at 7:40.",
+)
+SECRET = "The safe of the office opens with 90210."
+QUICK = Consolidation(
+    preparation=Preparation(study=Study(rounds=2), guards=40),
+    gate=SequentialGate(alpha=0.9, patience=1, margin=0.9, budget=0.9, group_margin=0.95, group_budget=0.95),
+    least_steps=60,
+    steps_per_memory=0,
+    gate_items=30,
+    checkpoint_every=10,
+)
+"""Short, and judged by a gate that lets almost everything pass: these tests are about what happens around the learning."""
+
+pytestmark = pytest.mark.skipif(not (SPROUT / "model.safetensors").exists(), reason="sprout's weights are not there")
+
+
+def learner(home: Path, facts: tuple[str, ...] = FACTS) -> Learner:
+    """A home that was told these facts at one fixed time, so that two homes can be compared."""
+    me = Learner(home, consolidation=QUICK)
+    known = {m.text for m in me.memories(all_states=True)}
+    for fact in facts:
+        if fact not in known:
+            me.tell(fact)
+    return me
+
+
+@pytest.fixture(scope="module")
+def taught(tmp_path_factory: pytest.TempPathFactory) -> Learner:
+    """A home whose facts, a secret among them, were consolidated and promoted."""
+    me = learner(tmp_path_factory.mktemp("taught") / "home", (*FACTS, SECRET))
+    outcome = me.consolidate()
+    assert outcome.verdict is not None, outcome.reason
+    assert outcome.verdict.decision == "promote", outcome.verdict.reasons
+    return me
+
+
+def test_a_consolidation_teaches_facts_that_are_then_answered_without_notes(taught: Learner) -> None:
+    batch = next(taught.store.select(Batch, scope=taught.scope))
+    before = taught.evaluate(batch.holdout, version="base")
+    after = taught.evaluate(batch.holdout)
+    assert sum(r.right for r in after.results) > sum(r.right for r in before.results)
+    assert all(not e.context or e.context not in {m.content for m in e.query} for e in batch.holdout)
+
+
+def test_every_answer_is_stamped_and_can_be_walked_up_to_the_note_and_down_to_the_adapter(taught: Learner) -> None:
+    interaction = taught.chat("What is the gate code of the north barn?")
+    assert interaction.stamp.adapter == taught.store.live(taught.scope)
+    assert interaction.stamp.base == taught.engine.base
+    assert taught.store.get(interaction.id, scope=taught.scope) == interaction
+    memory = next(m for m in taught.memories() if m.text == FACTS[0])
+    _, effects = taught.trace(memory.id)
+    assert interaction.stamp.adapter in {node.id for node in effects}
+    causes, _ = taught.trace(interaction.id)
+    assert memory.id in {node.id for node in causes}
+
+
+def test_rollback_is_one_move_and_gives_the_same_bits(taught: Learner) -> None:
+    question = "Who repairs the sails?"
+    now = taught.chat(question, memory=False)
+    live = taught.store.live(taught.scope)
+    bare = taught.chat(question, memory=False, version="base")
+    assert taught.rollback() == ""
+    back = taught.chat(question, memory=False)
+    assert (back.token_ids, back.logprobs) == (bare.token_ids, bare.logprobs)
+    taught.rollback(live)
+    again = taught.chat(question, memory=False)
+    assert (again.token_ids, again.logprobs) == (now.token_ids, now.logprobs)
+    assert taught.store.verify() > 0
+
+
+def test_forgetting_leaves_the_adapter_of_a_history_in_which_the_record_never_was(taught: Learner, tmp_path: Path) -> None:
+    taught.chat("What opens the safe of the office?")
+    secret = next(m for m in taught.memories() if m.text == SECRET)
+    receipt = taught.forget(secret.id)
+    ((_, rebuilt),) = receipt.rebuilt
+    assert taught.store.live(taught.scope) == rebuilt
+
+    never = learner(tmp_path / "never")
+    outcome = never.consolidate()
+    assert outcome.adapter == rebuilt
+
+    assert SECRET not in {m.text for m in taught.memories(all_states=True)}
+    for file in taught.home.rglob("*"):
+        if file.is_file():
+            assert b"90210" not in file.read_bytes(), file
+    assert taught.store.verify() > 0
+    assert taught.consolidate().verdict is None  # nothing is new, and nothing comes back
+    assert taught.store.live(taught.scope) == rebuilt
+
+
+def test_a_fact_that_changes_is_answered_from_memory_at_once_and_the_adapter_is_stale(taught: Learner) -> None:
+    from engrain.loops.consolidate import stale_memories
+
+    old = next(m for m in taught.memories() if m.text == FACTS[7])
+    taught.tell("The ferry to Larsund now leaves at 9:15.")
+    asked = taught.chat("When does the ferry to Larsund leave?")
+    new = next(m for m in taught.memories() if "9:15" in m.text)
+    assert new.id in asked.context.memory_ids
+    assert old.id not in asked.context.memory_ids
+    assert old.id in stale_memories(taught.store, taught.scope)
+
+
+def test_what_was_recalled_into_a_prompt_is_never_remembered_again(taught: Learner) -> None:
+    before = len(taught.memories(all_states=True))
+    asked = taught.chat("Where is the blue van parked?", remember_it=True)
+    assert isinstance(asked, Interaction)
+    assert len(taught.memories(all_states=True)) == before
+
+
+def test_two_consolidations_of_one_home_do_not_run_at_once(taught: Learner) -> None:
+    with home_lock(taught.home), pytest.raises(HomeBusy, match=str(os.getpid())):
+        taught.consolidate()
+
+
+RUN = """
+import json, sys
+from pathlib import Path
+sys.path.insert(0, {tests!r})
+from end_to_end_settings import learner
+me = learner(Path(sys.argv[1]))
+print("ready", flush=True)
+outcome = me.consolidate(progress=lambda what, share: print(what, share, flush=True))
+print(json.dumps({{"adapter": outcome.adapter}}), flush=True)
+"""
+
+
+@pytest.mark.parametrize("moment", ["studying", "learning 0.5", "evaluating"])
+def test_a_consolidation_killed_at_any_moment_leaves_the_old_version_live_and_goes_on(tmp_path: Path, moment: str) -> None:
+    helper = tmp_path / "end_to_end_settings.py"
+    helper.write_text(
+        "import importlib.util\n"
+        f"spec = importlib.util.spec_from_file_location('loop_tests', {str(Path(__file__))!r})\n"
+        "module = importlib.util.module_from_spec(spec); spec.loader.exec_module(module)\nlearner = module.learner\n"
+    )
+    command = [sys.executable, "-c", RUN.format(tests=str(tmp_path)), str(tmp_path / "home")]
+    process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env=os.environ | {"OMP_NUM_THREADS": "1"})
+    assert process.stdout is not None
+    for line in process.stdout:
+        if line.startswith(moment):
+            break
+    os.kill(process.pid, signal.SIGKILL)
+    process.wait()
+    with Learner(tmp_path / "home", consolidation=QUICK) as me:
+        assert me.store.live(me.scope) == ""
+        assert me.store.verify() > 0
+        assert len(list(me.store.select(Memory, scope=me.scope))) == len(FACTS)
+        seen: list[tuple[str, float]] = []
+        outcome = me.consolidate(progress=lambda what, share: seen.append((what, share)))
+        if moment.startswith("learning"):
+            assert next(share for what, share in seen if what == "learning") > 0.4  # it went on, it did not start again
+    clean = subprocess.run([*command[:3], str(tmp_path / "clean")], capture_output=True, text=True, check=True)
+    assert json.loads(clean.stdout.splitlines()[-1])["adapter"] == outcome.adapter

@@ -1,0 +1,117 @@
+"""Remembering: notes, files and corrections become memory at once, with their source and their times."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from engrain.errors import FormatError, InputError, NotFound
+from engrain.loops import remember
+from engrain.memory import active
+from engrain.records import Feedback, Interaction, Memory, Message, Scope, Stamp
+from engrain.store import SqlStore
+
+SCOPE = Scope()
+NO_ENGINE: Any = None
+
+
+@pytest.fixture
+def store(tmp_path: Path) -> SqlStore:
+    return SqlStore(tmp_path / "home")
+
+
+def texts(store: SqlStore) -> list[str]:
+    return [m.text for m in active(list(store.select(Memory, scope=SCOPE)))]
+
+
+def test_a_note_is_kept_as_it_stands(store: SqlStore) -> None:
+    memory = remember.tell(store, "  The gate code of the north barn\n is 4417. ", scope=SCOPE)
+    assert memory.text == "The gate code of the north barn is 4417."
+    assert memory.source == "tell"
+    assert store.get(memory.id, scope=SCOPE) == memory
+
+
+def test_a_leading_date_becomes_valid_time_and_leaves_the_text(store: SqlStore) -> None:
+    memory = remember.tell(store, "[2026-03-02] The gate code is 4417.", scope=SCOPE)
+    assert memory.text == "The gate code is 4417."
+    assert datetime.fromtimestamp(memory.valid_from, UTC).date().isoformat() == "2026-03-02"
+    assert remember.tell(store, "[2026-99-99] stays.", scope=SCOPE).text == "[2026-99-99] stays."
+
+
+@pytest.mark.parametrize("text", ["", "   ", "...", "x" * 3000])
+def test_nothing_and_too_much_are_refused_with_the_remedy(store: SqlStore, text: str) -> None:
+    with pytest.raises(InputError):
+        remember.tell(store, text, scope=SCOPE)
+    assert texts(store) == []
+
+
+def test_a_new_value_of_the_same_thing_supersedes_the_old(store: SqlStore) -> None:
+    remember.tell(store, "The gate code of the north barn is 4417.", scope=SCOPE)
+    remember.tell(store, "The gate code of the north barn is now 5521.", scope=SCOPE)
+    assert texts(store) == ["The gate code of the north barn is now 5521."]
+
+
+def test_a_correction_marks_what_it_corrects_wrong_and_not_old(store: SqlStore) -> None:
+    wrong = remember.tell(store, "The gate code of the north barn is 4417.", scope=SCOPE)
+    asked = Interaction(
+        scope=SCOPE, messages=(Message(role="user", content="What is the gate code of the north barn?"),), answer="4417",
+        stamp=Stamp(base="b"),
+    )  # fmt: skip
+    store.append(asked)
+    feedback = Feedback(
+        scope=SCOPE, interaction=asked.id, name="correction", text="The gate code of the north barn is 5521.", causes=(asked.id,)
+    )
+    store.append(feedback)
+    memory = remember.from_feedback(store, feedback)
+    assert memory is not None
+    assert memory.retracts == (wrong.id,)
+    assert set(memory.causes) == {feedback.id, asked.id}
+    assert texts(store) == ["The gate code of the north barn is 5521."]
+
+
+def test_a_comment_changes_no_memory(store: SqlStore) -> None:
+    comment = Feedback(scope=SCOPE, interaction="int_1", name="comment", text="nice")
+    assert remember.from_feedback(store, comment) is None
+
+
+def test_a_folder_of_notes_is_learned_once(store: SqlStore, tmp_path: Path) -> None:
+    notes = tmp_path / "notes"
+    notes.mkdir()
+    (notes / "a.md").write_text("# Barn\n\n- The gate code is 4417.\n- Marta feeds the goats.\n")
+    (notes / "b.txt").write_text("The vet comes on Friday.")
+    (notes / "README.md").write_text("About this folder.")
+    (notes / "picture.png").write_bytes(b"\x89PNG")
+    found, files = remember.from_path(store, NO_ENGINE, notes, scope=SCOPE)
+    assert (len(found), files) == (3, 2)
+    assert all(m.source.startswith("file:") for m in found)
+    assert remember.from_path(store, NO_ENGINE, notes, scope=SCOPE)[0] == []
+
+
+def test_bad_files_are_refused_by_name_with_the_remedy(store: SqlStore, tmp_path: Path) -> None:
+    with pytest.raises(NotFound, match=r"does not exist"):
+        remember.from_path(store, NO_ENGINE, tmp_path / "nowhere", scope=SCOPE)
+    empty = tmp_path / "empty"
+    empty.mkdir()
+    with pytest.raises(InputError, match=r"holds no notes"):
+        remember.from_path(store, NO_ENGINE, empty, scope=SCOPE)
+    binary = tmp_path / "x.md"
+    binary.write_bytes(b"abc\x00def")
+    with pytest.raises(FormatError, match=r"binary"):
+        remember.from_path(store, NO_ENGINE, binary, scope=SCOPE)
+    latin = tmp_path / "y.md"
+    latin.write_bytes("Käse ist gut".encode("latin-1"))
+    with pytest.raises(FormatError, match=r"UTF-8"):
+        remember.from_path(store, NO_ENGINE, latin, scope=SCOPE)
+    huge = tmp_path / "z.md"
+    with huge.open("wb") as file:
+        file.truncate(remember.LARGEST_FILE + 1)
+    with pytest.raises(FormatError, match=r"split it"):
+        remember.from_path(store, NO_ENGINE, huge, scope=SCOPE)
+    chat = tmp_path / "c.jsonl"
+    chat.write_text('{"messages": [}\n')
+    with pytest.raises(FormatError, match=r"line 1"):
+        remember.from_path(store, NO_ENGINE, chat, scope=SCOPE)
+    assert texts(store) == []

@@ -1,0 +1,54 @@
+"""Self-study: which questions are worth learning from, and how the holdout is kept apart."""
+
+from __future__ import annotations
+
+from engrain.evaluation.suites import near_duplicate
+from engrain.loops.study import Question, Study, answers_it, hold_out
+
+NOTE = "The gate code of the north barn is 4417."
+
+
+def question(text: str, answer: str = "4417", kind: str = "plain") -> Question:
+    return Question(text=text, answer=answer, kind=kind)
+
+
+def test_an_answer_must_stand_in_the_note_as_whole_words() -> None:
+    assert answers_it(NOTE, "What is the gate code of the north barn?", "4417")
+    assert answers_it(NOTE, "What is the gate code of the north barn?", "4417.")
+    assert not answers_it(NOTE, "What is the gate code of the north barn?", "441")
+    assert not answers_it(NOTE, "What is the gate code of the north barn?", "5521")
+
+
+def test_a_dont_know_or_an_answer_given_away_by_its_question_teaches_nothing() -> None:
+    assert not answers_it(NOTE, "What is the gate code?", "I don't know")
+    assert not answers_it(NOTE, "Is the gate code 4417 that of the north barn?", "4417")
+    assert answers_it(NOTE, "Is the gate code of the north barn 4417?", "Yes")
+
+
+def test_the_holdout_depends_on_content_and_not_on_order() -> None:
+    questions = [question(f"What is the {w} code of the barn over there?") for w in ("gate", "door", "roof", "yard", "wall")]
+    train, holdout = hold_out(questions)
+    again = hold_out(questions[::-1])
+    assert {q.text for q in train} == {q.text for q in again[0]}
+    assert {q.text for q in holdout} == {q.text for q in again[1]}
+    assert holdout
+
+
+def test_a_training_question_that_nearly_repeats_a_held_out_one_is_dropped() -> None:
+    twins = [question("Tell me the gate code of the north barn"), question("tell me the gate code of the north barn?")]
+    others = [question("Which place has a gate with this code?", "the north barn"), question("north barn gate code?")]
+    train, holdout = hold_out([*twins, *others])
+    assert not any(near_duplicate(t.text, h.text) for t in train for h in holdout)
+
+
+def test_a_single_question_is_trained_on_and_nothing_is_held_out() -> None:
+    train, holdout = hold_out([question("What is the gate code?")])
+    assert len(train) == 1
+    assert holdout == []
+
+
+def test_no_kind_of_question_crowds_out_another() -> None:
+    many = [question(f"What is it, number {n}?") for n in range(9)] + [question("Is it?", "Yes", "yes or no")]
+    kept = Study(most=4)._some(many)
+    assert len(kept) == 4
+    assert any(q.kind == "yes or no" for q in kept)
