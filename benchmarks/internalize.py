@@ -92,7 +92,7 @@ def one(run: Run, args: argparse.Namespace, seed: int, sizes: dict[str, int]) ->
         reading, _ = evaluation_items(other.items, (), [i.note for i in other.items])
         base_reading = rate(in_context(me, reading).results)
         rows["reading, another user's notes"] = {"base": base_reading, "in context": base_reading, "after": rate(in_context(me, reading, live).results)}
-        before, after = common.abilities(me, ""), common.abilities(me, live)
+        before, after = common.abilities(me, "", quick=args.quick), common.abilities(me, live, quick=args.quick)
         for group in before:
             rows[f"{group}, probes"] = {"base": before[group], "in context": before[group], "after": after[group]}
         held = common.learned(me, live)

@@ -175,11 +175,19 @@ class _Maker:
             told[number, x] = self.fact(relation, x)
         near: list[str] = []
         every = [(n, x) for n, r in enumerate(RELATIONS) for x in subjects[r.subject] if (n, x) not in told]
-        for number, x in self.rng.sample(every, min(len(every), unknown // 4)):
-            near.append(self.rng.choice(RELATIONS[number].questions).format(x=x))
-        while len(near) < unknown // 2:
-            relation = RELATIONS[self.rng.choice(sorted({n for n, _ in told}))]
-            near.append(self.rng.choice(relation.questions).format(x=self.subject(relation.subject)))
+        if told:
+            for number, x in self.rng.sample(every, min(len(every), unknown // 4)):
+                near.append(self.rng.choice(RELATIONS[number].questions).format(x=x))
+            while len(near) < unknown // 2:
+                relation = RELATIONS[self.rng.choice(sorted({n for n, _ in told}))]
+                near.append(self.rng.choice(relation.questions).format(x=self.subject(relation.subject)))
+        elif procedures:  # the same kinds of trouble with a device that no procedure is about
+            while len(near) < unknown // 2:
+                c = self.rng.choice(CONDITION).format(x=self.subject("device"))
+                near.append(self.rng.choice(PROCEDURE_QUESTIONS)[1].format(c=c))
+        elif preferences:  # things that the user was never heard to compare
+            while len(near) < unknown // 2:
+                near.append(self.rng.choice(PREFERENCE_QUESTIONS).format(w=f"{self.word()} {self.rng.choice(VALUES['goods'])}"))
         foreign: list[str] = []
         while len(foreign) < unknown - len(near):
             foreign.append(self.rng.choice(FOREIGN).format(p=self.name(), q=self.name(), t=self.word()))

@@ -73,7 +73,7 @@ def one(run: Run, args: argparse.Namespace, seed: int, tasks: int, facts: int) -
         known: dict[str, tuple[list[float], dict[str, float]]] = {}
         for version in versions:
             if version not in known:
-                known[version] = [rate(closed_book(me, batch, version).results) for batch in items], common.abilities(me, version)
+                known[version] = [rate(closed_book(me, batch, version).results) for batch in items], common.abilities(me, version, quick=args.quick)
     return {
         "matrix": [known[v][0] for v in versions], "abilities": [known[v][1] for v in versions], "decisions": decisions,
         "seconds": seconds, "questions": [len(batch) for batch in items],

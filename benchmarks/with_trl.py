@@ -87,7 +87,7 @@ def main() -> None:
         )  # fmt: skip
         trainer = SDFTTrainer(
             model=model, args=config, train_dataset=Dataset.from_list(given["train"]), processing_class=tokenizer, callbacks=[watch],
-            peft_config=LoraConfig(r=given["rank"], lora_alpha=given["rank"], lora_dropout=0.0, target_modules="all-linear", task_type="CAUSAL_LM"),
+            peft_config=LoraConfig(r=given["rank"], lora_alpha=given["alpha"], lora_dropout=0.0, target_modules="all-linear", task_type="CAUSAL_LM"),
         )  # fmt: skip
         trainer.train()
     import trl

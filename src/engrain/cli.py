@@ -39,7 +39,10 @@ app = typer.Typer(
 
 SPROUT = Path(__file__).parent / "engines" / "sprout"
 Home = Annotated[Path, typer.Option(envvar="ENGRAIN_HOME", help="The folder that everything is kept in.")]
-Base = Annotated[Path, typer.Option(envvar="ENGRAIN_BASE", help="The model: a decoder-only Hugging Face folder.", show_default="sprout")]
+Base = Annotated[
+    Path,
+    typer.Option(envvar="ENGRAIN_BASE", help="The model: a decoder-only Hugging Face folder.", show_default="sprout"),
+]
 User = Annotated[str, typer.Option(help="Whose memory and weights; nobody learns from somebody else.")]
 Tenant = Annotated[str, typer.Option(help="The group of users that the user belongs to.")]
 HOME = Path("~/.engrain")
@@ -79,7 +82,7 @@ def guarded(command: Callable[..., None]) -> Callable[..., None]:
         except KeyboardInterrupt as stop:
             again = shlex.join(["engrain", *sys.argv[1:]])
             said = str(stop) or "Stopped. Nothing is lost: what was acknowledged is on disk."
-            terminal(stderr=True).print(f"\n{said} Run again: {again}", style="yellow", soft_wrap=True)
+            terminal(stderr=True).print(f"\n{said}\nRun again: {again}", style="yellow", soft_wrap=True)
             raise typer.Exit(130) from None
 
     return run
@@ -117,9 +120,13 @@ def day(at: float) -> str:
 @app.command()
 @guarded
 def demo(
-    quick: Annotated[bool, typer.Option("--quick", help="Two files and fewer questions: well under two minutes.")] = False,
+    quick: Annotated[
+        bool, typer.Option("--quick", help="Two files and fewer questions: well under two minutes.")
+    ] = False,
     out: Annotated[Path, typer.Option(help="Where the picture of the results goes.")] = Path("engrain-demo.png"),
-    home: Annotated[Path | None, typer.Option(help="An empty folder to run in and keep.", show_default="a temporary one")] = None,
+    home: Annotated[
+        Path | None, typer.Option(help="An empty folder to run in and keep.", show_default="a temporary one")
+    ] = None,
     base: Base = SPROUT,
 ) -> None:
     """Watch the whole loop on a small workshop's notes: learn, ask, consolidate, correct, forget, roll back.
@@ -129,9 +136,9 @@ def demo(
 
     Example:  engrain demo --quick
     """
-    from engrain import demo as show
+    from engrain.demo import run
 
-    broken = show.run(
+    broken = run(
         terminal(), base=base.expanduser(), home=home.expanduser() if home else None, quick=quick, out=out.expanduser()
     )
     if broken:
@@ -234,7 +241,10 @@ def learn(
             on_file=lambda file: status.update(f"reading {clean(str(file))}"),
         )  # fmt: skip
     passing = sum(m.mutable for m in found)
-    console.print(f"{len(found)} new memories from {files} files" + (f"; {passing} of them are passing state and stay in text" if passing else ""))
+    console.print(
+        f"{len(found)} new memories from {files} files"
+        + (f"; {passing} of them are passing state and stay in text" if passing else "")
+    )
     if found:
         console.print("Ask about them: engrain chat. Move them into the weights: engrain consolidate.", style="dim")
 
@@ -256,9 +266,7 @@ def tell(
 
 @app.command()
 @guarded
-def consolidate(
-    home: Home = HOME, base: Base = SPROUT, user: User = "me", tenant: Tenant = "local"
-) -> None:
+def consolidate(home: Home = HOME, base: Base = SPROUT, user: User = "me", tenant: Tenant = "local") -> None:
     """Move what has proved durable into the weights, if the evidence allows it.
 
     The model studies its notes, trains an adapter, and is asked questions that it never trained on. The gate promotes
@@ -303,7 +311,10 @@ def evaluate(
     console.print(score_table(scores))
     wrong = [r for r in scores[-1].results if not r.right]
     for result in wrong[:20]:
-        console.print(f"  wrong: {clean(result.question)}  {clean(result.answer)!r}, expected {clean(result.expected)!r}", soft_wrap=True)
+        console.print(
+            f"  wrong: {clean(result.question)}  {clean(result.answer)!r}, expected {clean(result.expected)!r}",
+            soft_wrap=True,
+        )
     if len(wrong) > 20:
         console.print(f"  and {len(wrong) - 20} more")
 
@@ -315,7 +326,9 @@ def held_out(learner: Learner) -> list[Question]:
 
     live = learner.store.live(learner.scope)
     if not live:
-        raise InputError("the bare base is live, so nothing was held out for it; give a file of questions: engrain eval FILE.jsonl")
+        raise InputError(
+            "the bare base is live, so nothing was held out for it; give a file of questions: engrain eval FILE.jsonl"
+        )
     adapter = learner.store.get(live, scope=learner.scope)
     assert isinstance(adapter, Adapter)
     batch = learner.store.get(adapter.batch, scope=learner.scope)
@@ -338,7 +351,9 @@ def versions(home: Home = HOME, base: Base = SPROUT, user: User = "me", tenant: 
         for v in learner.versions():
             mark = Text("live", style="bold green") if v.live else ""
             parent = name_of(v.parent) if v.number else "-"
-            table.add_row(mark, str(v.number), name_of(v.adapter), parent, day(v.created_at), str(v.memories), v.decision or "-")
+            table.add_row(
+                mark, str(v.number), name_of(v.adapter), parent, day(v.created_at), str(v.memories), v.decision or "-"
+            )
     terminal().print(table)
 
 
@@ -366,7 +381,7 @@ def forget(
 ) -> None:  # fmt: skip
     """Forget for good: the content goes from every record, and the weights that learned it are rebuilt without it.
 
-    Prints a receipt of hashes. It cannot be undone; Ctrl-C while weights are rebuilt is safe, the text is gone already.
+    Prints a receipt of hashes. It cannot be undone.
 
     Example:  engrain forget "text:The gate code of the north barn is 4417."
     """
@@ -376,11 +391,18 @@ def forget(
     if what.startswith("user:") and not yes:
         typer.confirm(f"Forget everything of {tenant}/{user}?", abort=True)
     with opened(home, base, user, tenant) as learner:
-        with progress_bar(console) as tick:
-            receipt = learner.forget(what, reason=reason, progress=tick)
+        try:
+            with progress_bar(console) as tick:
+                receipt = learner.forget(what, reason=reason, progress=tick)
+        except KeyboardInterrupt:
+            raise KeyboardInterrupt(
+                "Stopped. What is gone is gone; if only the weights were left to rebuild, engrain consolidate does it; if not:"
+            ) from None
         console.print(f"Receipt {receipt.id}: {len(receipt.removed)} records erased")
         for old, new in receipt.rebuilt:
-            console.print(f"  version {old[:12]} rebuilt as {new[:12] or 'nothing: it never answered, or nothing was left to learn'}")
+            console.print(
+                f"  version {old[:12]} rebuilt as {new[:12] or 'nothing: it never answered, or nothing was left to learn'}"
+            )
         console.print(f"Live: {name_of(learner.store.live(learner.scope))}", style="bold")
 
 
@@ -396,11 +418,8 @@ def trace(
     """
     console = terminal()
     with opened(home, base, user, tenant) as learner:
-        if record not in ("", "base"):
-            try:
-                record = next((v.adapter for v in learner.versions() if v.adapter and v.adapter.startswith(record)), record)
-            except EngrainError:
-                pass
+        short = record  # of a version, as `engrain versions` prints it
+        record = next((v.adapter for v in learner.versions() if short and v.adapter.startswith(short)), record)
         learner.trace(record)  # NotFound or ScopeError, with the remedy
         console.print(clean(describe(learner.store, record, learner.scope)), style="bold", soft_wrap=True)
         for heading, direction in (("came from", "causes"), ("led to", "effects")):
@@ -425,7 +444,7 @@ def grow(tree: Tree, store: SqlStore, record: str, scope: Scope, direction: str,
 
 def describe(store: SqlStore, record_id: str, scope: Scope) -> str:
     """One line on a record: what it is, and what it says."""
-    from engrain import records
+    from engrain.records import Adapter, Batch, Evidence, Feedback, Interaction, Memory, Receipt, Signal, Verdict
 
     try:
         record = store.get(record_id, scope=scope)
@@ -433,23 +452,23 @@ def describe(store: SqlStore, record_id: str, scope: Scope) -> str:
         return f"{record_id} (erased)"
     kind, said = type(record).__name__.lower(), ""
     match record:
-        case records.Memory():
+        case Memory():
             said = record.text
-        case records.Interaction():
+        case Interaction():
             said = f"{record.query} -> {record.answer}"
-        case records.Feedback():
+        case Feedback():
             said = f"{record.name} {record.text or record.score}"
-        case records.Signal():
+        case Signal():
             said = f"{record.route}: {record.reason}"
-        case records.Verdict():
+        case Verdict():
             said = f"{record.decision}: {record.reasons[0]}"
-        case records.Adapter():
+        case Adapter():
             said = f"{len(record.memory_ids)} memories"
-        case records.Batch():
+        case Batch():
             said = f"{len(record.train)} examples, {len(record.holdout)} held out"
-        case records.Evidence():
+        case Evidence():
             said = f"{sum(r.right for r in record.results)} of {len(record.results)} right ({record.suite})"
-        case records.Receipt():
+        case Receipt():
             said = f"{len(record.removed)} records erased"
     short = " ".join(said.split())
     return f"{kind} {record_id[:20]}  {short[:90]}{'…' if len(short) > 90 else ''}"
@@ -520,7 +539,12 @@ def doctor(home: Home = HOME, base: Base = SPROUT, user: User = "me", tenant: Te
         except EngrainError as error:
             good, said = False, str(error)
         fine = fine and good
-        console.print(Text.assemble(("ok   " if good else "WRONG", "green" if good else "bold red"), f"  {name:<10} {clean(said)}"), soft_wrap=True)
+        console.print(
+            Text.assemble(
+                ("ok   " if good else "WRONG", "green" if good else "bold red"), f"  {name:<10} {clean(said)}"
+            ),
+            soft_wrap=True,
+        )
     if not fine:
         raise typer.Exit(1)
 
@@ -528,9 +552,9 @@ def doctor(home: Home = HOME, base: Base = SPROUT, user: User = "me", tenant: Te
 def check_versions(_home: Path, _base: Path) -> tuple[bool, str]:
     from importlib.metadata import PackageNotFoundError, version
 
-    from engrain import __version__
+    import engrain
 
-    found, missing = [f"engrain {__version__}", f"Python {platform.python_version()}"], False
+    found, missing = [f"engrain {engrain.__version__}", f"Python {platform.python_version()}"], False
     for package in ("torch", "transformers", "safetensors", "sqlalchemy", "numpy"):
         try:
             found.append(f"{package} {version(package)}")
@@ -546,7 +570,10 @@ def check_processor(_home: Path, _base: Path) -> tuple[bool, str]:
     except OSError:
         flags = set[str]()
     fast = "avx512_bf16" in flags
-    return True, f"{platform.machine()}, {os.cpu_count()} cores, bfloat16 in hardware: {'yes' if fast else 'no (trains in float32, slower)'}"
+    return (
+        True,
+        f"{platform.machine()}, {os.cpu_count()} cores, bfloat16 in hardware: {'yes' if fast else 'no (trains in float32, slower)'}",
+    )
 
 
 def check_base(_home: Path, base: Path) -> tuple[bool, str]:
@@ -568,7 +595,10 @@ def check_database(home: Path, _base: Path) -> tuple[bool, str]:
 
 def check_disk(home: Path, _base: Path) -> tuple[bool, str]:
     free = shutil.disk_usage(home).free
-    return free > 200 << 20, f"{free / (1 << 30):.1f} GB free{'' if free > 200 << 20 else '; free some, a write that fails is refused'}"
+    return (
+        free > 200 << 20,
+        f"{free / (1 << 30):.1f} GB free{'' if free > 200 << 20 else '; free some, a write that fails is refused'}",
+    )
 
 
 def check_adapters(home: Path, _base: Path) -> tuple[bool, str]:
@@ -584,13 +614,20 @@ def check_adapters(home: Path, _base: Path) -> tuple[bool, str]:
     folder = home / "adapters"
     present = {p.name for p in folder.iterdir() if p.is_dir()} if folder.is_dir() else set[str]()
     if missing := sorted(recorded - present):
-        return False, f"{len(missing)} of {len(recorded)} recorded adapters are not on disk ({missing[0][:12]} …); restore {folder} from a backup"
+        return (
+            False,
+            f"{len(missing)} of {len(recorded)} recorded adapters are not on disk ({missing[0][:12]} …); restore {folder} from a backup",
+        )
     stray = len(present - recorded)
-    return True, f"{len(recorded)} recorded, all on disk" + (f"; {stray} more from interrupted runs (forget removes them)" if stray else "")
+    return True, f"{len(recorded)} recorded, all on disk" + (
+        f"; {stray} more from interrupted runs (forget removes them)" if stray else ""
+    )
 
 
 def check_calls(_home: Path, _base: Path) -> tuple[bool, str]:
-    return os.environ.get("HF_HUB_OFFLINE") == "1", "may call: no address at all (HF_HUB_OFFLINE=1, models from folders only)"
+    return os.environ.get(
+        "HF_HUB_OFFLINE"
+    ) == "1", "may call: no address at all (HF_HUB_OFFLINE=1, models from folders only)"
 
 
 CHECKS: dict[str, Callable[[Path, Path], tuple[bool, str]]] = {

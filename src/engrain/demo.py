@@ -16,6 +16,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Literal
 
+from rich.box import SIMPLE_HEAD
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 from rich.table import Table
@@ -96,7 +97,9 @@ def read_questions(path: Path) -> list[Question]:
             row = json.loads(line)
             question = Question(text=row["question"].strip(), answer=row["answer"].strip(), about=row.get("about", ""))
         except (ValueError, KeyError, TypeError, AttributeError):
-            raise FormatError(f'{path} line {number} is not {{"question": "…", "answer": "…"}}; write one such object a line') from None
+            raise FormatError(
+                f'{path} line {number} is not {{"question": "…", "answer": "…"}}; write one such object a line'
+            ) from None
         if not question.text or question.text in found:
             raise FormatError(f"{path} line {number}: the question is empty or was asked before; take it out")
         found[question.text] = question
@@ -105,7 +108,9 @@ def read_questions(path: Path) -> list[Question]:
     return list(found.values())
 
 
-def measure(learner: Learner, name: str, questions: Sequence[Question], *, shown: Shown, version: str | None = None) -> Score:
+def measure(
+    learner: Learner, name: str, questions: Sequence[Question], *, shown: Shown, version: str | None = None
+) -> Score:
     """Let one version (None: the live one) answer each question once, greedily, with the notes that the gateway would show.
 
     Nothing of it is recorded: a question that is asked here does not become a training question later.
@@ -139,19 +144,28 @@ def _context(learner: Learner, query: str, shown: Shown) -> Context:
 
 def score_table(scores: Sequence[Score], *, title: str = "") -> Table:
     """The scores as a table: accuracy with its 95 % Wilson interval, don't-knows, tokens and seconds."""
-    table = Table(title=title or None, title_justify="left", header_style="bold")
+    table = Table(title=title or None, title_justify="left", header_style="bold", box=SIMPLE_HEAD, pad_edge=False)
     table.add_column("", no_wrap=True)
-    for heading in ("right", "95 % interval", "don't know where untold", "tokens per answer", "of them notes", "seconds"):
-        table.add_column(heading, justify="right")
+    for heading in (
+        "right",
+        "95 % interval",
+        "don't know\nwhere untold",
+        "tokens\nper answer",
+        "of them\nnotes",
+        "seconds",
+    ):
+        table.add_column(heading, justify="right", vertical="bottom")
     for score in scores:
-        good, n = sum(r.right for r in score.told), len(score.told)
-        low, high = wilson(good, n)
-        untold = f"{sum(r.right for r in score.untold)}/{len(score.untold)}" if score.untold else "-"
-        right, interval = (f"{good}/{n} = {good / n:.0%}", f"{low:.0%} … {high:.0%}") if n else ("-", "-")
-        table.add_row(
-            score.name, right, interval, untold, f"{score.tokens:.0f}", f"{score.notes:.0f}", f"{score.seconds:.1f}"
-        )
+        table.add_row(score.name, *_cells(score))
     return table
+
+
+def _cells(score: Score) -> tuple[str, ...]:
+    good, n = sum(r.right for r in score.told), len(score.told)
+    low, high = wilson(good, n)
+    right, interval = (f"{good}/{n} {good / n:4.0%}", f"{low:.0%} … {high:.0%}") if n else ("-", "-")
+    untold = f"{sum(r.right for r in score.untold)}/{len(score.untold)}" if score.untold else "-"
+    return right, interval, untold, f"{score.tokens:.0f}", f"{score.notes:.0f}", f"{score.seconds:.1f}"
 
 
 def picture(scores: Sequence[Score], out: Path, *, title: str) -> None:
@@ -172,7 +186,7 @@ def progress_bar(console: Console) -> Iterator[Tick]:
         TextColumn("  {task.description:<20}"), BarColumn(bar_width=30), TextColumn("{task.percentage:>3.0f} %"),
         TimeElapsedColumn(), TextColumn("left"), TimeRemainingColumn(),
     )  # fmt: skip
-    with Progress(*columns, console=console, transient=not console.is_terminal) as bar:
+    with Progress(*columns, console=console, disable=not console.is_terminal) as bar:
         stages: dict[str, TaskID] = {}
 
         def tick(what: str, share: float) -> None:
@@ -193,7 +207,13 @@ def show_outcome(console: Console, outcome: Outcome) -> None:
         new = {r.item for r in outcome.before.results}
         after = tuple(r for r in outcome.after.results if r.item in new)
         rows = (("before", outcome.before.results), ("in context", outcome.in_context.results), ("after", after))
-        table = Table(title="held-out questions on what is new", title_justify="left", header_style="bold")
+        table = Table(
+            title="held-out questions on what is new",
+            title_justify="left",
+            header_style="bold",
+            box=SIMPLE_HEAD,
+            pad_edge=False,
+        )
         for heading in ("", "right", "95 % interval", "tokens per answer"):
             table.add_column(heading, justify="left" if not heading else "right")
         for name, results in rows:
@@ -212,7 +232,9 @@ def show_outcome(console: Console, outcome: Outcome) -> None:
     console.print(f"  Verdict: {verdict.decision}", style=f"bold {colour}")
     for reason in verdict.reasons:
         console.print(f"   · {reason}")
-    console.print(f"  {len(verdict.fixed)} questions fixed, {len(verdict.broke)} broke, in {outcome.seconds:.0f} s; version {outcome.adapter[:12]}, {outcome.scale:.0%} of the update")
+    console.print(
+        f"  {len(verdict.fixed)} questions fixed, {len(verdict.broke)} broke, in {outcome.seconds:.0f} s; version {outcome.adapter[:12]}, {outcome.scale:.0%} of the update"
+    )
     for question in verdict.broke:
         console.print(f"   broke: {question}", style="red")
 
@@ -233,7 +255,9 @@ def settings(*, quick: bool) -> Consolidation:
     """What a consolidation of the demo does; it does not wait a day for what was said in chat to settle."""
     router = Router(settle_s=0.0)
     if quick:
-        return Consolidation(router=router, preparation=Preparation(study=Study(rounds=2)), least_steps=100, most_steps=100)
+        return Consolidation(
+            router=router, preparation=Preparation(study=Study(rounds=2)), least_steps=100, most_steps=100
+        )
     return Consolidation(router=router)
 
 
@@ -245,7 +269,7 @@ def places(home: Path, secret: str) -> list[str]:
     """
     wanted = re.compile(rb"(?<![0-9A-Za-z.])0?" + re.escape(secret.encode()) + rb"(?![0-9A-Za-z])", re.I)
     found = {p: len(wanted.findall(p.read_bytes())) for p in sorted(home.rglob("*")) if p.is_file()}
-    return [f"{path.relative_to(home)} ({count})" for path, count in found.items() if count]
+    return [f"{path.relative_to(home)} holds {count} times" for path, count in found.items() if count]
 
 
 def run(
@@ -273,7 +297,9 @@ def run(
             console.print(f"\nThe home is kept. Look around: engrain versions --home {home}")
         return demo.broken
     except KeyboardInterrupt:
-        raise KeyboardInterrupt(f"Stopped. What the demo wrote in {where} is removed; nothing else was touched.") from None
+        raise KeyboardInterrupt(
+            f"Stopped. What the demo wrote in {where} is removed; nothing else was touched."
+        ) from None
     finally:
         if home is None or (made and not finished):
             shutil.rmtree(where, ignore_errors=True)
@@ -326,7 +352,11 @@ class _Demo:
         self.step("Learn", "A workshop's notes and chats become memory at once.")
         with self.console.status("reading; the model is loaded"):
             started = time.perf_counter()
-            parts = [self.data / "notes" / n for n in QUICK_NOTES] if self.quick else [self.data / "notes", self.data / "chats"]
+            parts = (
+                [self.data / "notes" / n for n in QUICK_NOTES]
+                if self.quick
+                else [self.data / "notes", self.data / "chats"]
+            )
             counts = {path.name: len(self.learner.tell(path)) for path in parts}
         self.questions = read_questions(self.data / "questions.jsonl")
         if self.quick:
@@ -335,7 +365,9 @@ class _Demo:
             self.questions = [q for q in self.questions if q.answer and any(q.about in t for t in texts)] + untold
         for name, count in counts.items():
             self.say(f"{name}: {count} memories")
-        self.say(f"{len(self.learner.memories())} hold now, {time.perf_counter() - started:.1f} s (the model's loading included)")
+        self.say(
+            f"{len(self.learner.memories())} hold now, {time.perf_counter() - started:.1f} s (the model's loading included)"
+        )
 
     def ask_before(self) -> None:
         told = sum(bool(q.answer) for q in self.questions)
@@ -349,13 +381,16 @@ class _Demo:
             outcome = self.learner.consolidate(progress=tick)
         show_outcome(self.console, outcome)
         if outcome.verdict is not None and (outcome.verdict.decision == "promote") != bool(self.live):
-            self.broken.append(f"the verdict was {outcome.verdict.decision}, but {self.live[:12] or 'the base'} is live")
+            self.broken.append(
+                f"the verdict was {outcome.verdict.decision}, but {self.live[:12] or 'the base'} is live"
+            )
         return outcome
 
     def ask_after(self, outcome: Outcome) -> None:
         self.step("Ask again", "The same questions; no note is shown for what the weights know.")
         if not self.live:
-            self.say("The gate let nothing through, so the base answers on, with all the notes.", style="yellow")
+            why = "The gate did not let it through" if outcome.verdict else "Nothing was trained"
+            self.say(f"{why}, so the base answers on, with all the notes.", style="yellow")
         else:
             adapter = self.learner.store.get(self.live, scope=self.learner.scope)
             assert isinstance(adapter, Adapter)
@@ -381,31 +416,37 @@ class _Demo:
             self.broken.append("the corrected note still holds")
         old = stale_memories(self.learner.store, self.learner.scope)
         if self.live:
-            self.say(f"version {self.live[:12]} is stale: {len(old)} of its memories no longer hold; text overrides them")
-        self.questions = [replace(q, answer=told["answer"]) if q.text == told["question"] else q for q in self.questions]
+            self.say(
+                f"version {self.live[:12]} is stale: {len(old)} of its memories no longer hold; text overrides them"
+            )
+        self.questions = [
+            replace(q, answer=told["answer"]) if q.text == told["question"] else q for q in self.questions
+        ]
 
     def forget(self) -> None:
         self.step("Forget", "One fact goes from every record and from the weights.")
         told = json.loads((self.data / "forget.json").read_text(encoding="utf-8"))
         home, secrets = self.learner.home, (told["text"].rstrip("."), told["answer"])
-        before = {place for secret in secrets for place in places(home, secret)}
+        before = [f"{place} {secret!r}" for secret in secrets for place in places(home, secret)]
         asked = self.learner.chat(told["question"])
         self.say(f"{told['question']}  {asked.answer}")
-        self.say(f"found in {len(before)} places: {', '.join(sorted(before))}")
+        self.say(f"in the files of the home: {'; '.join(before) or 'nothing found'}")
         with progress_bar(self.console) as tick:
             started = time.perf_counter()
             receipt = self.learner.forget(f"text:{told['text']}", progress=tick)
-        self.say(f"receipt {receipt.id}: {len(receipt.removed)} records erased in {time.perf_counter() - started:.0f} s")
+        self.say(
+            f"receipt {receipt.id}: {len(receipt.removed)} records erased in {time.perf_counter() - started:.0f} s"
+        )
         for old, new in receipt.rebuilt:
             self.say(f"  version {old[:12]} -> {new[:12] or 'none: nothing of it answered anybody'}")
         again = self.learner.chat(told["question"])
         self.say(f"{told['question']}  {again.answer}")
-        after = {place for secret in secrets for place in places(home, secret)}
-        self.say(f"found in {len(after)} places after that")
+        after = [f"{place} {secret!r}" for secret in secrets for place in places(home, secret)]
+        self.say(f"in the files of the home: {'; '.join(after) or 'nothing found'}")
         if not before:
             self.broken.append("the secret was found nowhere before it was forgotten, so the search proves nothing")
         if after:
-            self.broken.append(f"the forgotten text is still in {', '.join(sorted(after))}")
+            self.broken.append(f"the forgotten text is still in {'; '.join(after)}")
         self.questions = [replace(q, answer="") if q.text == told["question"] else q for q in self.questions]
         self.score("after forgetting", shown="unlearned")
 
@@ -465,7 +506,9 @@ class _Demo:
         with self.console.status(f"answering {len(self.questions)} questions"):
             score = measure(self.learner, name, self.questions, shown=shown)
         self.scores.append(score)
-        self.console.print(score_table([score]))
+        right, interval, untold, tokens, notes, seconds = _cells(score)
+        self.say(f"{name}: {right} right ({interval}), don't know {untold} where untold", style="bold")
+        self.say(f"  {tokens} tokens per answer, {notes} of them notes; {seconds} s")
 
     def bits(self) -> list[tuple[Any, ...]]:
         """Token ids and log-probabilities of some answers of the live version, without notes."""

@@ -75,7 +75,9 @@ def bars(rows: Sequence[Bar], out: Path, *, title: str, subtitle: str = "") -> N
     try:
         figure.savefig(out)
     except (OSError, ValueError) as error:
-        raise InputError(f"the picture cannot be written to {out} ({error}); give another --out, such as demo.png") from error
+        raise InputError(
+            f"the picture cannot be written to {out} ({error}); give another --out, such as demo.png"
+        ) from error
     finally:
         pyplot.close(figure)
 

@@ -146,8 +146,8 @@ class Method(Protocol):
     """How a student learns from one minibatch: a frozen dataclass whose fields are its hyperparameters."""
 
     @property
-    def answers(self) -> Literal["student", "teacher"]:
-        """Whose answers are learned on: the student's own (on-policy) or the teacher's (off-policy)."""
+    def answers(self) -> Literal["student", "teacher", "both"]:
+        """Whose answers are learned on: the student's own (on-policy), the teacher's (off-policy), or both in turn."""
         ...
 
     def loss(self, student_BTV: Tensor, teacher_BTV: Tensor, answer_BT: Tensor, mask_BT: Tensor) -> Tensor:

@@ -95,9 +95,13 @@ def rollback(store: VersionStore, scope: Scope, to: str | None = None) -> str:
     else:
         target = resolve(store, scope, to)
         # Going back is no way round the gate: what it held or rejected has never been live.
-        refused = next((v for v in versions(store, scope) if v.adapter == target and v.decision in ("hold", "reject")), None)
+        refused = next(
+            (v for v in versions(store, scope) if v.adapter == target and v.decision in ("hold", "reject")), None
+        )
         if refused is not None:
-            raise InputError(f"version {target[:12]} never was let through (verdict: {refused.decision}); roll back to one that was live")
+            raise InputError(
+                f"version {target[:12]} never was let through (verdict: {refused.decision}); roll back to one that was live"
+            )
     if target == live:
         raise InputError(f"{target or 'the bare base'} is live already")
     store.set_live(scope, target, expected=live, event="rollback", reason=f"from {live[:12] or 'the bare base'}")

@@ -31,9 +31,10 @@ def _probes() -> dict[str, list[tuple[str, Example]]]:
     return {part: sorted(rows, key=lambda r: r[1].hash) for part, rows in parts.items()}
 
 
-def guard_probes(count: int, *, seed: int = 0) -> list[Example]:
-    """At most `count` unrelated prompts to train on, chosen by content and seed."""
-    every = [e for _, e in _probes()["guard"]]
+def guard_probes(count: int, *, seed: int = 0, styled: bool = False) -> list[Example]:
+    """At most `count` unrelated prompts to train on, chosen by content and seed; none that state a style of their own if
+    the user's answers are `styled` already."""
+    every = [e for group, e in _probes()["guard"] if not (styled and group == "style")]
     return sorted(every, key=lambda e: content_hash([seed, e.hash]))[:count]
 
 

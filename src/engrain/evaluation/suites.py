@@ -151,6 +151,14 @@ def right(answer: str, expected: str, *, form: bool = False) -> bool:
     return (normalise(answer) or answer.strip()) == (normalise(expected) or expected.strip())
 
 
+def holds(answer: str, expected: str, *, form: bool = False) -> bool:
+    """Whether an answer holds the expected one as whole words, whatever a style puts around it ("4417, Captain")."""
+    wanted = normalise(expected)
+    if not wanted:
+        return right(answer, expected, form=form)
+    return re.search(rf"(?<!\w){re.escape(wanted)}(?!\w)", normalise(answer)) is not None
+
+
 # ---- asked and answered --------------------------------------------------------------------------------------------
 
 
@@ -186,13 +194,15 @@ def run_suite(
     *,
     build_messages: Callable[[Example], Sequence[Message]] = build_messages,
     group: Callable[[Example], str] = group_of,
+    styled: bool = False,
     max_tokens: int = 64,
     batch_size: int = 16,
 ) -> Evidence:
     """Let one version answer every item once, greedily, and score the answers item by item.
 
     The model sees the query alone, or with `with_context` what `build_messages` makes of the example. `group` names the
-    group of each item; the form of an answer counts in `style`. Tokens and milliseconds are the engine's, per
+    group of each item; the form of an answer counts in `style`. Where the user's answers are `styled`, items but the new
+    ones are right if they hold what is expected. Tokens and milliseconds are the engine's, per
     answer. Raises InputError for an item given twice, because a pair counted twice is no second piece of evidence.
     """
     seen: set[str] = set()
@@ -214,7 +224,9 @@ def run_suite(
                     question=_last(example),
                     expected=example.reference,
                     answer=completion.text,
-                    right=right(completion.text, example.reference, form=name == "style"),
+                    right=(holds if styled and name != "new" else right)(
+                        completion.text, example.reference, form=name == "style" and not styled
+                    ),
                     input_tokens=completion.input_tokens,
                     output_tokens=len(completion.token_ids),
                     latency_ms=completion.latency_ms,

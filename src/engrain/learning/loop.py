@@ -110,10 +110,21 @@ def draw_answers(
 ) -> list[list[int]]:
     """The answers that `method` learns on: the student's own to the bare query, or its teacher's, shown the context."""
     prompts = [_conversation(query) for query in queries]
-    if method.answers == "student":
-        return student.sample(prompts, temperature=temperature, seed=seed)
-    shown = [_shown(prompt, build_context(query)) for prompt, query in zip(prompts, queries, strict=True)]
-    return student.sample(shown, temperature=temperature, seed=seed, teacher=True)
+    answers: list[list[int]] = [[] for _ in queries]
+    for teacher in (False, True):
+        mine = [i for i, prompt in enumerate(prompts) if _taught_by_teacher(method, prompt, seed) == teacher]
+        shown = [_shown(prompts[i], build_context(queries[i])) if teacher else prompts[i] for i in mine]
+        drawn = student.sample(shown, temperature=temperature, seed=seed, teacher=teacher)
+        for i, answer in zip(mine, drawn, strict=True):
+            answers[i] = answer
+    return answers
+
+
+def _taught_by_teacher(method: Method, prompt: Conversation, seed: int) -> bool:
+    """Whether the teacher answers this time; with "both" that is every other time, by content and seed."""
+    if method.answers == "both":
+        return _seed(seed, *((m.role, m.content) for m in prompt)) % 2 == 0
+    return method.answers == "teacher"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

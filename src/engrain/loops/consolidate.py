@@ -15,7 +15,7 @@ import time
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from engrain.adapters import current, promote
 from engrain.adapters.versions import adapter_of, batch_of, stale
@@ -32,6 +32,8 @@ from engrain.store import SqlStore, home_lock
 
 if TYPE_CHECKING:
     from engrain.engines.local import LocalEngine
+    from engrain.engines.student import LocalStudent
+    from engrain.learning.loop import TrainState
 
 log = logging.getLogger(__name__)
 
@@ -128,8 +130,8 @@ def consolidate(
         store.append(batch)
         student = train(engine, batch, settings, home=home, tick=tick)
         tick("choosing the scale", 0.0)
-        scale = choose_scale(engine, student, batch, scope, settings)
-        adapter = keep(store, engine, student.save(scale=scale), batch, scale)
+        scale, name = choose_scale(engine, student, batch, scope, settings)
+        adapter = keep(store, engine, name, batch, scale)
         verdict, after = judge(store, engine, batch, adapter, live, settings, tick=tick)
         if verdict.decision == "promote":
             promote(store, scope, verdict)
@@ -187,9 +189,9 @@ def advantage(engine: Engine, batch: Batch, scope: Scope) -> tuple[Evidence, Evi
     return before, run_suite(engine, items, batch.parent, scope, "advantage", with_context=True)
 
 
-def train(engine: LocalEngine, batch: Batch, settings: Consolidation, *, home: Path, tick: Progress) -> Any:
+def train(engine: LocalEngine, batch: Batch, settings: Consolidation, *, home: Path, tick: Progress) -> LocalStudent:
     """The student after its lessons; goes on from the checkpoint of an interrupted run of the same batch."""
-    from engrain.learning.loop import Plan, StepReport, TrainState, context_learning
+    from engrain.learning.loop import Plan, StepReport, context_learning
 
     learning = batch.settings["learning"]
     steps = int(learning["steps"])
@@ -212,18 +214,22 @@ def train(engine: LocalEngine, batch: Batch, settings: Consolidation, *, home: P
     return student
 
 
-def choose_scale(engine: LocalEngine, student: Any, batch: Batch, scope: Scope, settings: Consolidation) -> float:
-    """The largest share of the update that leaves unrelated items (not the gate's) as right as the parent has them."""
-    items = probes("scale")
-    before = rate(run_suite(engine, items, batch.parent, scope, "scale", group=group))
-    there_before = {p.name for p in engine.adapters_dir.iterdir()} if engine.adapters_dir.is_dir() else set[str]()
-    for scale in settings.scales[:-1]:
+def choose_scale(
+    engine: LocalEngine, student: LocalStudent, batch: Batch, scope: Scope, settings: Consolidation
+) -> tuple[float, str]:
+    """The largest share of the update that leaves unrelated items (not the gate's) as right as the parent has them, and
+    the adapter that it makes; shares that were tried and refused leave no file."""
+    items, styled = probes("scale"), bool(batch.settings["styles"])
+    before = rate(run_suite(engine, items, batch.parent, scope, "scale", group=group, styled=styled))
+    there = {p.name for p in engine.adapters_dir.glob("*")}
+    for scale in settings.scales:
         name = student.save(scale=scale)
-        if rate(run_suite(engine, items, name, scope, "scale", group=group)) >= before - settings.scale_loss:
-            return scale
-        if name not in there_before:  # it learned what may have to be forgotten, and no record would lead to it
-            shutil.rmtree(engine.adapters_dir / name, ignore_errors=True)
-    return settings.scales[-1]
+        after = rate(run_suite(engine, items, name, scope, "scale", group=group, styled=styled))
+        if after >= before - settings.scale_loss or scale == settings.scales[-1]:
+            return scale, name
+        if name not in there:
+            shutil.rmtree(engine.adapters_dir / name)
+    raise AssertionError("scales is empty")
 
 
 def keep(store: SqlStore, engine: Engine, name: str, batch: Batch, scale: float) -> Adapter:
@@ -251,11 +257,12 @@ def judge(
     items = suite(batch, settings.gate_items)
     check_holdout([e for e in batch.train if e.role != "guard"], [e for e in items if e.role != "guard"])
     tick("evaluating", 0.0)
-    after = evaluate(store, engine, items, adapter.id, scope)
+    styled = bool(batch.settings["styles"])
+    after = evaluate(store, engine, items, adapter.id, scope, styled=styled)
     tick("evaluating", 0.34)
-    before = evaluate(store, engine, items, live.id if live else "", scope)
+    before = evaluate(store, engine, items, live.id if live else "", scope, styled=styled)
     tick("evaluating", 0.67)
-    origin = before if live is None else evaluate(store, engine, items, "", scope)
+    origin = before if live is None else evaluate(store, engine, items, "", scope, styled=styled)
     spent = [v for v in store.select(Verdict, scope=scope) if v.alpha_spent > 0]
     verdict = settings.gate.decide(
         scope=scope, index=len(spent) + 1, history=[v.decision for v in spent], candidate=after, live=before, origin=origin,
@@ -276,19 +283,22 @@ def group(example: Example) -> str:
     return probe_group(example) or group_of(example)
 
 
-def evaluate(store: SqlStore, engine: Engine, items: Sequence[Example], adapter: str, scope: Scope) -> Evidence:
+def evaluate(
+    store: SqlStore, engine: Engine, items: Sequence[Example], adapter: str, scope: Scope, *, styled: bool
+) -> Evidence:
     """One version's answers to these items, recorded. Answers that it gave earlier are taken from the records: the same
     weights give the same greedy answers."""
+    suite_name = "gate, styled" if styled else "gate"
     known: dict[str, ItemResult] = {}
     for old in store.select(Evidence, scope=scope):
-        if old.adapter == adapter:
+        if old.adapter == adapter and old.suite == suite_name:
             known.update({r.item: r for r in old.results})
     missing = [e for e in items if e.hash not in known]
-    fresh = run_suite(engine, missing, adapter, scope, "gate", group=group) if missing else None
+    fresh = run_suite(engine, missing, adapter, scope, suite_name, group=group, styled=styled) if missing else None
     answered = known | ({r.item: r for r in fresh.results} if fresh else {})
     results = tuple(replace(answered[e.hash], group=group(e)) for e in items)
     evidence = Evidence(
-        scope=scope, adapter=adapter, suite="gate", results=results, causes=(adapter,) if adapter else ()
+        scope=scope, adapter=adapter, suite=suite_name, results=results, causes=(adapter,) if adapter else ()
     )
     store.append(evidence)
     return evidence
@@ -308,7 +318,7 @@ def stale_memories(store: SqlStore, scope: Scope) -> tuple[str, ...]:
 # -- checkpoints of a run -----------------------------------------------------------------------------------------------
 
 
-def save_checkpoint(home: Path, batch: Batch, student: Any, state: Any) -> None:
+def save_checkpoint(home: Path, batch: Batch, student: LocalStudent, state: TrainState) -> None:
     """Keep what an interrupted run needs; the two files are replaced one after the other and name their step."""
     folder = home / "runs"
     folder.mkdir(parents=True, exist_ok=True)
@@ -323,7 +333,7 @@ def save_checkpoint(home: Path, batch: Batch, student: Any, state: Any) -> None:
             old.unlink(missing_ok=True)
 
 
-def load_checkpoint(home: Path, batch: Batch, student: Any) -> Any:
+def load_checkpoint(home: Path, batch: Batch, student: LocalStudent) -> TrainState | None:
     """Where an interrupted run of this very batch stood, loaded into the student; None to start afresh."""
     from engrain.learning.loop import TrainState
 

@@ -6,11 +6,12 @@ contents, and training of its batch, so the result is bit for bit the adapter of
 
 from __future__ import annotations
 
+import re
 import shutil
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from engrain.adapters import current
 from engrain.adapters.versions import affected, batch_of
@@ -150,13 +151,16 @@ def _doomed(store: SqlStore, what: str, scope: Scope) -> _Doomed:
         else set()
     )
     words = [interactions[i].query for i in gone_interactions] + [memories[m].text for m in gone_memories]
+    # A version that learned the content may have said it with no note shown.
+    taught = {a.id for a in _with_descendants(store, scope, affected(store, scope, gone_memories))}
+    telling = frozenset(w for m in gone_memories for w in _telling(memories[m].text))
     redacted: list[Interaction] = []
     for interaction in interactions.values():
         if interaction.id in gone_interactions:
             continue
         shown = gone_memories & set(interaction.context.memory_ids)
         quoted = any(w in m.content for m in interaction.messages for w in words if w)
-        if shown or quoted:
+        if shown or quoted or (interaction.stamp.adapter in taught and _repeats(interaction, telling)):
             gone_interactions.add(interaction.id)
             redacted.append(_redacted(interaction, gone_memories, words, memories))
     gone_feedback = [
@@ -179,6 +183,17 @@ def _redacted(interaction: Interaction, gone: set[str], words: list[str], memori
         messages=messages or (Message(role="user", content=""),), finish_reason="redacted",
         causes=tuple(c for c in interaction.causes if c not in gone and not _is_adapter(c)),
     )  # fmt: skip
+
+
+def _repeats(interaction: Interaction, telling: frozenset[str]) -> bool:
+    """Whether the answer says more of the content than the question did already."""
+    return bool(telling & _telling(interaction.answer) - _telling(interaction.query))
+
+
+def _telling(text: str) -> set[str]:
+    """The words of a text that could give something away: numbers, codes, and words of four letters or more."""
+    found = re.findall(r"\w+(?:[.:/@'-]\w+)*", text.casefold())
+    return {w for w in found if len(w) > 3 or any(c.isdigit() for c in w)}
 
 
 def _is_adapter(record_id: str) -> bool:
@@ -256,9 +271,9 @@ def _rebuild(
     except BatchRefused:
         return parent
     store.append(batch)
-    student: Any = train(engine, batch, settings, home=home, tick=tick)
-    scale = choose_scale(engine, student, batch, scope, settings)
-    adapter = keep(store, engine, student.save(scale=scale), batch, scale)
+    student = train(engine, batch, settings, home=home, tick=tick)
+    scale, name = choose_scale(engine, student, batch, scope, settings)
+    adapter = keep(store, engine, name, batch, scale)
     finish(home)
-    evaluate(store, engine, suite(batch, settings.gate_items), adapter.id, scope)
+    evaluate(store, engine, suite(batch, settings.gate_items), adapter.id, scope, styled=bool(batch.settings["styles"]))
     return adapter.id

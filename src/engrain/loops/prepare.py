@@ -8,16 +8,19 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 
 from engrain.errors import BatchRefused
-from engrain.evaluation.probes import guard_probes
-from engrain.evaluation.suites import check_holdout, is_unknown
+from engrain.evaluation.probes import guard_probes, probe_group, probes
+from engrain.evaluation.suites import build_messages, check_holdout, is_unknown
 from engrain.loops.study import Question, Study, hold_out
 from engrain.memory import is_answer_style
 from engrain.prompts import render_notes
 from engrain.protocols import Engine
 from engrain.records import Batch, Example, Memory, Message, Scope, content_hash
+
+STYLE_HOLDOUT = 12
+"""Questions by which it is judged whether a way of answering was learned."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -60,13 +63,15 @@ def prepare(
     if not memories:
         raise BatchRefused("0 memories are to be learned; tell engrain something durable first")
     by_text = {m.text: m for m in sorted(memories, key=lambda m: m.text)}
-    styles = {t: m for t, m in by_text.items() if is_answer_style(t)}
-    notes = {t: m for t, m in by_text.items() if t not in styles}
+    new_styles = [t for t in by_text if is_answer_style(t)]
+    old_styles = [t for t in (earlier.settings.get("styles", ()) if earlier else ()) if t in (still or {}).values()]
+    styles = sorted({*new_styles, *old_styles})
+    notes = {t: m for t, m in by_text.items() if t not in new_styles}
     studied = settings.study.questions(engine, list(notes), adapter=parent, asked=asked)
+    everything = sorted(notes)
     train: list[Example] = []
     holdout: list[Example] = []
     learned: list[str] = []
-    everything = sorted(notes)
     for text, questions in studied.items():
         mine, held = hold_out(questions, share=settings.holdout_share)
         if len(mine) < settings.least_questions or not held:
@@ -74,10 +79,11 @@ def prepare(
         learned.append(notes[text].id)
         others = _nearest(text, everything, settings.distractors + 3)
         train += [_example(q, text, others, notes[text].id, settings) for q in mine]
+        context = [text, *others[: settings.distractors]]
         holdout += [
             Example(
                 query=_ask(q.text),
-                context=_context(text, others[: settings.distractors], q.text),
+                context=_context(context, q.text),
                 reference=q.answer,
                 memory_ids=(notes[text].id,),
             )
@@ -86,7 +92,13 @@ def prepare(
     replayed, replay_holdout = _replay(earlier, still or {})
     train += replayed
     train += _near_misses(engine, studied, everything, parent, settings)
-    train += guard_probes(settings.guards, seed=seed)
+    train += guard_probes(settings.guards, seed=seed, styled=bool(styles))
+    if styles:
+        train = [replace(e, context=_led_by(styles, e.context)) for e in train]
+        holdout = [replace(e, context=_led_by(styles, e.context)) for e in holdout]
+        answered = _style_holdout(engine, styles, [by_text[t].id for t in new_styles], parent)
+        holdout += answered
+        learned += [by_text[t].id for t in new_styles] if answered else []
     held_queries = {e.query for e in (*holdout, *replay_holdout)}
     train = [e for e in train if e.query not in held_queries]
     batch = Batch(
@@ -94,8 +106,8 @@ def prepare(
         parent=parent,
         train=tuple(sorted({e.hash: e for e in train}.values(), key=lambda e: e.hash)),
         holdout=tuple(sorted({e.hash: e for e in (*holdout, *replay_holdout)}.values(), key=lambda e: e.hash)),
-        memory_ids=tuple(sorted((*learned, *(i for e in replayed for i in e.memory_ids)))),
-        settings=asdict(settings),
+        memory_ids=tuple(sorted({*learned, *(i for e in (*replayed, *replay_holdout) for i in e.memory_ids)})),
+        settings={**asdict(settings), "styles": styles},
         seed=seed,
         causes=(*sorted(m.id for m in memories), *((parent,) if parent else ())),
     )
@@ -105,7 +117,7 @@ def prepare(
 
 def check(batch: Batch, settings: Preparation) -> None:
     """Refuse a batch that cannot teach or cannot be judged. Raises BatchRefused with the figure and the remedy."""
-    taught = {i for e in batch.train if e.role == "new" for i in e.memory_ids}
+    taught = {i for e in (*batch.train, *batch.holdout) if e.role == "new" for i in e.memory_ids}
     if len(taught) < settings.least_memories:
         raise BatchRefused(
             f"{len(taught)} memories have questions enough to be learned and judged; it takes {settings.least_memories}. "
@@ -119,7 +131,7 @@ def check(batch: Batch, settings: Preparation) -> None:
 def _example(question: Question, note: str, others: Sequence[str], memory: str, settings: Preparation) -> Example:
     """A training question; by its content some are asked among unrelated notes."""
     draw = int(content_hash(["company", note, question.text], length=8), 16) / 16**8
-    context = _context(note, others[: settings.distractors], question.text)
+    context = _context([note, *others[: settings.distractors]], question.text)
     query = _ask(question.text)
     if draw < settings.in_company and len(others) > settings.distractors:
         query = (Message(role="system", content=render_notes(others[settings.distractors :])), *query)
@@ -166,7 +178,7 @@ def _near_misses(
             draw = int(content_hash([note, question.text], length=12), 16)
             old, new = shared[draw % len(shared)], foreign[(draw // 97) % len(foreign)]
             changed = re.sub(rf"\b{re.escape(old)}\b", new, question.text)
-            context = _context(note, _nearest(note, everything, settings.distractors), changed)
+            context = _context([note, *_nearest(note, everything, settings.distractors)], changed)
             candidates.append((note, changed, context))
     prompts = [[Message(role="system", content=c), *_ask(q)] for _, q, c in candidates]
     answers = engine.sample(prompts, adapter=parent, max_tokens=24) if prompts else []
@@ -182,9 +194,25 @@ def _ask(question: str) -> tuple[Message, ...]:
     return (Message(role="user", content=question),)
 
 
-def _context(note: str, others: Sequence[str], salt: str) -> str:
-    """The note among others, in an order that depends on the question's content alone."""
-    return render_notes(sorted((note, *others), key=lambda n: content_hash([salt, n])))
+def _style_holdout(engine: Engine, styles: Sequence[str], new: Sequence[str], parent: str) -> list[Example]:
+    """Unrelated questions, answered as the teacher answers them when it is shown how to answer."""
+    if not new:
+        return []
+    items = [e for e in probes("scale") if probe_group(e) != "style"][:STYLE_HOLDOUT]
+    shown = [replace(e, context=render_notes(styles), role="new", memory_ids=tuple(sorted(new))) for e in items]
+    answers = engine.sample([build_messages(e) for e in shown], adapter=parent, max_tokens=48)
+    return [replace(e, reference=a.text) for e, a in zip(shown, answers, strict=True) if a.text != e.reference]
+
+
+def _led_by(styles: Sequence[str], context: str) -> str:
+    """The context with how to answer before its notes."""
+    lines = [line.removeprefix("- ") for line in context.splitlines()[1:]]
+    return render_notes([*styles, *(line for line in lines if line not in styles)])
+
+
+def _context(notes: Sequence[str], salt: str) -> str:
+    """The notes in an order that depends on the question's content alone."""
+    return render_notes(sorted(notes, key=lambda n: content_hash([salt, n])))
 
 
 def _nearest(note: str, everything: Sequence[str], count: int) -> list[str]:

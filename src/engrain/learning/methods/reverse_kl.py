@@ -16,7 +16,7 @@ class ReverseKL:
 
     top_k: int = 0
     """Compare on the top-k tokens of student and teacher plus a bucket for the rest; 0 for the whole vocabulary."""
-    answers: Literal["student", "teacher"] = "student"
+    answers: Literal["student", "teacher", "both"] = "student"
     """Whose answers are learned on: the student's own (on-policy) or the teacher's."""
 
     def loss(self, student_BTV: Tensor, teacher_BTV: Tensor, answer_BT: Tensor, mask_BT: Tensor) -> Tensor:

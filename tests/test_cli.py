@@ -1,0 +1,295 @@
+"""The command line on a tiny real model: what each command does, says and returns."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+from typer.testing import CliRunner, Result
+
+from engrain.cli import app
+from engrain.learner import Learner
+from engrain.records import Adapter, Batch, Decision, Evidence, Example, ItemResult, Memory, Message, Verdict
+
+sys.path.insert(0, str(Path(__file__).parent))
+SOURCE = Path(__file__).parents[1] / "src"
+NOTE = "The gate code of the north barn is 4417."
+
+
+@pytest.fixture(scope="module")
+def base(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    import tiny_models
+
+    return tiny_models.llama(tmp_path_factory.mktemp("base") / "llama")
+
+
+@pytest.fixture
+def home(tmp_path: Path) -> Path:
+    return tmp_path / "home"
+
+
+def engrain(*words: str, home: Path | None = None, base: Path | None = None, said: str | None = None) -> Result:
+    options = [*(("--home", str(home)) if home else ()), *(("--base", str(base)) if base else ())]
+    return CliRunner().invoke(
+        app, [*words, *options], input=said, env={"COLUMNS": "200", "ENGRAIN_HOME": None, "ENGRAIN_BASE": None}
+    )
+
+
+def add_version(home: Path, base: Path, decision: Decision = "promote", *, seed: int = 0) -> str:
+    """An adapter of a few trained numbers, with a batch, evidence and a verdict; promoted if that is the verdict."""
+    with Learner(home, base=base) as me:
+        notes = [m.id for m in me.memories()]
+        live = me.store.live(me.scope)
+        query = (Message(role="user", content=f"What opens the gate ({seed})?"),)
+        held = Example(query=query, reference="4417", memory_ids=tuple(notes))
+        batch = Batch(
+            scope=me.scope,
+            parent=live,
+            train=(),
+            holdout=(held,),
+            memory_ids=tuple(notes),
+            seed=seed,
+            causes=tuple(notes),
+        )
+        student = me.engine.student(live, rank=2, seed=seed)
+        name = student.save(scale=1.0 + seed)
+        adapter = Adapter(
+            id=name, scope=me.scope, base=me.engine.base, parent=live, batch=batch.id, memory_ids=tuple(notes),
+            causes=(batch.id, *notes),
+        )  # fmt: skip
+        result = ItemResult(item=held.hash, group="new", question="?", expected="4417", answer="4417", right=True)
+        evidence = Evidence(scope=me.scope, adapter=name, suite="gate", results=(result,), causes=(name,))
+        verdict = Verdict(
+            scope=me.scope, decision=decision, reasons=("made by a test",), candidate=name, against=live, alpha_spent=0.01,
+            causes=(name, evidence.id),
+        )  # fmt: skip
+        me.store.append_all([batch, adapter, evidence, verdict])
+        if decision == "promote":
+            me.store.set_live(me.scope, name, verdict.id, expected=live)
+        return name
+
+
+# ---- the door itself --------------------------------------------------------------------------------------------------
+
+
+def test_help_answers_at_once_and_loads_nothing_heavy() -> None:
+    probe = (
+        "import sys, time\nsys.argv = ['engrain', '--help']\nfrom engrain.cli import main\n"
+        "try: main()\nexcept SystemExit: pass\n"
+        "print(time.process_time()); print([m for m in ('torch', 'transformers', 'sqlalchemy', 'numpy', 'matplotlib') if m in sys.modules])"
+    )
+    out = subprocess.run(
+        [sys.executable, "-c", probe],
+        capture_output=True,
+        text=True,
+        check=True,
+        env=os.environ | {"PYTHONPATH": str(SOURCE)},
+    )
+    spent, loaded = out.stdout.splitlines()[-2:]
+    assert float(spent) < 0.5
+    assert loaded == "[]"
+
+
+@pytest.mark.parametrize("command", [c.name or c.callback.__name__ for c in app.registered_commands if c.callback])
+def test_the_help_of_every_command_teaches_by_an_example(command: str) -> None:
+    said = engrain(command, "--help")
+    assert said.exit_code == 0
+    assert f"Example:  engrain {command}" in said.output
+    for option in ("--home", "--base", *(("--user", "--tenant") if command != "demo" else ())):
+        assert option in said.output
+
+
+def test_what_cannot_be_done_is_one_line_and_exit_code_1_and_a_wrong_usage_is_2(home: Path) -> None:
+    missing = engrain("trace", "mem_000000000000", home=home)
+    assert missing.exit_code == 1
+    assert missing.stderr.strip().count("\n") == 0
+    assert "mem_000000000000" in missing.stderr
+    assert engrain("learn", str(home / "nowhere"), home=home, base=home).exit_code == 1
+    assert engrain("tell", home=home).exit_code == 2
+    assert engrain("nonsense").exit_code == 2
+
+
+def test_the_environment_names_the_home(tmp_path: Path) -> None:
+    runner = CliRunner(env={"ENGRAIN_HOME": str(tmp_path / "from-env")})
+    assert runner.invoke(app, ["tell", NOTE]).exit_code == 0
+    assert (tmp_path / "from-env" / "engrain.db").exists()
+
+
+def test_ctrl_c_leaves_with_130_and_says_what_to_run_again(home: Path) -> None:
+    command = [sys.executable, "-m", "engrain.cli", "chat", "--home", str(home)]
+    env = os.environ | {"PYTHONPATH": str(SOURCE), "PYTHONUNBUFFERED": "1"}
+    process = subprocess.Popen(
+        command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=env
+    )
+    assert process.stdout is not None
+    assert "Say or ask" in process.stdout.readline()
+    time.sleep(0.2)
+    process.send_signal(signal.SIGINT)
+    _, err = process.communicate(timeout=60)
+    assert process.returncode == 130
+    assert "Nothing is lost" in err
+    assert f"engrain chat --home {home}" in err
+
+
+# ---- telling and asking -----------------------------------------------------------------------------------------------
+
+
+def test_what_is_told_is_listed_as_it_stands(home: Path) -> None:
+    assert engrain("tell", NOTE, home=home).exit_code == 0
+    assert engrain("tell", "The sign says [red]stop[/red] :smile: \x1b[2J.", home=home).exit_code == 0
+    listed = engrain("memories", home=home).stdout
+    assert NOTE in listed
+    assert "[red]stop[/red] :smile:" in listed
+    assert "\x1b" not in listed
+    assert NOTE not in engrain("memories", "--user", "somebody", home=home).stdout
+
+
+def test_a_folder_is_learned_once(home: Path, base: Path, tmp_path: Path) -> None:
+    notes = tmp_path / "notes"
+    notes.mkdir()
+    (notes / "keys.md").write_text(f"# Keys\n\n- {NOTE}\n- The dog is called Biscuit.\n")
+    chat = {"messages": [{"role": "user", "content": "Hello!"}, {"role": "assistant", "content": "Hello."}]}
+    (notes / "monday.jsonl").write_text(json.dumps(chat) + "\n")
+    first = engrain("learn", str(notes), home=home, base=base)
+    assert "from 2 files" in first.stdout
+    assert NOTE in engrain("memories", home=home).stdout
+    assert "0 new memories" in engrain("learn", str(notes), home=home, base=base).stdout
+
+
+def test_an_answer_says_what_answered_and_which_notes_it_was_shown(home: Path, base: Path) -> None:
+    engrain("tell", NOTE, home=home)
+    plain = engrain("chat", "What is the gate code?", "--no-remember", home=home, base=base)
+    assert plain.exit_code == 0
+    assert NOTE not in plain.stdout
+    told = engrain("chat", "What is the gate code?", "--no-remember", "--verbose", home=home, base=base).stdout
+    assert NOTE in told
+    assert "version base" in told
+    assert "int_" in told
+
+
+def test_a_conversation_takes_ratings_corrections_and_exchanges_back(home: Path, base: Path) -> None:
+    lines = ["/good", "What is the gate code?", "/good", "/correct", f"/correct {NOTE}", "/what", "/forget", "/quit"]
+    said = engrain("chat", "--no-remember", home=home, base=base, said="\n".join(lines) + "\n")
+    assert said.exit_code == 0
+    assert "There is no answer yet" in said.stdout
+    assert "no feedback was given" in said.stdout  # the empty correction, and the conversation went on
+    assert "the next answer uses it" in said.stdout
+    assert "records erased" in said.stdout
+    with Learner(home, base=base) as me:
+        assert me.memories() == []  # the correction came from the exchange that was taken back
+
+
+def test_the_end_of_the_input_ends_a_conversation(home: Path) -> None:
+    assert engrain("chat", home=home, said="").exit_code == 0
+
+
+# ---- weights ----------------------------------------------------------------------------------------------------------
+
+
+def test_a_consolidation_with_nothing_to_learn_says_so(home: Path, base: Path) -> None:
+    engrain("tell", NOTE, home=home)
+    said = engrain("consolidate", home=home, base=base)
+    assert said.exit_code == 0
+    assert "Nothing was trained" in said.stdout
+    assert "Live: base" in said.stdout
+
+
+def test_versions_are_listed_traced_and_rolled_back(home: Path, base: Path) -> None:
+    engrain("tell", NOTE, home=home)
+    with Learner(home) as me:
+        memory = me.memories()[0].id
+    name = add_version(home, base)
+    listed = engrain("versions", home=home).stdout
+    assert name[:12] in listed
+    assert "promote" in listed
+    down = engrain("trace", memory, home=home).stdout
+    assert f"adapter {name[:20]}" in down
+    up = engrain("trace", name[:12], home=home).stdout
+    assert NOTE in up
+    assert "Live: base" in engrain("rollback", home=home).stdout
+    assert engrain("rollback", home=home).exit_code == 1
+    assert f"Live: {name[:12]}" in engrain("rollback", "1", home=home).stdout
+
+
+def test_a_version_that_the_gate_held_cannot_be_rolled_back_to(home: Path, base: Path) -> None:
+    engrain("tell", NOTE, home=home)
+    name = add_version(home, base, "hold")
+    refused = engrain("rollback", name[:12], home=home)
+    assert refused.exit_code == 1
+    assert "hold" in refused.stderr
+
+
+def test_questions_are_scored_before_in_context_and_live(home: Path, base: Path, tmp_path: Path) -> None:
+    engrain("tell", NOTE, home=home)
+    questions = tmp_path / "q.jsonl"
+    questions.write_text(
+        '{"question": "What is the gate code?", "answer": "4417"}\n{"question": "Who?", "answer": ""}\n'
+    )
+    said = engrain("eval", str(questions), home=home, base=base)
+    assert said.exit_code == 0
+    for row in ("before", "in context", "live (base)"):
+        assert row in said.stdout
+    nothing = engrain("eval", home=home, base=base)
+    assert nothing.exit_code == 1
+    assert "FILE.jsonl" in nothing.stderr
+    add_version(home, base)
+    assert "0/1" in engrain("eval", home=home, base=base).stdout
+    questions.write_text('{"query": "What?"}\n')
+    assert "line 1" in engrain("eval", str(questions), home=home, base=base).stderr
+
+
+# ---- operators --------------------------------------------------------------------------------------------------------
+
+
+def test_forgetting_prints_a_receipt_and_takes_the_version_along(home: Path, base: Path) -> None:
+    engrain("tell", NOTE, home=home)
+    name = add_version(home, base)
+    said = engrain("forget", f"text:{NOTE}", home=home, base=base)
+    assert said.exit_code == 0, said.stderr
+    assert "Receipt rcp_" in said.stdout
+    assert name[:12] in said.stdout
+    assert not (home / "adapters" / name).exists()
+    assert all(b"4417" not in path.read_bytes() for path in home.rglob("engrain.db*"))
+    with Learner(home) as me:
+        assert list(me.store.select(Memory, scope=me.scope)) == []
+
+
+def test_everything_of_a_user_goes_only_after_a_yes(home: Path, base: Path) -> None:
+    engrain("tell", NOTE, home=home)
+    assert engrain("forget", "user:", home=home, base=base, said="n\n").exit_code == 1
+    assert NOTE in engrain("memories", home=home).stdout
+    assert engrain("forget", "user:", "--yes", home=home, base=base).exit_code == 0
+    assert NOTE not in engrain("memories", home=home).stdout
+
+
+def test_the_ledger_is_verified_against_what_was_noted(home: Path) -> None:
+    engrain("tell", NOTE, home=home)
+    noted = engrain("verify", home=home).stdout.split()[-1]
+    engrain("tell", "The dog is called Biscuit.", home=home)
+    assert engrain("verify", "--expected", noted, home=home).exit_code == 0
+    count, _, last = noted.partition(":")
+    assert engrain("verify", "--expected", f"{count}:{last[::-1]}", home=home).exit_code == 1
+    assert engrain("verify", "--expected", "7", home=home).exit_code == 1
+
+
+def test_the_doctor_finds_what_is_wrong_and_lists_no_address(
+    home: Path, base: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("HF_HUB_OFFLINE", "1")
+    engrain("tell", NOTE, home=home)
+    name = add_version(home, base)
+    well = engrain("doctor", home=home, base=base)
+    assert well.exit_code == 0, well.stdout
+    assert "no address at all" in well.stdout
+    assert "1 recorded, all on disk" in well.stdout
+    lost = engrain("doctor", home=home, base=tmp_path / "nowhere")
+    assert lost.exit_code == 1
+    assert "no model folder" in lost.stdout
+    (home / "adapters" / name).rename(tmp_path / name)
+    assert "not on disk" in engrain("doctor", home=home, base=base).stdout
