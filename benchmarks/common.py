@@ -19,16 +19,16 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from profiles import Profile, trained_queries
 
+from engrain.adapters.versions import in_weights
 from engrain.evaluation import run_suite
 from engrain.evaluation.probes import probe_group, probes
 from engrain.evaluation.suites import group_of, right
 from engrain.gateway.answer import Serving, look_up
 from engrain.learner import SPROUT, Learner
-from engrain.adapters.versions import in_weights
 from engrain.loops.consolidate import Consolidation
 from engrain.records import Batch, Evidence, Example, ItemResult, Memory
+from profiles import Profile, trained_queries
 
 RESULTS = Path(__file__).parent / "results"
 
@@ -39,11 +39,19 @@ RESULTS = Path(__file__).parent / "results"
 def options(doc: str | None, *, seeds: int) -> argparse.ArgumentParser:
     """The options that every benchmark has; the docstring of the file is its help."""
     parser = argparse.ArgumentParser(description=doc, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--quick", action="store_true", help="a smoke size: it shows that everything runs, its figures mean little")
-    parser.add_argument("--seeds", type=int, default=None, help=f"how many made-up users (default {seeds}; 1 with --quick)")
-    parser.add_argument("--base", type=Path, default=SPROUT, help="folder of the base model (default: the shipped sprout)")
+    parser.add_argument(
+        "--quick", action="store_true", help="a smoke size: it shows that everything runs, its figures mean little"
+    )
+    parser.add_argument(
+        "--seeds", type=int, default=None, help=f"how many made-up users (default {seeds}; 1 with --quick)"
+    )
+    parser.add_argument(
+        "--base", type=Path, default=SPROUT, help="folder of the base model (default: the shipped sprout)"
+    )
     parser.add_argument("--out", type=Path, default=RESULTS, help="folder for the JSON and the picture")
-    parser.add_argument("--steps", type=int, default=None, help=argparse.SUPPRESS)  # of every training run; for smoke tests
+    parser.add_argument(
+        "--steps", type=int, default=None, help=argparse.SUPPRESS
+    )  # of every training run; for smoke tests
     parser.set_defaults(default_seeds=seeds)
     return parser
 
@@ -74,7 +82,10 @@ def learner(args: argparse.Namespace, home: Path | None = None, **options: Any) 
         with Learner(home, base=args.base, **options) as me:
             yield me
         return
-    with tempfile.TemporaryDirectory(prefix="engrain-bench-") as folder, Learner(folder, base=args.base, **options) as me:
+    with (
+        tempfile.TemporaryDirectory(prefix="engrain-bench-") as folder,
+        Learner(folder, base=args.base, **options) as me,
+    ):
         yield me
 
 
@@ -120,7 +131,13 @@ def learned(me: Learner, version: str) -> frozenset[str]:
 
 
 def served(
-    me: Learner, items: Sequence[Example], version: str, *, hidden: frozenset[str] = frozenset(), serving: Serving | None = None, call: str = ""
+    me: Learner,
+    items: Sequence[Example],
+    version: str,
+    *,
+    hidden: frozenset[str] = frozenset(),
+    serving: Serving | None = None,
+    call: str = "",
 ) -> tuple[list[ItemResult], float]:
     """(results, mean context tokens): answers as `Learner.chat` gives them, but recorded nowhere, so that no question of
     this benchmark can become a training query. `call` is taken off the end of answers that follow that style.
@@ -134,18 +151,24 @@ def served(
         )  # fmt: skip
         shown.append(replace(item, context=context.text))
         tokens.append(context.tokens)
-    evidence = in_context(me, shown, version)
-    results = [
-        replace(r, right=right(r.answer.removesuffix(f", {call}") if call else r.answer, r.expected)) for r in evidence.results
-    ]
+    results = without_style(in_context(me, shown, version), call)
     return results, statistics.fmean(tokens)
 
 
-def abilities(me: Learner, version: str, *, quick: bool = False) -> dict[str, float]:
+def without_style(evidence: Evidence, call: str) -> list[ItemResult]:
+    """The results, right or wrong by what is said; the form that "Call me Captain." asks for is another question."""
+    if not call:
+        return list(evidence.results)
+    return [replace(r, right=right(r.answer.removesuffix(f", {call}"), r.expected)) for r in evidence.results]
+
+
+def abilities(me: Learner, version: str, *, quick: bool = False, styled: bool = False) -> dict[str, float]:
     """Share right on the unrelated items that no training and no choice of scale ever used, by group."""
     groups = ("reading", "unknown", "style")
     items = probes("gate", 40 if quick else None)
-    evidence = run_suite(me.engine, items, version, me.scope, "bench", group=lambda e: probe_group(e) or "")
+    evidence = run_suite(
+        me.engine, items, version, me.scope, "bench", group=lambda e: probe_group(e) or "", styled=styled
+    )
     return {g: rate([r for r in evidence.results if r.group == g]) for g in groups}
 
 
@@ -165,7 +188,9 @@ def tell_all(me: Learner, user: Profile, *, style: bool = False) -> None:
     if style:
         me.tell(user.style_note)
     if len(me.memories()) != len(user.items) + style:
-        raise SystemExit(f"{len(user.items) + style} notes were told but {len(me.memories())} are active; the made-up notes contradict one another")
+        raise SystemExit(
+            f"{len(user.items) + style} notes were told but {len(me.memories())} are active; the made-up notes contradict one another"
+        )
 
 
 def rate(results: Sequence[ItemResult]) -> float:
@@ -186,7 +211,10 @@ class Bars:
         self.lines.append({"bar": name, "value": value, "wanted": wanted, "passed": bool(ok)})
 
     def show(self) -> None:
-        table(("bar", "wanted", "measured", ""), [(b["bar"], b["wanted"], f"{b['value']:.3f}", "pass" if b["passed"] else "FAIL") for b in self.lines])
+        table(
+            ("bar", "wanted", "measured", ""),
+            [(b["bar"], b["wanted"], f"{b['value']:.3f}", "pass" if b["passed"] else "FAIL") for b in self.lines],
+        )
 
 
 def spread(values: Sequence[float]) -> dict[str, Any]:
@@ -217,7 +245,11 @@ def table(headers: Sequence[str], rows: Sequence[Sequence[object]], *, markdown:
         cells = [c.ljust(w) if i == 0 else c.rjust(w) for i, (c, w) in enumerate(zip(row, widths, strict=True))]
         print(f"| {' | '.join(cells)} |" if markdown else "  ".join(cells).rstrip())
         if n == 0:
-            print("|" + "|".join(f"{'-' * (w + 1)}{':' if i else '-'}" for i, w in enumerate(widths)) + "|" if markdown else "  ".join("-" * w for w in widths))
+            print(
+                "|" + "|".join(f"{'-' * (w + 1)}{':' if i else '-'}" for i, w in enumerate(widths)) + "|"
+                if markdown
+                else "  ".join("-" * w for w in widths)
+            )
     print(flush=True)
 
 
@@ -226,7 +258,10 @@ def machine() -> dict[str, Any]:
     name = platform.processor()
     info = Path("/proc/cpuinfo")
     if info.exists():
-        name = next((line.split(":", 1)[1].strip() for line in info.read_text().splitlines() if line.startswith("model name")), name)
+        name = next(
+            (line.split(":", 1)[1].strip() for line in info.read_text().splitlines() if line.startswith("model name")),
+            name,
+        )
     return {
         "cpu": name, "cores": os.cpu_count(), "threads_used": torch.get_num_threads(), "system": platform.platform(),
         "memory_gb": round(os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / (1 << 30), 1),
@@ -242,7 +277,9 @@ def commit() -> str:
         return subprocess.run(["git", *words], cwd=here, capture_output=True, text=True, check=True).stdout.strip()
 
     try:
-        return git("rev-parse", "--short=12", "HEAD") + ("+" if git("status", "--porcelain", "--untracked-files=no") else "")
+        return git("rev-parse", "--short=12", "HEAD") + (
+            "+" if git("status", "--porcelain", "--untracked-files=no") else ""
+        )
     except (OSError, subprocess.CalledProcessError):
         return "unknown"
 

@@ -20,10 +20,9 @@ from typing import Any
 
 import common
 from common import Bars, Run, percent, served, spread, table
-from profiles import Item, evaluation_items, profile
-
 from engrain.evaluation.statistics import confidence_sequence, wilson
 from engrain.gateway.answer import Serving
+from profiles import Item, evaluation_items, profile
 
 ARMS = ("frozen", "learner", "engrain")
 COLOURS = {"frozen": "#999999", "learner": "#225588", "engrain": "#bb6622"}
@@ -44,16 +43,33 @@ def main() -> None:
     rows = []
     for start in range(0, steps, every * asked):
         window = range(start, min(start + every * asked, steps))
-        rows.append((f"queries {window.start + 1} to {window.stop}", *(percent([sum(f["right"][a][t] for t in window) / len(window) for f in found]) for a in ARMS)))
+        rows.append(
+            (
+                f"queries {window.start + 1} to {window.stop}",
+                *(percent([sum(f["right"][a][t] for t in window) / len(window) for f in found]) for a in ARMS),
+            )
+        )
     table(("right, %", *ARMS), [*rows, ("all", *(percent([sum(f["right"][a]) / steps for f in found]) for a in ARMS))])
-    table(("context tokens per answer", *ARMS), [("mean", *(common.number([f["tokens"][a] for f in found]) for a in ARMS))])
-    difference = [sum(x) / len(found) - sum(y) / len(found) for x, y in zip(pooled["learner"], pooled["frozen"], strict=True)]
+    table(
+        ("context tokens per answer", *ARMS),
+        [("mean", *(common.number([f["tokens"][a] for f in found]) for a in ARMS))],
+    )
+    difference = [
+        sum(x) / len(found) - sum(y) / len(found) for x, y in zip(pooled["learner"], pooled["frozen"], strict=True)
+    ]
     first = min((f["first"] for f in found), default=0)
     after = difference[first:] or [0.0]
     interval = confidence_sequence(after)
-    running = {arm: [sum(map(sum, pooled[arm][: t + 1])) / (len(found) * (t + 1)) for t in range(steps)] for arm in ARMS}
+    running = {
+        arm: [sum(map(sum, pooled[arm][: t + 1])) / (len(found) * (t + 1)) for t in range(steps)] for arm in ARMS
+    }
     bars = Bars()
-    bars.add("learner - frozen since the first consolidation, lower bound", float(interval[-1, 0]), interval[-1, 0] > 0, "> 0")
+    bars.add(
+        "learner - frozen since the first consolidation, lower bound",
+        float(interval[-1, 0]),
+        interval[-1, 0] > 0,
+        "> 0",
+    )
     least = min((running["learner"][t] - running["frozen"][t] for t in range(first, steps)), default=0.0)
     bars.add("learner - frozen, running accuracy, least", least, least >= 0, ">= 0")
     bars.show()
@@ -65,7 +81,9 @@ def main() -> None:
     draw(run.save(results, bars), running, len(found), [every * asked * k for k in range(1, rounds // every + 1)])
 
 
-def stream(run: Run, args: argparse.Namespace, seed: int, rounds: int, every: int, told: int, asked: int) -> dict[str, Any]:
+def stream(
+    run: Run, args: argparse.Namespace, seed: int, rounds: int, every: int, told: int, asked: int
+) -> dict[str, Any]:
     """One user's stream: right or wrong of each arm at every step."""
     user = profile(seed, rounds * told, 0, 0, unknown=0, per_subject=8)
     rng = random.Random(f"stream/{seed}")
@@ -86,7 +104,11 @@ def stream(run: Run, args: argparse.Namespace, seed: int, rounds: int, every: in
                 wording, _ = evaluation_items([turned(item, rng)], queries)
                 if not wording:  # every wording of it was trained on by chance: nobody is asked
                     wording, _ = evaluation_items([item])
-                for arm, version, hide in (("frozen", "", frozenset[str]()), ("learner", live, frozenset[str]()), ("engrain", live, hidden)):
+                for arm, version, hide in (
+                    ("frozen", "", frozenset[str]()),
+                    ("learner", live, frozenset[str]()),
+                    ("engrain", live, hidden),
+                ):
                     results, shown = served(me, wording, version, hidden=hide, serving=serving)
                     right[arm].append(results[0].right)
                     tokens[arm].append(shown)
@@ -97,7 +119,12 @@ def stream(run: Run, args: argparse.Namespace, seed: int, rounds: int, every: in
                 if me.store.live(me.scope):
                     first = min(first, (number + 1) * asked)
                 run.say(f"seed {seed}, round {number + 1}: {decisions[-1]}")
-    return {"right": right, "tokens": {a: sum(t) / len(t) for a, t in tokens.items()}, "decisions": decisions, "first": first}
+    return {
+        "right": right,
+        "tokens": {a: sum(t) / len(t) for a, t in tokens.items()},
+        "decisions": decisions,
+        "first": first,
+    }
 
 
 def turned(item: Item, rng: random.Random) -> Item:
@@ -112,7 +139,14 @@ def draw(path: Any, running: dict[str, list[float]], users: int, marks: list[int
             bounds = [wilson(round(v * users * (t + 1)), users * (t + 1)) for t, v in enumerate(values)]
             steps = range(1, len(values) + 1)
             axis.plot(steps, [100 * v for v in values], color=COLOURS[arm], label=arm)
-            axis.fill_between(steps, [100 * low for low, _ in bounds], [100 * high for _, high in bounds], color=COLOURS[arm], alpha=0.15, lw=0)
+            axis.fill_between(
+                steps,
+                [100 * low for low, _ in bounds],
+                [100 * high for _, high in bounds],
+                color=COLOURS[arm],
+                alpha=0.15,
+                lw=0,
+            )
         for mark in marks[:-1]:
             axis.axvline(mark, color="#cccccc", lw=0.8, zorder=0)
         axis.set_xlabel("queries so far (grey lines: consolidations)")

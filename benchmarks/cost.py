@@ -14,6 +14,7 @@ Bar: at least 3 times faster than TRL. What limits it: see the steps, and second
 from __future__ import annotations
 
 import argparse
+import contextlib
 import json
 import multiprocessing
 import os
@@ -25,13 +26,12 @@ from typing import Any
 
 import common
 from common import Bars, Meter, Run, closed_book, in_context, number, rate, spread, table
-from profiles import ask, evaluation_items, profile, trained_queries
-
 from engrain.context.assemble import build_messages
 from engrain.engines.lora import SCALE
 from engrain.learning.loop import Plan, StepReport, TrainState, context_learning
 from engrain.loops.prepare import prepare
 from engrain.records import Memory
+from profiles import ask, evaluation_items, profile, trained_queries
 
 SOURCE = Path(__file__).parent.parent / "src"
 
@@ -42,13 +42,25 @@ class _Reached(Exception):
 
 def main() -> None:
     parser = common.options(__doc__, seeds=2)
-    parser.add_argument("--sizes", type=int, nargs="*", default=None, help="numbers of facts (default 8 16 32 64 128 256 512)")
-    parser.add_argument("--users", type=int, nargs="*", default=None, help="numbers of users, 16 facts each (default 1 4 16)")
+    parser.add_argument(
+        "--sizes", type=int, nargs="*", default=None, help="numbers of facts (default 8 16 32 64 128 256 512)"
+    )
+    parser.add_argument(
+        "--users", type=int, nargs="*", default=None, help="numbers of users, 16 facts each (default 1 4 16)"
+    )
     parser.add_argument("--facts", type=int, default=None, help="facts of the comparison with TRL (default 32)")
     parser.add_argument("--most-steps", type=int, default=None, help="steps at most in the comparison (default 400)")
-    parser.add_argument("--every", type=int, default=None, help="steps between two evaluations in the comparison (default 10)")
-    parser.add_argument("--share", type=float, default=0.9, help="accuracy to reach, as a share of that in context (default 0.9)")
-    parser.add_argument("--trl-python", default=os.environ.get("TRL_PYTHON", sys.executable), help="python of an environment with TRL (default: this one)")
+    parser.add_argument(
+        "--every", type=int, default=None, help="steps between two evaluations in the comparison (default 10)"
+    )
+    parser.add_argument(
+        "--share", type=float, default=0.9, help="accuracy to reach, as a share of that in context (default 0.9)"
+    )
+    parser.add_argument(
+        "--trl-python",
+        default=os.environ.get("TRL_PYTHON", sys.executable),
+        help="python of an environment with TRL (default: this one)",
+    )
     args = parser.parse_args()
     sizes = args.sizes if args.sizes is not None else [8, 16] if args.quick else [8, 16, 32, 64, 128, 256, 512]
     users = args.users if args.users is not None else [1, 2] if args.quick else [1, 4, 16]
@@ -64,12 +76,17 @@ def main() -> None:
             ])  # fmt: skip
     against = [compare(run, args, seed) for seed in common.seeds(args)]
     arms = list(dict.fromkeys(arm for a in against for arm in a["arms"]))
-    table(("to {:.0%} of in context".format(args.share), "wall s", "CPU s", "steps", "CPU s/step", "accuracy", "peak MB"), [
+    table((f"to {args.share:.0%} of in context", "wall s", "CPU s", "steps", "CPU s/step", "accuracy", "peak MB"), [
         (arm, *summary([a["arms"][arm] for a in against if arm in a["arms"]])) for arm in arms
     ])  # fmt: skip
     if "TRL" in arms:
         ratios = [r for a in against if (r := faster(a["arms"])) is not None]
-        bars.add("TRL's CPU seconds / engrain's, to the same accuracy", spread(ratios)["mean"] if ratios else 0.0, bool(ratios) and min(ratios) >= 3, ">= 3, on every seed")
+        bars.add(
+            "TRL's CPU seconds / engrain's, to the same accuracy",
+            spread(ratios)["mean"] if ratios else 0.0,
+            bool(ratios) and min(ratios) >= 3,
+            ">= 3, on every seed",
+        )
         bars.show()
     results = {"by_facts": by_size, "by_users": by_users, "against": against}
     draw(run.save(results, bars), by_size, against)
@@ -130,11 +147,15 @@ def compare(run: Run, args: argparse.Namespace, seed: int) -> dict[str, Any]:
         target = args.share * teacher
         for arm, refresh in (("engrain", Plan().refresh), ("engrain, refresh 1", 1)):
             student = me.engine.student("", rank=settings.rank, seed=seed, max_tokens=40)
-            plan = Plan(batch_size=settings.batch_size, learning_rate=settings.learning_rate, refresh=refresh, seed=seed)
+            plan = Plan(
+                batch_size=settings.batch_size, learning_rate=settings.learning_rate, refresh=refresh, seed=seed
+            )
             curve: list[dict[str, float]] = []
             meter = Meter()
 
-            def on_step(state: TrainState, _: StepReport, meter: Meter = meter, student: Any = student, curve: Any = curve) -> None:
+            def on_step(
+                state: TrainState, _: StepReport, meter: Meter = meter, student: Any = student, curve: Any = curve
+            ) -> None:
                 if state.step % every and state.step != steps:
                     return
                 meter.__exit__()
@@ -145,12 +166,12 @@ def compare(run: Run, args: argparse.Namespace, seed: int) -> dict[str, Any]:
                 meter.__enter__()
 
             meter.__enter__()
-            try:
+            with contextlib.suppress(_Reached):
                 context_learning(student, train, steps, plan=plan, on_step=on_step)
-            except _Reached:
-                pass
             arms[arm] = {"curve": curve, "peak_mb": common.peak_mb()}
-            run.say(f"seed {seed}, {arm}: {curve[-1]['right']:.0%} after {curve[-1]['step']} steps, {curve[-1]['cpu_s']:.1f} CPU s")
+            run.say(
+                f"seed {seed}, {arm}: {curve[-1]['right']:.0%} after {curve[-1]['step']} steps, {curve[-1]['cpu_s']:.1f} CPU s"
+            )
         given = {
             "base": str(args.base.resolve()), "source": str(SOURCE), "seed": seed, "steps": steps, "every": every, "target": target,
             "batch_size": settings.batch_size, "learning_rate": settings.learning_rate, "rank": settings.rank,
@@ -163,21 +184,43 @@ def compare(run: Run, args: argparse.Namespace, seed: int) -> dict[str, Any]:
     trl = with_trl(run, args, given)
     if trl:
         arms["TRL"] = trl
-        run.say(f"seed {seed}, TRL {trl['trl']}: {trl['curve'][-1]['right']:.0%} after {trl['curve'][-1]['step']} steps, {trl['curve'][-1]['cpu_s']:.1f} CPU s")
-    return {"seed": seed, "base": base, "in_context": teacher, "target": target, "examples": len(train), "questions": len(items), "arms": arms}
+        run.say(
+            f"seed {seed}, TRL {trl['trl']}: {trl['curve'][-1]['right']:.0%} after {trl['curve'][-1]['step']} steps, {trl['curve'][-1]['cpu_s']:.1f} CPU s"
+        )
+    return {
+        "seed": seed,
+        "base": base,
+        "in_context": teacher,
+        "target": target,
+        "examples": len(train),
+        "questions": len(items),
+        "arms": arms,
+    }
 
 
 def with_trl(run: Run, args: argparse.Namespace, given: dict[str, Any]) -> dict[str, Any] | None:
     """TRL's half, in its own process and environment; None, with a clear message, where TRL is absent."""
-    probe = subprocess.run([args.trl_python, "-c", "import trl.experimental.sdft, datasets, peft"], capture_output=True, text=True, check=False)
+    probe = subprocess.run(
+        [args.trl_python, "-c", "import trl.experimental.sdft, datasets, peft"],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
     if probe.returncode:
         last = (probe.stderr.strip().splitlines() or ["no message"])[-1]
-        run.say(f"TRL skipped: {args.trl_python} cannot import it ({last}); see --help for how to install it, then give --trl-python")
+        run.say(
+            f"TRL skipped: {args.trl_python} cannot import it ({last}); see --help for how to install it, then give --trl-python"
+        )
         return None
     with tempfile.TemporaryDirectory(prefix="engrain-bench-") as folder:
         question, answer = Path(folder) / "given.json", Path(folder) / "found.json"
         question.write_text(json.dumps(given))
-        environment = os.environ | {"OMP_NUM_THREADS": "1", "HF_HUB_OFFLINE": "1", "TRL_EXPERIMENTAL_SILENCE": "1", "PYTHONPATH": ""}
+        environment = os.environ | {
+            "OMP_NUM_THREADS": "1",
+            "HF_HUB_OFFLINE": "1",
+            "TRL_EXPERIMENTAL_SILENCE": "1",
+            "PYTHONPATH": "",
+        }
         done = subprocess.run(
             [args.trl_python, str(Path(__file__).parent / "with_trl.py"), str(question), str(answer)],
             env=environment, capture_output=True, text=True, check=False,
@@ -218,7 +261,13 @@ def draw(path: Path, by_size: dict[int, list[dict[str, Any]]], against: list[dic
                 list(by_size), [spread([r["wall_s"] for r in rs])["mean"] for rs in by_size.values()],
                 yerr=[spread([r["wall_s"] for r in rs])["sd"] or 0 for rs in by_size.values()], marker="o", color="#225588", label="wall",
             )  # fmt: skip
-            left.plot(list(by_size), [spread([r["cpu_s"] for r in rs])["mean"] for rs in by_size.values()], marker="o", color="#999999", label="CPU")
+            left.plot(
+                list(by_size),
+                [spread([r["cpu_s"] for r in rs])["mean"] for rs in by_size.values()],
+                marker="o",
+                color="#999999",
+                label="CPU",
+            )
             left.set_xscale("log", base=2)
             left.set_ylim(bottom=0)
             left.legend(frameon=False)
@@ -228,7 +277,12 @@ def draw(path: Path, by_size: dict[int, list[dict[str, Any]]], against: list[dic
         for n, found in enumerate(against):
             for arm, got in found["arms"].items():
                 points = [{"cpu_s": 0.0, "right": found["base"]}, *got["curve"]]
-                right.plot([p["cpu_s"] for p in points], [100 * p["right"] for p in points], color=colours[arm], label=None if n else arm)
+                right.plot(
+                    [p["cpu_s"] for p in points],
+                    [100 * p["right"] for p in points],
+                    color=colours[arm],
+                    label=None if n else arm,
+                )
         right.set_xlabel("CPU seconds of training")
         right.set_ylabel("closed-book accuracy, %")
         right.legend(frameon=False)

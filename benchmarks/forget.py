@@ -20,12 +20,11 @@ from typing import Any
 
 import common
 from common import Bars, Meter, Run, number, spread, table
-from profiles import Item, profile
-
 from engrain.evaluation import SequentialGate
 from engrain.loops.consolidate import Consolidation
 from engrain.loops.prepare import Preparation
 from engrain.records import Verdict
+from profiles import Item, profile
 
 BATCHES = 2
 
@@ -58,7 +57,9 @@ def main() -> None:
         gate=Promoting(), least_steps=steps, most_steps=steps, least_advantage=-1.0, gate_items=16, scales=(1.0,),
         preparation=Preparation(guards=32),
     )  # fmt: skip
-    found = [case for seed, count in zip(users, share, strict=True) for case in one(run, args, seed, count, consolidation)]
+    found = [
+        case for seed, count in zip(users, share, strict=True) for case in one(run, args, seed, count, consolidation)
+    ]
     same = [f["identical"] for f in found]
     table(("deletion of", "cases", "bit-identical", "forget, s", "from nothing, s"), [
         (f"a fact of batch {b + 1}", len(some), sum(f["identical"] for f in some), number([f["forget_s"] for f in some]), number([f["fresh_s"] for f in some]))
@@ -67,7 +68,12 @@ def main() -> None:
     bars = Bars()
     bars.add("rebuilt adapters that are bit-identical", sum(same) / len(same), all(same), "= 1.00")
     trained = [f["trained"] for f in found]
-    bars.add("cases in which both homes have an adapter (else nothing was compared)", sum(trained) / len(trained), all(trained), "= 1.00")
+    bars.add(
+        "cases in which both homes have an adapter (else nothing was compared)",
+        sum(trained) / len(trained),
+        all(trained),
+        "= 1.00",
+    )
     gone = [f["changed"] for f in found]
     bars.add("rebuilt adapters that differ from the one before", sum(gone) / len(gone), all(gone), "= 1.00")
     bars.show()
@@ -75,7 +81,9 @@ def main() -> None:
     draw(run.save({"steps": steps, "times": times, "cases": found}, bars), found)
 
 
-def one(run: Run, args: argparse.Namespace, seed: int, count: int, consolidation: Consolidation) -> list[dict[str, Any]]:
+def one(
+    run: Run, args: argparse.Namespace, seed: int, count: int, consolidation: Consolidation
+) -> list[dict[str, Any]]:
     items = profile(seed, args.facts, 0, 0, unknown=0).items
     chosen = random.Random(f"forget/{seed}").sample(range(len(items)), count)
     found: list[dict[str, Any]] = []
@@ -98,13 +106,17 @@ def one(run: Run, args: argparse.Namespace, seed: int, count: int, consolidation
                 "fresh_s": building.wall_s, "fresh_cpu_s": building.cpu_s,
             }  # fmt: skip
             found.append(case)
-            run.say(f"seed {seed}, fact {place}: {'identical' if case['identical'] else 'DIFFERENT'}, {forgetting.wall_s:.1f} s against {building.wall_s:.1f} s")
+            run.say(
+                f"seed {seed}, fact {place}: {'identical' if case['identical'] else 'DIFFERENT'}, {forgetting.wall_s:.1f} s against {building.wall_s:.1f} s"
+            )
             shutil.rmtree(copy)
             shutil.rmtree(fresh)
     return found
 
 
-def build(args: argparse.Namespace, home: Path, items: tuple[Item, ...], without: int | None, consolidation: Consolidation) -> tuple[list[str], Meter]:
+def build(
+    args: argparse.Namespace, home: Path, items: tuple[Item, ...], without: int | None, consolidation: Consolidation
+) -> tuple[list[str], Meter]:
     """(live adapter after each consolidation, what it took) of a home that is told the items but for one."""
     size = len(items) // BATCHES
     live: list[str] = []
@@ -124,7 +136,11 @@ def same_files(one: Path, other: Path, adapter: str) -> bool:
         return True
     a, b = one / "adapters" / adapter, other / "adapters" / adapter
     names = {f.name for f in a.iterdir()}
-    return b.is_dir() and names == {f.name for f in b.iterdir()} and all((a / n).read_bytes() == (b / n).read_bytes() for n in names)
+    return (
+        b.is_dir()
+        and names == {f.name for f in b.iterdir()}
+        and all((a / n).read_bytes() == (b / n).read_bytes() for n in names)
+    )
 
 
 def draw(path: Path, found: list[dict[str, Any]]) -> None:
@@ -132,7 +148,12 @@ def draw(path: Path, found: list[dict[str, Any]]) -> None:
     with common.picture(path) as axis:
         axis.scatter(range(len(ordered)), [f["fresh_s"] for f in ordered], color="#999999", label="from nothing")
         colours = ["#225588" if f["identical"] else "#cc2222" for f in ordered]
-        axis.scatter(range(len(ordered)), [f["forget_s"] for f in ordered], color=colours, label="forget (red: not bit-identical)")
+        axis.scatter(
+            range(len(ordered)),
+            [f["forget_s"] for f in ordered],
+            color=colours,
+            label="forget (red: not bit-identical)",
+        )
         axis.set_ylim(bottom=0)
         axis.set_xlabel("deletions, those of the first batch first")
         axis.set_ylabel("seconds")

@@ -2,7 +2,7 @@
 
 Columns: the bare base (closed book), the base shown the right note among five (in context), and the live version after
 one consolidation (closed book). One question of each item, worded as nothing in training was. Of the 8 preferences one says how
-to answer ("Call me Captain."): such a style stays in text by design, and is checked by its form on answers from weights.
+to answer ("Call me Captain."): it is checked by the form of the answers about facts, whose other rows look at what is said alone.
 
 Bars: after >= 95 % of in context; unknown still answered "I don't know" >= 95 %; reading of unrelated notes within 1 point;
 context tokens per answer down by >= 90 %.
@@ -14,11 +14,10 @@ import argparse
 from typing import Any
 
 import common
-from common import Bars, Meter, Run, closed_book, in_context, percent, rate, served, spread, table
-from profiles import evaluation_items, profile, styled, unknown_items
-
+from common import Bars, Meter, Run, closed_book, in_context, percent, rate, served, spread, table, without_style
 from engrain.prompts import render_notes
-from engrain.records import Example, Message
+from engrain.records import Example
+from profiles import evaluation_items, profile, styled, unknown_items
 
 KINDS = ("fact", "procedure", "preference")
 COLUMNS = ("base", "in context", "after")
@@ -53,7 +52,10 @@ def main() -> None:
     down = 1 - spread(tokens["after"])["mean"] / max(1e-9, spread(tokens["before"])["mean"])
     bars.add("context tokens per answer, down by", down, down >= 0.9, ">= 0.90")
     bars.show()
-    path = run.save({"sizes": sizes, "rows": {n: {c: spread(v) for c, v in r.items()} for n, r in rows.items()}, "runs": found}, bars)
+    path = run.save(
+        {"sizes": sizes, "rows": {n: {c: spread(v) for c, v in r.items()} for n, r in rows.items()}, "runs": found},
+        bars,
+    )
     draw(path, mean)
 
 
@@ -74,31 +76,37 @@ def one(run: Run, args: argparse.Namespace, seed: int, sizes: dict[str, int]) ->
         for kind in KINDS:
             items, skipped = evaluation_items(user.of(kind), queries, notes)
             told, passed = told + items, passed + skipped
-            rows[f"{kind}s"] = columns(me, items, live)
-        rows["all told"] = columns(me, told, live)
+            rows[f"{kind}s"] = columns(me, items, live, user.call)
+        rows["all told"] = columns(me, told, live, user.call)
         facts, _ = evaluation_items(user.of("fact"), queries, notes)
-        with_notes = [
-            Example(query=(Message(role="system", content=f"{e.context}\n- {user.style_note}"), *e.query), reference=f"{e.reference}, {user.call}")
-            for e in facts
-        ]  # fmt: skip
         rows["style (form of fact answers)"] = {
             "base": rate(closed_book(me, styled(facts, user), "", form=True).results),
-            "in context": rate(closed_book(me, with_notes, "", form=True).results),
+            "in context": rate(closed_book(me, styled(facts, user, shown=True), "", form=True).results),
             "after": rate(closed_book(me, styled(facts, user), live, form=True).results),
         }
         for name, questions in (("near misses", user.near), ("foreign", user.foreign)):
-            unknown = [Example(query=e.query, reference=e.reference, role="guard", context=render_notes(notes[:5])) for e in unknown_items(questions)]
-            rows[f"unknown, {name}"] = columns(me, unknown, live)
+            unknown = [
+                Example(query=e.query, reference=e.reference, role="guard", context=render_notes(notes[:5]))
+                for e in unknown_items(questions)
+            ]
+            rows[f"unknown, {name}"] = columns(me, unknown, live, user.call)
         reading, _ = evaluation_items(other.items, (), [i.note for i in other.items])
         base_reading = rate(in_context(me, reading).results)
-        rows["reading, another user's notes"] = {"base": base_reading, "in context": base_reading, "after": rate(in_context(me, reading, live).results)}
-        before, after = common.abilities(me, "", quick=args.quick), common.abilities(me, live, quick=args.quick)
+        rows["reading, another user's notes"] = {
+            "base": base_reading,
+            "in context": base_reading,
+            "after": rate(without_style(in_context(me, reading, live), user.call)),
+        }
+        before, after = (
+            common.abilities(me, "", quick=args.quick, styled=True),
+            common.abilities(me, live, quick=args.quick, styled=True),
+        )
         for group in before:
             rows[f"{group}, probes"] = {"base": before[group], "in context": before[group], "after": after[group]}
         held = common.learned(me, live)
         served_before, tokens_before = served(me, told, "", call=user.call)
         served_after, tokens_after = served(me, told, live, hidden=held, call=user.call)
-        candidate = rate(closed_book(me, told, outcome.adapter).results) if outcome.adapter else None
+        candidate = rate(without_style(closed_book(me, told, outcome.adapter), user.call)) if outcome.adapter else None
         return {
             "rows": rows, "decision": decision, "reason": outcome.reason, "scale": outcome.scale, "told": len(user.items), "learned": len(held),
             "candidate_closed_book": candidate, "wordings_passed_over": passed, "questions": len(told),
@@ -107,11 +115,11 @@ def one(run: Run, args: argparse.Namespace, seed: int, sizes: dict[str, int]) ->
         }  # fmt: skip
 
 
-def columns(me: Any, items: list[Example], live: str) -> dict[str, float]:
+def columns(me: Any, items: list[Example], live: str, call: str) -> dict[str, float]:
     return {
         "base": rate(closed_book(me, items, "").results),
         "in context": rate(in_context(me, items).results),
-        "after": rate(closed_book(me, items, live).results),
+        "after": rate(without_style(closed_book(me, items, live), call)),
     }
 
 
@@ -119,7 +127,13 @@ def draw(path: Any, mean: dict[str, dict[str, float]]) -> None:
     names = list(mean)[::-1]
     with common.picture(path, width=8, height=5) as axis:
         for shift, (column, colour) in enumerate(zip(COLUMNS, ("#bbbbbb", "#7799bb", "#225588"), strict=True)):
-            axis.barh([i + 0.27 * (1 - shift) for i in range(len(names))], [100 * mean[n][column] for n in names], 0.25, color=colour, label=column)
+            axis.barh(
+                [i + 0.27 * (1 - shift) for i in range(len(names))],
+                [100 * mean[n][column] for n in names],
+                0.25,
+                color=colour,
+                label=column,
+            )
         axis.set_yticks(range(len(names)), names)
         axis.set_xlabel("right, %")
         axis.legend(loc="upper left", bbox_to_anchor=(0, 1.12), ncols=3, frameon=False)

@@ -7,20 +7,18 @@ times unknown kept. Prints the Markdown table for docs/methods.md.
 
 from __future__ import annotations
 
-import argparse
 from dataclasses import asdict
 from typing import Any
 
 import common
 from common import Meter, Run, closed_book, in_context, percent, rate, spread, table
-from profiles import Kind, evaluation_items, profile, trained_queries, unknown_items
-
 from engrain.errors import TrainingFailed
 from engrain.learning.loop import Plan, context_learning
 from engrain.learning.methods import JSD, ForwardKL, OffPolicy, PolicyGradient, ReverseKL
 from engrain.loops.prepare import prepare
 from engrain.protocols import Method
 from engrain.records import Batch, Memory
+from profiles import Kind, evaluation_items, profile, trained_queries, unknown_items
 
 METHODS: dict[str, Method] = {
     "forward KL": ForwardKL(),
@@ -43,7 +41,9 @@ TUNING_SEED = 900
 
 def main() -> None:
     parser = common.options(__doc__, seeds=2)
-    parser.add_argument("--rates", type=float, nargs="+", default=None, help="learning rates to choose from (default 0.001 0.002 0.004)")
+    parser.add_argument(
+        "--rates", type=float, nargs="+", default=None, help="learning rates to choose from (default 0.001 0.002 0.004)"
+    )
     parser.add_argument("--kinds", nargs="+", choices=list(SIZES), default=list(SIZES), help="which kinds of memory")
     args = parser.parse_args()
     rates = args.rates or ([2e-3] if args.quick else [1e-3, 2e-3, 4e-3])
@@ -60,16 +60,22 @@ def main() -> None:
                 tuning = case(me, kind, TUNING_SEED, args.quick)
                 for name, method in methods.items():
                     tried[name] = {str(lr): learn(me, tuning, method, lr, steps, 0) for lr in rates}
-                    best[name] = max(rates, key=lambda lr: tried[name][str(lr)]["right"] * tried[name][str(lr)]["unknown"])
+                    best[name] = max(
+                        rates, key=lambda lr: tried[name][str(lr)]["right"] * tried[name][str(lr)]["unknown"]
+                    )
                     run.say(f"{kind}, {name}: learning rate {best[name]:g}")
-            found = {n: [learn(me, c, m, best[n], steps, seed) for seed, c in enumerate(cases)] for n, m in methods.items()}
+            found = {
+                n: [learn(me, c, m, best[n], steps, seed) for seed, c in enumerate(cases)] for n, m in methods.items()
+            }
             base = [measure(me, c, "") for c in cases]
             teacher = [rate(in_context(me, c["items"]).results) for c in cases]
             results[kind] = {
                 "steps": steps, "best_rate": best, "tuning": tried, "base": base, "in_context": spread(teacher), "runs": found,
                 "memories": [len(c["batch"].memory_ids) for c in cases], "questions": [len(c["items"]) for c in cases],
             }  # fmt: skip
-            print(f"\n{kind}s, {steps} steps; in context {percent(teacher)} %, base {percent([b['right'] for b in base])} %\n")
+            print(
+                f"\n{kind}s, {steps} steps; in context {percent(teacher)} %, base {percent([b['right'] for b in base])} %\n"
+            )
             table(("objective", "lr", "closed book, %", "unknown kept, %", "seconds", "CPU s"), [
                 (name, f"{best[name]:g}", percent([r["right"] for r in runs]), percent([r["unknown"] for r in runs]),
                  common.number([r["wall_s"] for r in runs]), common.number([r["cpu_s"] for r in runs])) for name, runs in found.items()
@@ -82,7 +88,9 @@ def case(me: Any, kind: Kind, seed: int, quick: bool) -> dict[str, Any]:
     sizes = {k: min(v, 8) for k, v in SIZES[kind].items()} if quick else SIZES[kind]
     user = profile(seed, **sizes, unknown=64)
     memories = [
-        Memory(id=f"mem_{kind}_{seed}_{i}", scope=me.scope, text=item.note, source="tell", valid_from=0.0, recorded_at=0.0)
+        Memory(
+            id=f"mem_{kind}_{seed}_{i}", scope=me.scope, text=item.note, source="tell", valid_from=0.0, recorded_at=0.0
+        )
         for i, item in enumerate(user.items)
     ]
     batch = prepare(me.engine, memories, scope=me.scope, parent="", preparation=me.consolidation.preparation)
@@ -90,7 +98,9 @@ def case(me: Any, kind: Kind, seed: int, quick: bool) -> dict[str, Any]:
     return {"batch": batch, "items": items, "unknown": unknown_items((*user.near, *user.foreign))}
 
 
-def learn(me: Any, given: dict[str, Any], method: Method, learning_rate: float, steps: int, seed: int) -> dict[str, Any]:
+def learn(
+    me: Any, given: dict[str, Any], method: Method, learning_rate: float, steps: int, seed: int
+) -> dict[str, Any]:
     """Train one objective on one batch, and measure it; a run that diverges counts as it is: nothing learned."""
     batch: Batch = given["batch"]
     settings = me.consolidation
@@ -120,7 +130,9 @@ def draw(path: Any, results: dict[str, Any]) -> None:
     with common.picture(path, width=4 * max(2, len(results)), height=4, columns=max(2, len(results))) as axes:
         for axis, (kind, found) in zip(axes, results.items(), strict=False):
             names = list(found["runs"])[::-1]
-            for shift, (key, colour, label) in enumerate((("right", "#225588", "closed book"), ("unknown", "#bbbbbb", "unknown kept"))):
+            for shift, (key, colour, label) in enumerate(
+                (("right", "#225588", "closed book"), ("unknown", "#bbbbbb", "unknown kept"))
+            ):
                 values = [100 * spread([r[key] for r in found["runs"][n]])["mean"] for n in names]
                 axis.barh([i + 0.2 - 0.4 * shift for i in range(len(names))], values, 0.38, color=colour, label=label)
             axis.axvline(100 * found["in_context"]["mean"], color="#bb6622", lw=1, label="in context")

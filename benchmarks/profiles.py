@@ -29,10 +29,16 @@ FIRST = _list(
     "Agatha|Barnaby|Cordelia|Desmond|Esther|Florian|Georgina|Humphrey|Imogen|Jasper|Kerstin|Lionel|Mabel|Nestor|Ottilie|"
     "Percy|Rosalind|Silas|Tabitha|Ulrich|Verity|Winston|Beatrix|Casper|Dorothea|Edmund|Freda|Gilbert|Hester|Ignatius"
 )
-PLACE = _list("hen house|tea room|wine cellar|music room|boat shed|milk room|print room|rest room|ticket hall|map room|coal store|watch house")
-DEVICE = _list("water heater|band saw|milk separator|floor polisher|label machine|hay baler|dough mixer|pottery wheel|snow blower|paint sprayer|wood chipper|ice maker")
+PLACE = _list(
+    "hen house|tea room|wine cellar|music room|boat shed|milk room|print room|rest room|ticket hall|map room|coal store|watch house"
+)
+DEVICE = _list(
+    "water heater|band saw|milk separator|floor polisher|label machine|hay baler|dough mixer|pottery wheel|snow blower|paint sprayer|wood chipper|ice maker"
+)
 SHOP = _list("Traders|Timber|Dairy|Hardware|Nursery|Fabrics|Seeds|Paints|Ironworks|Glass")
-EVENT = _list("summer fair|choir night|book swap|boat race|barn dance|quiz night|harvest supper|craft market|film evening|garden walk")
+EVENT = _list(
+    "summer fair|choir night|book swap|boat race|barn dance|quiz night|harvest supper|craft market|film evening|garden walk"
+)
 VALUES = {
     "drink": _list("plum juice|malt beer|almond milk|white tea|cold brew|pear cider|tonic water|carrot juice|buttermilk|birch water"),
     "trade": _list("locksmith|bookbinder|saddler|stonemason|watchmaker|glassblower|shepherd|cartographer|optician|upholsterer"),
@@ -187,7 +193,9 @@ class _Maker:
                 near.append(self.rng.choice(PROCEDURE_QUESTIONS)[1].format(c=c))
         elif preferences:  # things that the user was never heard to compare
             while len(near) < unknown // 2:
-                near.append(self.rng.choice(PREFERENCE_QUESTIONS).format(w=f"{self.word()} {self.rng.choice(VALUES['goods'])}"))
+                near.append(
+                    self.rng.choice(PREFERENCE_QUESTIONS).format(w=f"{self.word()} {self.rng.choice(VALUES['goods'])}")
+                )
         foreign: list[str] = []
         while len(foreign) < unknown - len(near):
             foreign.append(self.rng.choice(FOREIGN).format(p=self.name(), q=self.name(), t=self.word()))
@@ -201,13 +209,21 @@ class _Maker:
         return Item(kind="fact", note=_capital(note), asks=self.reserved(asks))
 
     def procedures(self, count: int) -> list[Item]:
-        conditions = [c.format(x=d) for d in self.rng.sample(DEVICE, len(DEVICE)) for c in self.rng.sample(CONDITION, 10)]
+        conditions = [
+            c.format(x=d) for d in self.rng.sample(DEVICE, len(DEVICE)) for c in self.rng.sample(CONDITION, 10)
+        ]
         found: list[Item] = []
         for c in self.rng.sample(conditions, count):
             a, b = self.rng.sample(ACTION, 2)
             said = {"a": a, "b": b}
             note = self.rng.choice(PROCEDURE_NOTES).format(c=c, a=a, b=b)
-            found.append(Item(kind="procedure", note=note, asks=self.reserved([(q.format(c=c), said[s]) for s, q in PROCEDURE_QUESTIONS])))
+            found.append(
+                Item(
+                    kind="procedure",
+                    note=note,
+                    asks=self.reserved([(q.format(c=c), said[s]) for s, q in PROCEDURE_QUESTIONS]),
+                )
+            )
         return found
 
     def preferences(self, count: int) -> list[Item]:
@@ -247,7 +263,14 @@ class _Maker:
             case "town":
                 return self.word()
             case "code":
-                return self.fresh(lambda: rng.choice((f"{rng.randrange(1000, 99999)}", f"{rng.choice('BDFHKMRTX')}{rng.randrange(10, 99)}-{rng.randrange(100, 999)}")))
+                return self.fresh(
+                    lambda: rng.choice(
+                        (
+                            f"{rng.randrange(1000, 99999)}",
+                            f"{rng.choice('BDFHKMRTX')}{rng.randrange(10, 99)}-{rng.randrange(100, 999)}",
+                        )
+                    )
+                )
             case "date":
                 return f"{rng.randint(1, 28)} {rng.choice(VALUES['month'])}"
             case "time":
@@ -272,8 +295,14 @@ class _Maker:
         """A name that no list holds, never twice in one profile."""
         rng = self.rng
         return self.fresh(
-            lambda: "".join(rng.choice("bdfgklmnprstvz") + rng.choice("aeiou") for _ in range(rng.choice((1, 2)))).capitalize()
-            + rng.choice(("rick", "wold", "sted", "mond", "lund", "vik", "gate", "moor", "sey", "nath", "bur", "dell"))
+            lambda: (
+                "".join(
+                    rng.choice("bdfgklmnprstvz") + rng.choice("aeiou") for _ in range(rng.choice((1, 2)))
+                ).capitalize()
+                + rng.choice(
+                    ("rick", "wold", "sted", "mond", "lund", "vik", "gate", "moor", "sey", "nath", "bur", "dell")
+                )
+            )
         )
 
     def fresh(self, draw: object) -> str:
@@ -317,7 +346,9 @@ def trained_queries(*batches: Batch) -> list[str]:
     return sorted({e.query[-1].content for b in batches for e in b.train if e.role != "guard"})
 
 
-def evaluation_items(items: Iterable[Item], trained: Sequence[str] = (), notes: Sequence[str] = ()) -> tuple[list[Example], int]:
+def evaluation_items(
+    items: Iterable[Item], trained: Sequence[str] = (), notes: Sequence[str] = ()
+) -> tuple[list[Example], int]:
     """One question for each item and how many wordings had to be passed over.
 
     It is the item's reserved wording, or the next one where a training query happens to be a near-duplicate of it; an item
@@ -347,8 +378,14 @@ def unknown_items(questions: Iterable[str]) -> list[Example]:
     return list({e.hash: e for e in every}.values())
 
 
-def styled(items: Sequence[Example], user: Profile) -> list[Example]:
-    """The same questions where the only note shown is how the user wants to be called, which the answer must follow."""
+def styled(items: Sequence[Example], user: Profile, *, shown: bool = False) -> list[Example]:
+    """The same questions, answered right only in the form that the user asked for; `shown` puts the notes, and the one that
+    says so, into the query."""
     assert is_answer_style(user.style_note), user.style_note
-    notes = Message(role="system", content=render_notes([user.style_note]))
-    return [Example(query=(notes, *e.query), reference=f"{e.reference}, {user.call}") for e in items]
+    return [
+        Example(
+            query=(Message(role="system", content=f"{e.context}\n- {user.style_note}"), *e.query) if shown else e.query,
+            reference=f"{e.reference}, {user.call}",
+        )
+        for e in items
+    ]

@@ -12,12 +12,12 @@ from __future__ import annotations
 import argparse
 from typing import Any
 
-import common
 import numpy as np
-from common import Bars, Run, closed_book, percent, rate, spread, table
-from profiles import evaluation_items, profile
 
+import common
+from common import Bars, Run, closed_book, percent, rate, spread, table
 from engrain.evaluation.statistics import above_untouched, average_accuracy, backward_transfer, forgetting
+from profiles import evaluation_items, profile
 
 
 def main() -> None:
@@ -32,7 +32,12 @@ def main() -> None:
     table(("R, %", *(f"batch {i + 1}" for i in range(tasks))), [
         ("untouched" if t == 0 else f"after {t}", *(f"{100 * v:.0f}" for v in row)) for t, row in enumerate(matrix)
     ])  # fmt: skip
-    measures = {"average accuracy": average_accuracy, "backward transfer": backward_transfer, "forgetting": forgetting, "above untouched": above_untouched}
+    measures = {
+        "average accuracy": average_accuracy,
+        "backward transfer": backward_transfer,
+        "forgetting": forgetting,
+        "above untouched": above_untouched,
+    }
     rows = {name: [measure(f["matrix"]) for f in found] for name, measure in measures.items()}
     table(("after the last, %", "mean ± sd over seeds"), [(name, percent(values)) for name, values in rows.items()])
     groups = list(found[0]["abilities"][0])
@@ -42,14 +47,31 @@ def main() -> None:
     for seed, f in enumerate(found):
         print(f"seed {seed}: {', '.join(f['decisions'])}\n")
     bars = Bars()
-    kept = [f["matrix"][-1][i] / f["matrix"][i + 1][i] for f in found for i in range(tasks) if f["matrix"][i + 1][i] > 0]
-    bars.add("batch at the end / just after its own, least", min(kept, default=0.0), bool(kept) and min(kept) >= 0.9, ">= 0.90")
-    margin = min(f["matrix"][t][i] - f["matrix"][0][i] for f in found for t in range(1, tasks + 1) for i in range(tasks))
+    kept = [
+        f["matrix"][-1][i] / f["matrix"][i + 1][i] for f in found for i in range(tasks) if f["matrix"][i + 1][i] > 0
+    ]
+    bars.add(
+        "batch at the end / just after its own, least",
+        min(kept, default=0.0),
+        bool(kept) and min(kept) >= 0.9,
+        ">= 0.90",
+    )
+    margin = min(
+        f["matrix"][t][i] - f["matrix"][0][i] for f in found for t in range(1, tasks + 1) for i in range(tasks)
+    )
     bars.add("any batch at any time - untouched, least", margin, margin >= 0, ">= 0")
     learned = float(np.mean([f["matrix"][i + 1][i] - f["matrix"][0][i] for f in found for i in range(tasks)]))
-    bars.add("just after its own - untouched, mean (else the bars above mean nothing)", learned, learned > 0.5, "> 0.50")
+    bars.add(
+        "just after its own - untouched, mean (else the bars above mean nothing)", learned, learned > 0.5, "> 0.50"
+    )
     bars.show()
-    results = {"tasks": tasks, "facts": facts, "mean_matrix": matrix.tolist(), "measures": {n: spread(v) for n, v in rows.items()}, "runs": found}
+    results = {
+        "tasks": tasks,
+        "facts": facts,
+        "mean_matrix": matrix.tolist(),
+        "measures": {n: spread(v) for n, v in rows.items()},
+        "runs": found,
+    }
     draw(run.save(results, bars), matrix)
 
 
@@ -73,7 +95,10 @@ def one(run: Run, args: argparse.Namespace, seed: int, tasks: int, facts: int) -
         known: dict[str, tuple[list[float], dict[str, float]]] = {}
         for version in versions:
             if version not in known:
-                known[version] = [rate(closed_book(me, batch, version).results) for batch in items], common.abilities(me, version, quick=args.quick)
+                known[version] = (
+                    [rate(closed_book(me, batch, version).results) for batch in items],
+                    common.abilities(me, version, quick=args.quick),
+                )
     return {
         "matrix": [known[v][0] for v in versions], "abilities": [known[v][1] for v in versions], "decisions": decisions,
         "seconds": seconds, "questions": [len(batch) for batch in items],
@@ -85,7 +110,15 @@ def draw(path: Any, matrix: np.ndarray) -> None:
         image = axis.imshow(100 * matrix, vmin=0, vmax=100, cmap="Blues")
         for t, row in enumerate(matrix):
             for i, value in enumerate(row):
-                axis.text(i, t, f"{100 * value:.0f}", ha="center", va="center", fontsize=8, color="white" if value > 0.6 else "black")
+                axis.text(
+                    i,
+                    t,
+                    f"{100 * value:.0f}",
+                    ha="center",
+                    va="center",
+                    fontsize=8,
+                    color="white" if value > 0.6 else "black",
+                )
         axis.set_xticks(range(matrix.shape[1]), [str(i + 1) for i in range(matrix.shape[1])])
         axis.set_yticks(range(matrix.shape[0]), ["untouched", *(f"after {t}" for t in range(1, matrix.shape[0]))])
         axis.set_xlabel("batch")

@@ -55,7 +55,13 @@ class Watch(TrainerCallback):  # type: ignore[misc]
         with torch.no_grad():
             for start in range(0, len(self.given["questions"]), 16):
                 some = self.given["questions"][start : start + 16]
-                ids = tokenizer([q["prompt"] for q in some], return_tensors="pt", padding=True, padding_side="left", add_special_tokens=False)
+                ids = tokenizer(
+                    [q["prompt"] for q in some],
+                    return_tensors="pt",
+                    padding=True,
+                    padding_side="left",
+                    add_special_tokens=False,
+                )
                 out = model.generate(
                     input_ids=ids["input_ids"], attention_mask=ids["attention_mask"], max_new_tokens=24, do_sample=False,
                     eos_token_id=self.given["stop"], pad_token_id=tokenizer.pad_token_id,

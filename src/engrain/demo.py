@@ -143,18 +143,19 @@ def _context(learner: Learner, query: str, shown: Shown) -> Context:
 
 
 def score_table(scores: Sequence[Score], *, title: str = "") -> Table:
-    """The scores as a table: accuracy with its 95 % Wilson interval, don't-knows, tokens and seconds."""
-    table = Table(title=title or None, title_justify="left", header_style="bold", box=SIMPLE_HEAD, pad_edge=False)
+    """The scores as a table: accuracy with its 95 % Wilson interval, don't-knows where nobody told, tokens per answer (of
+    them notes), and seconds for all answers."""
+    table = Table(
+        title=title or None,
+        title_justify="left",
+        header_style="bold",
+        box=SIMPLE_HEAD,
+        padding=(0, 1, 0, 0),
+        pad_edge=False,
+    )
     table.add_column("", no_wrap=True)
-    for heading in (
-        "right",
-        "95 % interval",
-        "don't know\nwhere untold",
-        "tokens\nper answer",
-        "of them\nnotes",
-        "seconds",
-    ):
-        table.add_column(heading, justify="right", vertical="bottom")
+    for heading in ("right", "95 %\ninterval", "don't\nknow", "tokens", "notes", "seconds"):
+        table.add_column(heading, justify="right", vertical="bottom", no_wrap=True)
     for score in scores:
         table.add_row(score.name, *_cells(score))
     return table
@@ -333,6 +334,7 @@ class _Demo:
         self.console.rule("the whole of it", align="left")
         self.console.print(score_table(self.scores))
         self.console.print(
+            "don't know: of the questions on what was not told. tokens: per answer, the notes included. "
             "after: notes are shown only for what the weights do not know; weights alone: no notes at all. "
             "The corrected fact counts with its new value, the forgotten one as not told."
         )

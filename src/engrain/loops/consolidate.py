@@ -128,7 +128,10 @@ def consolidate(
                 f"{settings.least_advantage:.0%}: showing the notes hardly helps, so they stay in text"
             )
         store.append(batch)
-        student = train(engine, batch, settings, home=home, tick=tick)
+        try:
+            student = train(engine, batch, settings, home=home, tick=tick)
+        except BatchRefused as error:
+            return stop(str(error))
         tick("choosing the scale", 0.0)
         scale, name = choose_scale(engine, student, batch, scope, settings)
         adapter = keep(store, engine, name, batch, scale)

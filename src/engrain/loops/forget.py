@@ -271,7 +271,10 @@ def _rebuild(
     except BatchRefused:
         return parent
     store.append(batch)
-    student = train(engine, batch, settings, home=home, tick=tick)
+    try:
+        student = train(engine, batch, settings, home=home, tick=tick)
+    except BatchRefused:
+        return parent
     scale, name = choose_scale(engine, student, batch, scope, settings)
     adapter = keep(store, engine, name, batch, scale)
     finish(home)
