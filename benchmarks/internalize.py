@@ -67,7 +67,7 @@ def one(run: Run, args: argparse.Namespace, seed: int, sizes: dict[str, int]) ->
         with Meter() as meter:
             outcome = me.consolidate()
         live = me.store.live(me.scope)
-        decision = outcome.verdict.decision if outcome.verdict else "nothing trained"
+        decision = outcome.verdict.decision if outcome.verdict is not None else "nothing trained"
         run.say(f"seed {seed}: {decision} after {meter.wall_s:.0f} s")
         queries, notes = common.trained(me), [i.note for i in user.items]
         rows: dict[str, dict[str, float]] = {}
@@ -135,6 +135,7 @@ def draw(path: Any, mean: dict[str, dict[str, float]]) -> None:
                 label=column,
             )
         axis.set_yticks(range(len(names)), names)
+        axis.set_xlim(0, 100)
         axis.set_xlabel("right, %")
         axis.legend(loc="upper left", bbox_to_anchor=(0, 1.12), ncols=3, frameon=False)
 

@@ -138,6 +138,7 @@ def draw(path: Any, results: dict[str, Any]) -> None:
             axis.axvline(100 * found["in_context"]["mean"], color="#bb6622", lw=1, label="in context")
             axis.set_yticks(range(len(names)), names if axis is axes[0] else [""] * len(names), fontsize=8)
             axis.set_title(f"{kind}s", fontsize=10)
+            axis.set_xlim(0, 100)
             axis.set_xlabel("%")
         axes[0].legend(frameon=False, fontsize=8, loc="lower left", bbox_to_anchor=(-0.6, -0.3))
 

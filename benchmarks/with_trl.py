@@ -88,9 +88,11 @@ def main() -> None:
             learning_rate=given["learning_rate"], lr_scheduler_type="cosine_with_min_lr", lr_scheduler_kwargs={"min_lr_rate": 0.1},
             warmup_steps=10, adam_beta2=0.99, weight_decay=0.0, max_grad_norm=1.0, seed=given["seed"], bf16=given["bf16"],
             max_completion_length=40, max_prompt_length=None, temperature=1.0, distillation_mode="full_logits", distillation_alpha=0.0,
-            distillation_is_clip=None, teacher_model_kind="base", teacher_prompt_template="{privileged_context}",
+            distillation_is_clip=None, teacher_model_kind="base",
             gradient_checkpointing=False, use_cpu=True, report_to="none", save_strategy="no", logging_strategy="no", disable_tqdm=True,
         )  # fmt: skip
+        # Set after the check that it also holds {prompt}: here the teacher's prompt comes whole.
+        config.teacher_prompt_template = "{privileged_context}"
         trainer = SDFTTrainer(
             model=model, args=config, train_dataset=Dataset.from_list(given["train"]), processing_class=tokenizer, callbacks=[watch],
             peft_config=LoraConfig(r=given["rank"], lora_alpha=given["alpha"], lora_dropout=0.0, target_modules="all-linear", task_type="CAUSAL_LM"),

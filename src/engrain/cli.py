@@ -237,7 +237,7 @@ def learn(
     console = terminal()
     with opened(home, base, user, tenant) as learner, console.status("loading the model") as status:
         found, files = from_path(
-            learner.store, learner.engine, path.expanduser(), scope=learner.scope,
+            learner.store, lambda: learner.engine, path.expanduser(), scope=learner.scope,
             on_file=lambda file: status.update(f"reading {clean(str(file))}"),
         )  # fmt: skip
     passing = sum(m.mutable for m in found)

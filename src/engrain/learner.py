@@ -21,11 +21,11 @@ from engrain.errors import InputError
 from engrain.gateway.answer import Serving, answer
 from engrain.loops import remember
 from engrain.loops.consolidate import Consolidation, Outcome, Progress, consolidate
-from engrain.loops.forget import forget
+from engrain.loops.forget import finish_forgetting, forget
 from engrain.memory import HashedEmbedder
 from engrain.protocols import Embedder
 from engrain.records import Evidence, Example, Feedback, Interaction, Memory, Message, Receipt, Scope
-from engrain.store import Node, SqlStore
+from engrain.store import Node, SqlStore, home_lock
 
 if TYPE_CHECKING:
     from engrain.engines.local import LocalEngine
@@ -103,7 +103,7 @@ class Learner:
     def tell(self, what: str | Path) -> list[Memory]:
         """Remember at once: a note as it stands, or (a Path) a folder or file of notes and chats."""
         if isinstance(what, Path):
-            return remember.from_path(self.store, self.engine, what, scope=self.scope)[0]
+            return remember.from_path(self.store, lambda: self.engine, what, scope=self.scope)[0]
         return [remember.tell(self.store, what, scope=self.scope)]
 
     def feedback(
@@ -134,6 +134,7 @@ class Learner:
 
     def consolidate(self, *, progress: Progress | None = None) -> Outcome:
         """Move what has proved durable into the weights, if the evidence allows it. Ctrl-C loses nothing."""
+        self._finish_forgetting(progress)
         return consolidate(
             self.store, self.engine, scope=self.scope, home=self.home, settings=self.consolidation, progress=progress
         )
@@ -168,6 +169,20 @@ class Learner:
             self.store, self.engine, what, scope=self.scope, home=self.home, settings=self.consolidation, reason=reason,
             progress=progress,
         )  # fmt: skip
+
+    def _finish_forgetting(self, progress: Progress | None) -> None:
+        """A forgetting that was interrupted comes before anything new is learned."""
+        if self.store.get_run("forget", scope=self.scope) is None:
+            return
+        with home_lock(self.home):
+            finish_forgetting(
+                self.store,
+                self.engine,
+                scope=self.scope,
+                home=self.home,
+                settings=self.consolidation,
+                progress=progress,
+            )
 
     def trace(self, record_id: str) -> tuple[list[Node], list[Node]]:
         """(what caused this record, what it caused), nearest first."""

@@ -11,7 +11,15 @@ import tiny_models
 from engrain.engines.local import LocalEngine
 from engrain.engines.student import LocalStudent
 from engrain.errors import BatchRefused, InputError, TrainingFailed
-from engrain.learning.loop import Plan, Schedule, StepReport, TrainState, context_distill, context_learning
+from engrain.learning.loop import (
+    Plan,
+    Schedule,
+    StepReport,
+    TrainState,
+    context_distill,
+    context_learning,
+    draw_answers,
+)
 from engrain.learning.methods import JSD, ForwardKL, OffPolicy, PolicyGradient, ReverseKL
 from engrain.protocols import Method
 from engrain.records import Example, Message
@@ -100,7 +108,9 @@ def test_half_of_the_update_is_between_not_knowing_and_knowing(engine: LocalEngi
 
 
 @pytest.mark.parametrize(
-    "method", [ForwardKL(top_k=20), ReverseKL(), JSD(), OffPolicy(), ForwardKL(answers="teacher")], ids=repr
+    "method",
+    [ForwardKL(top_k=20), ReverseKL(), JSD(), OffPolicy(), ForwardKL(answers="teacher"), ForwardKL(answers="both")],
+    ids=repr,
 )
 def test_every_method_brings_the_student_nearer(engine: LocalEngine, method: Method) -> None:
     report = context_learning(student_of(engine), NEW, 40, plan=replace(SHORT, method=method))
@@ -112,6 +122,16 @@ def test_policy_gradient_runs_and_moves_the_student(engine: LocalEngine) -> None
     before = student.save()
     context_learning(student, NEW, 8, plan=replace(SHORT, method=PolicyGradient(), learning_rate=1e-3))
     assert student.save() != before
+
+
+def test_with_both_each_query_is_answered_by_student_and_by_teacher_in_turn(engine: LocalEngine) -> None:
+    student = student_of(engine)
+    method = ForwardKL(answers="both")
+    texts: set[str] = set()
+    for seed in range(8):
+        drawn = draw_answers(student, NEW[:1], lambda e: NEW[0].context, method=method, temperature=0.0, seed=seed)
+        texts.add(engine.tokenizer.decode(drawn[0], skip_special_tokens=True))
+    assert texts == {tiny_models.UNKNOWN, NEW[0].reference}
 
 
 def test_one_step_reports_what_it_did(engine: LocalEngine) -> None:
@@ -148,6 +168,12 @@ def test_order_of_arrival_ids_and_duplicates_do_not_change_a_bit(engine: LocalEn
         context_learning(student, examples, 6, plan=SHORT)
         names.append(student.save())
     assert names[0] == names[1]
+
+
+def test_the_same_words_in_two_roles_are_learned_whatever_came_first() -> None:
+    guard = [replace(e, role="guard") for e in NEW]
+    for examples in (NEW + guard, guard + NEW):
+        assert {e.role for step in range(4) for e in Schedule(examples, SHORT).minibatch(step)} == {"new"}
 
 
 def test_another_seed_trains_another_adapter(engine: LocalEngine) -> None:

@@ -77,8 +77,9 @@ class LocalStudent:
         how = decode.Sampling(engine.chat.stop_ids, self._max_tokens, temperature, seed)
         with engine.lock:
             ids = [engine.encode(prompt, room=self._max_tokens) for prompt in prompts]
-            ready = self._teacher.ready if teacher else self._ready()
-            sampled = decode.sample(engine.network, ready, ids, how, engine.device)
+            if teacher:
+                return self._teacher.sample(ids, how)
+            sampled = decode.sample(engine.network, self._ready(), ids, how, engine.device)
         return [list(answer.tokens) for answer in sampled]
 
     def logits(
@@ -149,7 +150,7 @@ class LocalStudent:
 
 
 class Teacher:
-    """The frozen accepted version. It reads each prompt once and answers each question about it once.
+    """The frozen accepted version. It reads each prompt once, and says each thing about it once.
 
     Rows are computed one prompt at a time, so a row depends on its prompt and answer alone and remembering it changes
     no bit; a long prompt fills the processor by itself. When the student's answers settle, the teacher costs nothing.
@@ -160,6 +161,7 @@ class Teacher:
         self._network, self._device = engine.network, engine.device
         self._rows = _Memory(memory // 2)
         self._read = _Memory(memory // 2)
+        self._said: dict[tuple[int, ...], list[int]] = {}
 
     def logits(self, prompts: Sequence[Sequence[int]], answers: Sequence[Sequence[int]]) -> tuple[Tensor, Tensor]:
         """As `Student.logits`, without gradient."""
@@ -172,6 +174,15 @@ class Teacher:
             logits_BTV[i, : len(row)] = row
             mask_BT[i, : len(row)] = True
         return logits_BTV, mask_BT
+
+    def sample(self, prompts: Sequence[Sequence[int]], how: decode.Sampling) -> list[list[int]]:
+        """As `Student.sample`. Its likeliest answer (temperature 0) never changes, so it is found once."""
+        said = self._said if how.temperature == 0 else {}
+        missing = [p for p in dict.fromkeys(map(tuple, prompts)) if p not in said]
+        if missing:
+            answers = decode.sample(self._network, self.ready, missing, how, self._device)
+            said.update((prompt, list(answer.tokens)) for prompt, answer in zip(missing, answers, strict=True))
+        return [said[tuple(prompt)] for prompt in prompts]
 
     def _row(self, prompt: tuple[int, ...], answer: tuple[int, ...]) -> Tensor:
         key = prompt, answer

@@ -25,6 +25,8 @@ from engrain.records import Example, Message
 Query = Conversation | Example
 Tokens = Sequence[int]
 
+ROLES = ("new", "replay", "guard")
+
 ZERO_SIGNAL = 1e-3
 """KL(teacher || student), nats per token, below which there is nothing to learn (bfloat16 alone makes some 1e-4)."""
 
@@ -235,16 +237,13 @@ class Schedule:
     """Which examples each step trains on. Each role goes through its examples in rounds, each freshly shuffled."""
 
     def __init__(self, examples: Sequence[Example], plan: Plan) -> None:
-        distinct = {e.hash: e for e in examples}
-        self._roles = {
-            role: sorted(h for h, e in distinct.items() if e.role == role) for role in ("new", "replay", "guard")
-        }
+        # The same words in two roles are one example, in the more demanding role; the order of arrival does not decide.
+        distinct = {e.hash: e for role in reversed(ROLES) for e in examples if e.role == role}
+        self._roles = {role: sorted(h for h, e in distinct.items() if e.role == role) for role in ROLES}
         self._examples, self._seed = distinct, plan.seed
         if not self._roles["new"]:
             raise BatchRefused(f"0 of {len(examples)} examples are new; there is nothing to learn")
-        shares = {
-            r: s for r, s in (("new", plan.new), ("replay", plan.replay), ("guard", plan.guard)) if self._roles[r]
-        }
+        shares = {r: s for r, s in zip(ROLES, (plan.new, plan.replay, plan.guard), strict=True) if self._roles[r]}
         if min(shares.values()) < 0 or shares["new"] <= 0 or plan.batch_size < len(shares):
             raise InputError(
                 f"shares {shares} of batch_size={plan.batch_size}; give positive shares and room for each role"

@@ -117,7 +117,7 @@ def consolidate(
             return stop("nothing durable is new: every memory is in the weights already, or stays in text")
         tick("studying", 0.0)
         try:
-            batch = batch_for(store, engine, scope, wanted, live.id if live else "", settings)
+            batch = batch_for(store, engine, scope, wanted, live.id if live else "", at, settings)
         except BatchRefused as error:
             return stop(str(error))
         before, in_context = advantage(engine, batch, scope)
@@ -150,35 +150,51 @@ def consolidate(
 
 def route(store: SqlStore, scope: Scope, live: Adapter | None, at: float, router: Router) -> list[Signal]:
     """Where each active memory that the live version was not trained on belongs, and why."""
-    standing = derive(list(store.select(Memory, scope=scope)))
+    standing = derive(known_at(store, scope, at))
     active = [(s.memory, s.confirmations) for s in standing.values() if s.state == "active"]
     return router.route(active, scope=scope, at=at, known=live.memory_ids if live else ())
 
 
+def known_at(store: SqlStore, scope: Scope, at: float) -> list[Memory]:
+    """The memories that had been recorded at that time, in order."""
+    return [m for m in store.select(Memory, scope=scope) if m.recorded_at <= at]
+
+
 def batch_for(
-    store: SqlStore, engine: Engine, scope: Scope, wanted: Sequence[str], parent: str, settings: Consolidation
+    store: SqlStore,
+    engine: Engine,
+    scope: Scope,
+    wanted: Sequence[str],
+    parent: str,
+    at: float,
+    settings: Consolidation,
 ) -> Batch:
-    """The batch that teaches the wanted memories to `parent`, with replay of what that version was taught and still holds."""
-    memories = {m.id: m for m in store.select(Memory, scope=scope)}
+    """The batch that teaches the wanted memories to `parent`, with replay of what that version was taught and still holds.
+
+    Only what was on record at the time `at` enters, so that the same call makes the same batch whenever it is made.
+    """
+    memories = {m.id: m for m in known_at(store, scope, at)}
     active = {s.memory.id: s.memory.text for s in derive(list(memories.values())).values() if s.state == "active"}
     earlier = batch_of(store, scope, adapter_of(store, scope, parent)) if parent else None
     new = [memories[i] for i in wanted if i in active]
     batch = prepare(
-        engine, new, scope=scope, parent=parent, earlier=earlier, still=active, asked=queries(store, scope, new),
+        engine, new, scope=scope, parent=parent, earlier=earlier, still=active, asked=queries(store, scope, new, at),
         preparation=settings.preparation, seed=settings.seed,
     )  # fmt: skip
     learning = {
         "steps": settings.steps(len({i for e in batch.train if e.role == "new" for i in e.memory_ids})),
         "learning_rate": settings.learning_rate, "batch_size": settings.batch_size, "rank": settings.rank,
     }  # fmt: skip
-    return replace(batch, settings={**batch.settings, "learning": learning})
+    return replace(batch, settings={**batch.settings, "learning": learning}, created_at=at)
 
 
-def queries(store: SqlStore, scope: Scope, memories: Sequence[Memory]) -> dict[str, list[str]]:
+def queries(store: SqlStore, scope: Scope, memories: Sequence[Memory], at: float) -> dict[str, list[str]]:
     """The user's own past queries for which each of these memories was shown, by the memory's text."""
     texts = {m.id: m.text for m in memories}
     found: dict[str, list[str]] = {}
     for interaction in store.select(Interaction, scope=scope):
+        if interaction.created_at > at:
+            continue
         for memory in interaction.context.memory_ids:
             if memory in texts and interaction.query not in found.setdefault(texts[memory], []):
                 found[texts[memory]].append(interaction.query)

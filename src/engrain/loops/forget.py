@@ -8,13 +8,11 @@ from __future__ import annotations
 
 import re
 import shutil
-from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from engrain.adapters import current
-from engrain.adapters.versions import affected, batch_of
+from engrain.adapters.versions import adapter_of, affected, batch_of
 from engrain.errors import BatchRefused, NotFound
 from engrain.loops.consolidate import (
     Consolidation,
@@ -24,6 +22,7 @@ from engrain.loops.consolidate import (
     evaluate,
     finish,
     keep,
+    route,
     suite,
     train,
 )
@@ -46,6 +45,9 @@ from engrain.store import SqlStore, home_lock
 
 if TYPE_CHECKING:
     from engrain.engines.local import LocalEngine
+
+
+RUN = "forget"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -75,47 +77,87 @@ def forget(
     the live pointer already is at a version that never saw the content, and the same call finishes the work.
     """
     settings = settings or Consolidation()
-    tick = progress or (lambda _what, _share: None)
     with home_lock(home):
+        finish_forgetting(store, engine, scope=scope, home=home, settings=settings, progress=progress)
         doomed = _doomed(store, what, scope)
-        old = affected(store, scope, doomed.memories)
-        old = _with_descendants(store, scope, old)
-        live, moves = current(store, scope), store.pointer_history(scope)
-        wanted = {a.id: _taught(store, scope, a) - doomed.memories for a in old}
-        parents = {a.id: a.parent for a in old}
-        if live is not None and live.id in parents:
-            clean = live.id
-            while clean in parents:
-                clean = parents[clean]
-            store.set_live(scope, clean, expected=live.id, event="forget", reason="before rebuilding")
-        finish(home)
+        old = _with_descendants(store, scope, affected(store, scope, doomed.memories))
+        once_live = {m.adapter for m in store.pointer_history(scope)}
+        removed = (*doomed.memories, *doomed.others, *_quoting(store, scope, old, doomed.memories))
+        plan = {
+            "asked": "text:(hidden)" if what.startswith("text:") else what,
+            "reason": reason,
+            "live": store.live(scope),
+            "removed": list(dict.fromkeys(removed)),
+            # a candidate that never answered anybody is not rebuilt
+            "old": [[a.id, a.parent, batch_of(store, scope, a).created_at, a.id in once_live] for a in old],
+            "rebuilt": {},
+        }
         store.append_all(doomed.redacted)
-        quoting = _quoting(store, scope, old, doomed.memories)
-        removed = tuple(dict.fromkeys((*doomed.memories, *doomed.others, *quoting)))
-        store.erase([*removed, *(a.id for a in old)], scope=scope, reason=reason)
-        engine.clear()
-        for adapter in old:
-            shutil.rmtree(home / "adapters" / adapter.id, ignore_errors=True)
-        _sweep(store, home / "adapters")
-        rebuilt: dict[str, str] = {}
-        once_live = {m.adapter for m in moves}
-        for number, adapter in enumerate(old):
-            tick("rebuilding", number / len(old))
-            if adapter.id not in once_live:  # a candidate that never answered anybody
-                rebuilt[adapter.id] = ""
-                continue
-            parent = rebuilt.get(adapter.parent, adapter.parent)
-            rebuilt[adapter.id] = _rebuild(
-                store, engine, sorted(wanted[adapter.id]), parent, scope, home, settings, tick
-            )
-        if live is not None and live.id in rebuilt and rebuilt[live.id] != store.live(scope):
-            store.set_live(scope, rebuilt[live.id], expected=store.live(scope), event="forget", reason="rebuilt")
-        receipt = Receipt(
-            scope=scope, asked=what if not what.startswith("text:") else "text:(hidden)", removed=removed,
-            rebuilt=tuple(rebuilt.items()), reason=reason, causes=tuple(n for n in rebuilt.values() if n),
-        )  # fmt: skip
-        store.append(receipt)
+        store.put_run(RUN, plan, scope=scope)
+        receipt = finish_forgetting(store, engine, scope=scope, home=home, settings=settings, progress=progress)
+        assert receipt is not None
         return receipt
+
+
+def finish_forgetting(
+    store: SqlStore,
+    engine: LocalEngine,
+    *,
+    scope: Scope,
+    home: Path,
+    settings: Consolidation,
+    progress: Progress | None = None,
+) -> Receipt | None:
+    """Do what a forgetting has planned and, if the process died, not done yet; None if nothing is open.
+
+    Each step may be done twice. The caller holds the home's lock.
+    """
+    plan = store.get_run(RUN, scope=scope)
+    if plan is None:
+        return None
+    tick = progress or (lambda _what, _share: None)
+    parents = {name: parent for name, parent, _, _ in plan["old"]}
+    clean = store.live(scope)
+    while clean in parents:
+        clean = parents[clean]
+    if clean != store.live(scope):
+        store.set_live(scope, clean, expected=store.live(scope), event="forget", reason="before rebuilding")
+    finish(home)
+    held = [i for i in (*plan["removed"], *parents) if _exists(store, i, scope)]
+    rebuilt: dict[str, str] = dict(plan["rebuilt"])
+    held = [i for i in held if i not in rebuilt.values()]
+    if held:
+        store.erase(held, scope=scope, reason=plan["reason"])
+    engine.clear()
+    for name in parents:
+        if name not in rebuilt.values():
+            shutil.rmtree(home / "adapters" / name, ignore_errors=True)
+    _sweep(store, home / "adapters")
+    for number, (name, parent, at, was_live) in enumerate(plan["old"]):
+        if name in rebuilt:
+            continue
+        tick("rebuilding", number / len(plan["old"]))
+        parent = rebuilt.get(parent, parent)
+        rebuilt[name] = _rebuild(store, engine, parent, at, scope, home, settings, tick) if was_live else ""
+        store.put_run(RUN, {**plan, "rebuilt": rebuilt}, scope=scope)
+    wanted = rebuilt.get(plan["live"], plan["live"])
+    if wanted != store.live(scope):
+        store.set_live(scope, wanted, expected=store.live(scope), event="forget", reason="rebuilt")
+    receipt = Receipt(
+        scope=scope, asked=plan["asked"], removed=tuple(plan["removed"]), rebuilt=tuple(rebuilt.items()),
+        reason=plan["reason"], causes=tuple(dict.fromkeys(n for n in rebuilt.values() if n)),
+    )  # fmt: skip
+    store.append(receipt)
+    store.delete_run(RUN, scope=scope)
+    return receipt
+
+
+def _exists(store: SqlStore, record_id: str, scope: Scope) -> bool:
+    try:
+        store.get(record_id, scope=scope)
+    except NotFound:
+        return False
+    return True
 
 
 def _doomed(store: SqlStore, what: str, scope: Scope) -> _Doomed:
@@ -230,12 +272,6 @@ def _with_descendants(store: SqlStore, scope: Scope, old: list[Adapter]) -> list
     return found
 
 
-def _taught(store: SqlStore, scope: Scope, adapter: Adapter) -> set[str]:
-    """The memories that were wanted when this adapter was trained, those that it could not be taught included."""
-    batch = batch_of(store, scope, adapter)
-    return {c for c in batch.causes if c != adapter.parent}
-
-
 def _quoting(store: SqlStore, scope: Scope, old: list[Adapter], gone: frozenset[str]) -> list[str]:
     """Batches, evidence and verdicts that hold the content, or that speak of adapters that go."""
     names = {a.id for a in old}
@@ -258,25 +294,25 @@ def _quoting(store: SqlStore, scope: Scope, old: list[Adapter], gone: frozenset[
 def _rebuild(
     store: SqlStore,
     engine: LocalEngine,
-    wanted: Iterable[str],
     parent: str,
+    at: float,
     scope: Scope,
     home: Path,
     settings: Consolidation,
     tick: Progress,
 ) -> str:
-    """The adapter that the same consolidation makes of what is left; its parent where nothing is left to learn."""
+    """The adapter that the consolidation of the time `at` makes of what is left; its parent where nothing is left to learn."""
+    live = adapter_of(store, scope, parent) if parent else None
+    wanted = [s.memory for s in route(store, scope, live, at, settings.router) if s.route == "weights"]
     try:
-        batch = batch_for(store, engine, scope, list(wanted), parent, settings)
+        batch = batch_for(store, engine, scope, wanted, parent, at, settings)
     except BatchRefused:
         return parent
     store.append(batch)
-    try:
-        student = train(engine, batch, settings, home=home, tick=tick)
-    except BatchRefused:
-        return parent
+    student = train(engine, batch, settings, home=home, tick=tick)
     scale, name = choose_scale(engine, student, batch, scope, settings)
     adapter = keep(store, engine, name, batch, scale)
     finish(home)
-    evaluate(store, engine, suite(batch, settings.gate_items), adapter.id, scope, styled=bool(batch.settings["styles"]))
+    styled = bool(batch.settings["styles"])
+    evaluate(store, engine, suite(batch, settings.gate_items), adapter.id, scope, styled=styled)
     return adapter.id

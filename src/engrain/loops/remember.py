@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -100,12 +100,12 @@ def _corrected(store: SqlStore, interaction: Interaction, correction: Memory) ->
 
 
 def from_path(
-    store: SqlStore, engine: Engine, path: Path, *, scope: Scope, on_file: object = None
+    store: SqlStore, engine: Callable[[], Engine], path: Path, *, scope: Scope, on_file: object = None
 ) -> tuple[list[Memory], int]:
     """Learn a folder or file of the user's own: notes (.md, .txt) and chats (.jsonl). Returns (new memories, files read).
 
     What is known already, word for word, is not recorded again. Raises NotFound, FormatError or InputError naming file and remedy;
-    everything read before it is kept.
+    everything read before it is kept. `engine` is asked for only if there are chats to read.
     """
     if not path.exists():
         raise NotFound(
@@ -146,7 +146,7 @@ def from_path(
 
 
 def _chats(
-    store: SqlStore, engine: Engine, text: str, file: Path, *, scope: Scope, known: set[tuple[str, str]]
+    store: SqlStore, engine: Callable[[], Engine], text: str, file: Path, *, scope: Scope, known: set[tuple[str, str]]
 ) -> list[Memory]:
     """Past conversations: each user turn is recorded as an interaction, and remembered."""
     conversations = messages_from_jsonl(text)
@@ -164,7 +164,7 @@ def _chats(
                 scope=scope, conversation=name, messages=messages[: i + 1], answer=reply, stamp=Stamp(base="imported")
             )
             store.append(interaction)
-            found += from_interaction(store, engine, interaction)
+            found += from_interaction(store, engine(), interaction)
     return found
 
 
