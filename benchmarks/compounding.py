@@ -114,7 +114,9 @@ def stream(
                     tokens[arm].append(shown)
             if (number + 1) % every == 0 and number + 1 < rounds:
                 outcome = me.consolidate()
-                decisions.append(outcome.verdict.decision if outcome.verdict is not None else f"nothing trained: {outcome.reason}")
+                decisions.append(
+                    outcome.verdict.decision if outcome.verdict is not None else f"nothing trained: {outcome.reason}"
+                )
                 queries = common.trained(me)
                 if me.store.live(me.scope):
                     first = min(first, (number + 1) * asked)

@@ -101,7 +101,7 @@ def one(
             batch = place // (len(items) // BATCHES)
             case = {
                 "seed": seed, "place": place, "batch": min(batch, BATCHES - 1), "rebuilt": len(receipt.rebuilt),
-                "trained": bool(rebuilt) and bool(wanted[-1]), "identical": rebuilt == wanted[-1] and same_files(copy, fresh, rebuilt),
+                "trained": bool(rebuilt) and bool(wanted[-1]), "adapters": [rebuilt, wanted[-1]], "identical": rebuilt == wanted[-1] and same_files(copy, fresh, rebuilt),
                 "changed": rebuilt != versions[-1], "forget_s": forgetting.wall_s, "forget_cpu_s": forgetting.cpu_s,
                 "fresh_s": building.wall_s, "fresh_cpu_s": building.cpu_s,
             }  # fmt: skip

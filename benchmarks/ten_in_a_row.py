@@ -86,7 +86,9 @@ def one(run: Run, args: argparse.Namespace, seed: int, tasks: int, facts: int) -
             for item in user.items[t * facts : (t + 1) * facts]:
                 me.tell(item.note)
             outcome = me.consolidate()
-            decisions.append(outcome.verdict.decision if outcome.verdict is not None else f"nothing trained: {outcome.reason}")
+            decisions.append(
+                outcome.verdict.decision if outcome.verdict is not None else f"nothing trained: {outcome.reason}"
+            )
             seconds.append(outcome.seconds)
             versions.append(me.store.live(me.scope))
             run.say(f"seed {seed}, consolidation {t + 1}: {decisions[-1]}, {outcome.seconds:.0f} s")

@@ -109,7 +109,15 @@ def test_half_of_the_update_is_between_not_knowing_and_knowing(engine: LocalEngi
 
 @pytest.mark.parametrize(
     "method",
-    [ForwardKL(top_k=20), ReverseKL(), JSD(), OffPolicy(), ForwardKL(answers="teacher"), ForwardKL(answers="both")],
+    [
+        ForwardKL(),
+        ForwardKL(top_k=20),
+        ReverseKL(),
+        JSD(),
+        OffPolicy(),
+        ForwardKL(answers="teacher"),
+        ForwardKL(answers="both"),
+    ],
     ids=repr,
 )
 def test_every_method_brings_the_student_nearer(engine: LocalEngine, method: Method) -> None:

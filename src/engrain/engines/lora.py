@@ -19,7 +19,7 @@ from pathlib import Path
 
 import torch
 from safetensors import SafetensorError, safe_open
-from safetensors.torch import save_file
+from safetensors.torch import save as to_bytes
 from torch import Tensor
 
 from engrain.errors import FormatError, NotFound
@@ -67,6 +67,15 @@ def name_of(weights: Weights, base: str) -> str:
     return digest.hexdigest()[:32]
 
 
+def _in_order(data: bytes) -> bytes:
+    """The same safetensors file with its header sorted: the library writes the metadata in an order that changes from call
+    to call, and two adapters that are equal to the bit shall be equal files."""
+    size = int.from_bytes(data[:8], "little")
+    header = json.dumps(json.loads(data[8 : 8 + size]), sort_keys=True, separators=(",", ":")).encode()
+    header += b" " * (-len(header) % 8)
+    return len(header).to_bytes(8, "little") + header + data[8 + size :]
+
+
 def save(weights: Weights, folder: Path, *, base: str, transposed: bool) -> str:
     """Write an adapter under its own name in `folder`; returns the name. All of it appears at once, or nothing.
 
@@ -99,7 +108,8 @@ def save(weights: Weights, folder: Path, *, base: str, transposed: bool) -> str:
         for layer, (a, b) in weights.items():
             tensors[f"{_PREFIX}{layer}.lora_A.weight"] = a.detach().cpu().contiguous().clone()
             tensors[f"{_PREFIX}{layer}.lora_B.weight"] = b.detach().cpu().contiguous().clone()
-        save_file(tensors, temporary / "adapter_model.safetensors", metadata={"format": "pt", "base": base})
+        data = to_bytes(tensors, metadata={"format": "pt", "base": base})
+        (temporary / "adapter_model.safetensors").write_bytes(_in_order(data))
         for path in (*temporary.iterdir(), temporary):
             _sync(path)
         try:

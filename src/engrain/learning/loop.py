@@ -131,21 +131,26 @@ def _taught_by_teacher(method: Method, prompt: Conversation, seed: int) -> bool:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Plan:
-    """How a run trains. The defaults were chosen by measurement (docs/lab-log.md)."""
+    """How a run trains.
 
-    method: Method = field(default_factory=ForwardKL)
+    The default learns on the student's and the teacher's likeliest answers in turn. Measured on a small reader, 32 facts
+    of one to four words, 100 steps, unseen phrasing, two seeds: both 72 %, teacher's alone 67 %, student's sampled ones
+    alone 44 %. On its own answers alone a student meets the second word of a fact only after it has learned the first.
+    """
+
+    method: Method = field(default_factory=lambda: ForwardKL(answers="both"))
     batch_size: int = 16
     new: float = 0.75
     """Shares of each minibatch: what is being learned, what was learned before, and unrelated prompts. A role without
     examples leaves its share to the others."""
     replay: float = 0.125
     guard: float = 0.125
-    learning_rate: float = 2e-3
+    learning_rate: float = 4e-3
     warmup: int = 10
     """Steps of rising learning rate; afterwards it falls along a cosine to a tenth."""
-    temperature: float = 1.0
-    """Of the sampled answers."""
-    refresh: int = 8
+    temperature: float = 0.0
+    """Of the drawn answers; at 0 the teacher's never change, so they are found once."""
+    refresh: int = 4
     """Steps between two drawings of answers. Drawing many at once is cheap; answers this old are nearly on-policy."""
     enough: float = 0.0
     """Stop early once the mean KL of new examples over one refresh falls below this many nats per token; 0: never."""

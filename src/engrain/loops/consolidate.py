@@ -51,7 +51,7 @@ class Consolidation:
     steps_per_memory: float = 6.0
     least_steps: int = 150
     most_steps: int = 900
-    learning_rate: float = 2e-3
+    learning_rate: float = 4e-3
     batch_size: int = 16
     rank: int = 16
     seed: int = 0

@@ -244,13 +244,14 @@ def _is_adapter(record_id: str) -> bool:
 
 def recorded_adapters(store: SqlStore) -> set[str]:
     """The adapters that the ledger knows of and that were not forgotten, everybody's: it has no scope."""
-    found: set[str] = set()
+    found: dict[str, str] = {}
     for entry in store.ledger():
         if entry.event == "adapter":
-            found.add(entry.subject)
-        elif entry.event == "forget":
-            found.discard(entry.subject)
-    return found
+            found[entry.subject] = entry.digest
+        # An erasure repeats the digest of the record; a move of the live pointer onto this adapter, made by a forgetting, does not.
+        elif entry.event == "forget" and found.get(entry.subject) == entry.digest:
+            del found[entry.subject]
+    return set(found)
 
 
 def _sweep(store: SqlStore, adapters: Path) -> None:
@@ -309,7 +310,10 @@ def _rebuild(
     except BatchRefused:
         return parent
     store.append(batch)
-    student = train(engine, batch, settings, home=home, tick=tick)
+    try:
+        student = train(engine, batch, settings, home=home, tick=tick)
+    except BatchRefused:  # nothing that the parent does not say already, as in `consolidate`
+        return parent
     scale, name = choose_scale(engine, student, batch, scope, settings)
     adapter = keep(store, engine, name, batch, scale)
     finish(home)
