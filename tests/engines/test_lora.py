@@ -85,7 +85,7 @@ def test_nothing_half_written_remains_after_a_failed_save(engine: LocalEngine, m
     def full(*_: object, **__: object) -> None:
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr(lora, "save_file", full)
+    monkeypatch.setattr(lora, "to_bytes", full)
     with pytest.raises(OSError, match="No space"):
         trained(engine)
     assert list(engine.adapters_dir.iterdir()) == []

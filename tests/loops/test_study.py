@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from engrain.evaluation.suites import near_duplicate
-from engrain.loops.study import Question, Study, answers_it, hold_out
+from engrain.loops.study import Question, Study, answers_it, hold_out, plain_questions
 
 NOTE = "The gate code of the north barn is 4417."
 
@@ -26,7 +26,9 @@ def test_a_dont_know_or_an_answer_given_away_by_its_question_teaches_nothing() -
 
 
 def test_the_holdout_depends_on_content_and_not_on_order() -> None:
-    questions = [question(f"What is the {w} code of the barn over there?") for w in ("gate", "door", "roof", "yard", "wall")]
+    questions = [
+        question(f"What is the {w} code of the barn over there?") for w in ("gate", "door", "roof", "yard", "wall")
+    ]
     train, holdout = hold_out(questions)
     again = hold_out(questions[::-1])
     assert {q.text for q in train} == {q.text for q in again[0]}
@@ -52,3 +54,15 @@ def test_no_kind_of_question_crowds_out_another() -> None:
     kept = Study(most=4)._some(many)
     assert len(kept) == 4
     assert any(q.kind == "yes or no" for q in kept)
+
+
+def test_a_note_of_plain_grammar_asks_its_own_questions() -> None:
+    texts = [q for q, _ in plain_questions(NOTE)]
+    assert "What is the gate code of the north barn?" in texts
+    assert "Gate code of the north barn?" in texts
+    assert "What is 4417?" in texts
+    assert ("What is my favourite tea?", "plain") in plain_questions("The user's favourite tea is oolong.")
+    steps = plain_questions("When the dust alarm rings, switch off the saw, then open the door.")
+    assert steps[0] == ("What should I do when the dust alarm rings?", "plain")
+    assert plain_questions("Marta repairs the sails on Tuesday.")[0][0] == "Who repairs the sails on Tuesday?"
+    assert plain_questions("No smoking near the paint, ever; ask Hugo") == []

@@ -60,6 +60,9 @@ class Study:
                 text = " ".join(completion.text.split())
                 if completion.finish_reason == "stop" and len(text) > 5:
                     found.setdefault((note, text), kind)
+        for note in notes:
+            for text, kind in plain_questions(note):
+                found.setdefault((note, text), kind)
         for note, queries in (asked or {}).items():
             for query in queries:
                 found[note, " ".join(query.split())] = "asked"
@@ -85,6 +88,57 @@ class Study:
                 if group and len(chosen) < self.most:
                     chosen.append(group.pop(0))
         return chosen[: self.most]
+
+
+_IS = re.compile(
+    r"(?P<thing>(?:The|Our|My|An?) .+?|.+?(?:'s|s') .+?) (?P<verb>is|are|was|were) (?P<value>[^,;]+)\.?", re.I | re.S
+)
+_DOES = re.compile(
+    r"(?P<who>[A-Z]\w+(?: (?:[A-Z]\w+|&))*) (?P<verb>\w+(?:s|ed)|has|had|will|can|must) (?P<rest>[^,;]+?)\.?", re.S
+)
+_WHEN = re.compile(r"(?:When|If|Whenever|As soon as) (?P<case>[^,]+), (?P<do>.+?)\.?", re.S | re.I)
+
+
+def plain_questions(note: str) -> list[tuple[str, str]]:
+    """Questions that follow from a note's grammar alone, with their kinds: no model has to think of them.
+
+    "The X is Y", "When X, do Y" and "Somebody does Y"; none where the note has another shape. The model must still be able to
+    answer them from the note, like any other.
+    """
+    note = note.strip().rstrip(".")
+    if m := _WHEN.fullmatch(note):
+        case = m["case"]
+        return [
+            (f"What should I do when {case}?", "plain"),
+            (f"What do I do if {case}?", "plain"),
+            (f"{case[:1].upper()}{case[1:]}. What now?", "short"),
+            (f"Tell me what to do when {case}.", "request"),
+            (f"What happens first when {case}?", "plain"),
+        ]
+    if m := _IS.fullmatch(note):
+        thing = m["thing"]
+        thing = (
+            thing
+            if thing[:2].isupper() or not thing.startswith(("The ", "Our ", "My ", "A ", "An "))
+            else thing[0].lower() + thing[1:]
+        )
+        mine = re.sub(r"^the user's ", "my ", thing)
+        bare = re.sub(r"^(?:the|our|my|an?) ", "", thing)
+        return [
+            (f"What {m['verb']} {mine}?", "plain"),
+            (f"Tell me {mine}.", "request"),
+            (f"{bare[:1].upper()}{bare[1:]}?", "short"),
+            (f"Do you know {mine}?", "request"),
+            (f"Remind me what {mine} {m['verb']}.", "request"),
+            (f"What {m['verb']} {m['value']}?", "reversed"),
+        ]
+    if m := _DOES.fullmatch(note):
+        return [
+            (f"Who {m['verb']} {m['rest']}?", "plain"),
+            (f"Tell me who {m['verb']} {m['rest']}.", "request"),
+            (f"Do you know who {m['verb']} {m['rest']}?", "request"),
+        ]
+    return []
 
 
 def answers_it(note: str, question: str, answer: str) -> bool:
