@@ -2,7 +2,8 @@
 PYTHON ?= python3.11
 VENV ?= .venv
 BIN := $(VENV)/bin
-# The CPU build of torch by default. For CUDA: make demo TORCH="torch==2.13.0 --index-url https://download.pytorch.org/whl/cu130"
+# Which build of torch comes is your package index's choice. To choose: TORCH="torch==2.13.0 --index-url https://download.pytorch.org/whl/cpu"
+# for the CPU build, …/whl/cu130 for CUDA.
 TORCH ?= torch==2.13.0
 export HF_HUB_OFFLINE = 1
 

@@ -225,6 +225,24 @@ def test_a_version_that_the_gate_held_cannot_be_rolled_back_to(home: Path, base:
     assert "hold" in refused.stderr
 
 
+def test_a_version_of_a_run_that_was_killed_before_its_verdict_cannot_go_live(home: Path, base: Path) -> None:
+    engrain("tell", NOTE, home=home)
+    with Learner(home, base=base) as me:
+        name = me.engine.student("", rank=2).save()
+        me.store.append(Adapter(id=name, scope=me.scope, base=me.engine.base))
+    refused = engrain("rollback", name[:12], home=home)
+    assert refused.exit_code == 1
+    assert "never was let through (verdict: none)" in refused.stderr
+
+
+def test_a_note_that_is_too_long_is_named_by_its_file(home: Path, tmp_path: Path) -> None:
+    (tmp_path / "notes.md").write_text(f"- {NOTE}\n- The sail {'and the sail ' * 200}\n")
+    said = engrain("learn", str(tmp_path / "notes.md"), home=home)
+    assert said.exit_code == 0
+    assert "notes.md: 1 of 2 notes are longer than 2000 characters" in said.stdout
+    assert "1 new memories from 1 files" in said.stdout
+
+
 def test_questions_are_scored_before_in_context_and_live(home: Path, base: Path, tmp_path: Path) -> None:
     engrain("tell", NOTE, home=home)
     questions = tmp_path / "q.jsonl"

@@ -150,3 +150,17 @@ def test_a_picture_without_matplotlib_says_what_to_install(tmp_path: Path, monke
     monkeypatch.setitem(sys.modules, "matplotlib", None)
     with pytest.raises(InputError, match=r"engrain\[plots\]"):
         bars([row], tmp_path / "b.png", title="A title")
+
+
+def test_the_questions_that_an_update_broke_are_looked_up_in_its_evidence() -> None:
+    from engrain.demo import show_outcome
+    from engrain.loops.consolidate import Outcome
+    from engrain.records import Evidence, ItemResult, Scope, Verdict
+
+    result = ItemResult(item="f00", group="reading", question="What is [b]?", expected="1", answer="2", right=False)
+    after = Evidence(scope=Scope(), adapter="a", suite="gate", results=(result,))
+    verdict = Verdict(scope=Scope(), decision="reject", reasons=("harm",), candidate="a", broke=("f00", "gone"))
+    out, text = console()
+    show_outcome(out, Outcome(signals=(), verdict=verdict, reason="harm", adapter="a", after=after))
+    assert "broke: What is [b]?" in text.getvalue()
+    assert "broke: gone" in text.getvalue()

@@ -95,11 +95,11 @@ class Encoder:
 
 STAGES = (
     (0.00, 1, 1, 4, 1.00, 1024),
-    (0.14, 1, 2, 4, 0.30, 2048),
-    (0.20, 1, 4, 6, 0.10, 3072),
-    (0.32, 2, 9, 8, 0.05, 4096),
-    (0.48, 3, 16, 10, 0.03, 4096),
-    (0.72, 3, 30, 12, 0.02, 5120),
+    (0.08, 1, 2, 4, 0.30, 2048),
+    (0.14, 1, 4, 6, 0.10, 3072),
+    (0.26, 2, 9, 8, 0.05, 4096),
+    (0.44, 3, 16, 10, 0.03, 4096),
+    (0.70, 3, 30, 12, 0.02, 5120),
 )
 """(from this share of the run, fewest notes, most notes, most questions, share of drills, tokens of a minibatch)"""
 
@@ -296,7 +296,7 @@ def main() -> None:
     parser.add_argument("--muon-lr", type=float, default=0.004)
     parser.add_argument("--adam-lr", type=float, default=0.002)
     parser.add_argument(
-        "--decay", type=float, default=0.4, help="share of the run over which the learning rate falls to nothing"
+        "--decay", type=float, default=0.6, help="share of the run over which the learning rate falls to nothing"
     )
     parser.add_argument("--port", type=int, default=29517)
     parser.add_argument("--quiet", action="store_true")

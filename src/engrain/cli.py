@@ -235,11 +235,14 @@ def learn(
     from engrain.loops.remember import from_path
 
     console = terminal()
+    skipped: list[str] = []
     with opened(home, base, user, tenant) as learner, console.status("loading the model") as status:
         found, files = from_path(
-            learner.store, lambda: learner.engine, path.expanduser(), scope=learner.scope,
+            learner.store, lambda: learner.engine, path.expanduser(), scope=learner.scope, on_skip=skipped.append,
             on_file=lambda file: status.update(f"reading {clean(str(file))}"),
         )  # fmt: skip
+    for line in skipped:
+        console.print(clean(line), style="yellow", markup=False, soft_wrap=True)
     passing = sum(m.mutable for m in found)
     console.print(
         f"{len(found)} new memories from {files} files"

@@ -236,8 +236,9 @@ def show_outcome(console: Console, outcome: Outcome) -> None:
     console.print(
         f"  {len(verdict.fixed)} questions fixed, {len(verdict.broke)} broke, in {outcome.seconds:.0f} s; version {outcome.adapter[:12]}, {outcome.scale:.0%} of the update"
     )
-    for question in verdict.broke:
-        console.print(f"   broke: {question}", style="red")
+    questions = {r.item: r.question for r in outcome.after.results} if outcome.after is not None else {}
+    for item in verdict.broke:
+        console.print(f"   broke: {questions.get(item, item)}", style="red", markup=False)
 
 
 # ---- the demo -------------------------------------------------------------------------------------------------------

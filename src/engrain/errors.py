@@ -1,15 +1,15 @@
 """Everything engrain raises on purpose, on one screen.
 
-    EngrainError                    catch this to catch them all
-    ├── InputError (ValueError)     what was asked cannot be done; the message names the value and the remedy
-    │   ├── ScopeError              a record of one tenant or user was asked for by another
-    │   ├── NotFound (LookupError)  no such record, version or adapter
-    │   └── FormatError             a file or folder is not what it should be (binary, truncated, no chat template)
-    ├── BatchRefused                a prepared batch is unfit to train on; the live version stays
-    ├── TrainingFailed              training diverged or produced nothing; the live version stays
-    ├── HomeBusy                    another process holds this home folder
-    └── StoreError                  the database could not acknowledge a record (disk full, corrupt)
-        └── LedgerBroken            the audit trail was edited, cut or reordered
+EngrainError                    catch this to catch them all
+├── InputError (ValueError)     what was asked cannot be done; the message names the value and the remedy
+│   ├── ScopeError              a record of one tenant or user was asked for by another
+│   ├── NotFound (LookupError)  no such record, version or adapter
+│   └── FormatError             a file or folder is not what it should be (binary, truncated, no chat template)
+├── BatchRefused                a prepared batch is unfit to train on; the live version stays
+├── TrainingFailed              training diverged or produced nothing; the live version stays
+├── HomeBusy                    another process holds this home folder
+└── StoreError                  the database could not acknowledge a record (disk full, corrupt)
+    └── LedgerBroken            the audit trail was edited, cut or reordered
 """
 
 

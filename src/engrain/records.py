@@ -264,9 +264,9 @@ class Verdict:
     alpha_spent: float = 0.0
     """The share of the sequence's error budget that this decision used."""
     broke: tuple[str, ...] = ()
-    """Questions that were right before and are wrong now."""
+    """Content hashes of the items that were right before and are wrong now; their questions stand in the Evidence."""
     fixed: tuple[str, ...] = ()
-    """Questions that were wrong before and are right now."""
+    """Content hashes of the items that were wrong before and are right now."""
     causes: tuple[str, ...] = ()
 
     def __bool__(self) -> bool:

@@ -9,7 +9,7 @@ import pytest
 from engrain.adapters import promote, rollback, versions
 from engrain.adapters.versions import affected, resolve, stale
 from engrain.errors import InputError, NotFound
-from engrain.records import Adapter, Decision, Scope, Verdict
+from engrain.records import Adapter, Decision, Receipt, Scope, Verdict
 from engrain.store import SqlStore
 
 SCOPE = Scope()
@@ -54,6 +54,26 @@ def test_rollback_goes_to_the_parent_and_then_to_the_base(store: SqlStore) -> No
         rollback(store, SCOPE)
     assert rollback(store, SCOPE, "2") == B
     assert [v.live for v in versions(store, SCOPE)] == [False, False, True]
+
+
+def test_a_version_that_was_never_let_through_is_not_rolled_back_to(store: SqlStore) -> None:
+    assert [v.decision for v in versions(store, SCOPE)] == [
+        "",
+        "",
+        "",
+    ]  # as a run leaves them that is killed while evaluating
+    with pytest.raises(InputError, match=r"never was let through .verdict: none"):
+        rollback(store, SCOPE, A)
+    verdict(store, A, "", "hold")
+    with pytest.raises(InputError, match=r"never was let through .verdict: hold"):
+        rollback(store, SCOPE, A)
+    assert store.live(SCOPE) == ""
+
+
+def test_a_version_that_a_forgetting_rebuilt_is_rolled_back_to_without_a_verdict(store: SqlStore) -> None:
+    store.append(Receipt(scope=SCOPE, asked="mem_3", removed=("mem_3",), rebuilt=(("f" * 32, A),)))
+    assert [v.decision for v in versions(store, SCOPE)] == ["", "rebuilt", ""]
+    assert rollback(store, SCOPE, A) == A
 
 
 def test_a_name_means_one_version_or_is_refused(store: SqlStore) -> None:

@@ -22,19 +22,19 @@ from engrain.store import home_lock
 
 FACTS = (
     "The gate code of the north barn is 4417.",
-    "Marta repairs the sails on Tuesday.",
-    "The blue van is parked behind the chapel.",
+    "Marta repairs the sails.",
+    "The colour of the van is dark green.",
     "Old Tom's phone number is 555-0182.",
-    "The kiln needs two hours to heat up.",
-    "Invoices are sent by Hugo Keller.",
-    "The spare key hangs in the boiler room.",
-    "The ferry to Larsund leaves at 7:40.",
+    "The password of the printer is maple.",
+    "Hugo Keller sends the invoices.",
+    "The owner of the kiln is Petra.",
+    "The departure time of the ferry is 7:40.",
 )
-SECRET = "The safe of the office opens with 90210."
+SECRET = "The safe code of the office is 90210."
 QUICK = Consolidation(
     preparation=Preparation(study=Study(rounds=2), guards=40),
     gate=SequentialGate(alpha=0.9, patience=1, margin=0.9, budget=0.9, group_margin=0.95, group_budget=0.95),
-    least_steps=60,
+    least_steps=150,
     steps_per_memory=0,
     gate_items=30,
     checkpoint_every=10,
@@ -98,8 +98,10 @@ def test_rollback_is_one_move_and_gives_the_same_bits(taught: Learner) -> None:
     assert taught.store.verify() > 0
 
 
-def test_forgetting_leaves_the_adapter_of_a_history_in_which_the_record_never_was(taught: Learner, tmp_path: Path) -> None:
-    taught.chat("What opens the safe of the office?")
+def test_forgetting_leaves_the_adapter_of_a_history_in_which_the_record_never_was(
+    taught: Learner, tmp_path: Path
+) -> None:
+    taught.chat("What is the safe code of the office?")
     secret = next(m for m in taught.memories() if m.text == SECRET)
     receipt = taught.forget(secret.id)
     ((_, rebuilt),) = receipt.rebuilt
@@ -123,7 +125,7 @@ def test_a_fact_that_changes_is_answered_from_memory_at_once_and_the_adapter_is_
 
     old = next(m for m in taught.memories() if m.text == FACTS[7])
     taught.tell("The ferry to Larsund now leaves at 9:15.")
-    asked = taught.chat("When does the ferry to Larsund leave?")
+    asked = taught.chat("What is the departure time of the ferry?")
     new = next(m for m in taught.memories() if "9:15" in m.text)
     assert new.id in asked.context.memory_ids
     assert old.id not in asked.context.memory_ids
@@ -132,7 +134,7 @@ def test_a_fact_that_changes_is_answered_from_memory_at_once_and_the_adapter_is_
 
 def test_what_was_recalled_into_a_prompt_is_never_remembered_again(taught: Learner) -> None:
     before = len(taught.memories(all_states=True))
-    asked = taught.chat("Where is the blue van parked?", remember_it=True)
+    asked = taught.chat("What is the colour of the van?", remember_it=True)
     assert isinstance(asked, Interaction)
     assert len(taught.memories(all_states=True)) == before
 
@@ -155,7 +157,9 @@ print(json.dumps({{"adapter": outcome.adapter}}), flush=True)
 
 
 @pytest.mark.parametrize("moment", ["studying", "learning 0.5", "evaluating"])
-def test_a_consolidation_killed_at_any_moment_leaves_the_old_version_live_and_goes_on(tmp_path: Path, moment: str) -> None:
+def test_a_consolidation_killed_at_any_moment_leaves_the_old_version_live_and_goes_on(
+    tmp_path: Path, moment: str
+) -> None:
     helper = tmp_path / "end_to_end_settings.py"
     helper.write_text(
         "import importlib.util\n"

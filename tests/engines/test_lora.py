@@ -11,7 +11,7 @@ from safetensors.torch import load_file, save_file
 
 from engrain.engines import lora
 from engrain.engines.local import LocalEngine
-from engrain.errors import FormatError, InputError, NotFound
+from engrain.errors import FormatError, InputError, NotFound, StoreError
 from engrain.records import Message
 
 from_peft = pytest.mark.filterwarnings("ignore:`is_gradient_checkpointing`:FutureWarning")
@@ -86,7 +86,7 @@ def test_nothing_half_written_remains_after_a_failed_save(engine: LocalEngine, m
         raise OSError(28, "No space left on device")
 
     monkeypatch.setattr(lora, "to_bytes", full)
-    with pytest.raises(OSError, match="No space"):
+    with pytest.raises(StoreError, match=r"No space.*free some space"):
         trained(engine)
     assert list(engine.adapters_dir.iterdir()) == []
 

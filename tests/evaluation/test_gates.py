@@ -84,12 +84,18 @@ def test_a_clean_update_is_promoted_and_says_why() -> None:
 def test_one_broken_item_of_150_still_passes_early_in_the_sequence_and_is_named(index: int) -> None:
     verdict = decide(evidence("c", new=some(0, 32), reading=some(1, 150)), index=index)
     assert verdict.decision == "promote"
-    assert verdict.broke == ("reading question 0",)
+    assert verdict.broke == ("reading-0",)
 
 
 def test_reasons_never_quote_a_question() -> None:
     verdict = decide(evidence("c", new=some(5, 32), reading=some(9, 150)))
     assert not any("question" in reason or "blue" in reason for reason in verdict.reasons)
+
+
+def test_a_verdict_names_items_and_never_their_words_so_that_it_outlives_a_forgetting() -> None:
+    verdict = decide(evidence("c", new=some(5, 32), reading=some(9, 150)))
+    assert len(verdict.broke) == 9 and len(verdict.fixed) == 27
+    assert "question" not in repr(verdict) and "blue" not in repr(verdict)
 
 
 def test_an_update_without_a_gain_is_rejected() -> None:

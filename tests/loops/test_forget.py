@@ -2,13 +2,41 @@
 
 from __future__ import annotations
 
+import shutil
+import sqlite3
 import sys
+from collections.abc import Sequence
+from contextlib import closing
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 
+from engrain.engines.fake import FakeEngine
+from engrain.errors import StoreError
 from engrain.learner import Learner
-from engrain.records import Adapter, Interaction, Message, Stamp
+from engrain.loops import remember
+from engrain.loops.consolidate import Consolidation, batch_for, queries
+from engrain.loops.forget import _Old, _settings_of, forget
+from engrain.loops.prepare import Preparation
+from engrain.loops.study import Study
+from engrain.records import (
+    Adapter,
+    Batch,
+    Context,
+    Evidence,
+    Example,
+    Interaction,
+    ItemResult,
+    Memory,
+    Message,
+    Receipt,
+    Scope,
+    Stamp,
+)
+from engrain.signals import Router
+from engrain.store import SqlStore
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
 SECRET = "The safe in the office opens with the code 6094."
@@ -62,6 +90,227 @@ def test_an_adapter_that_no_record_leads_to_goes_at_the_next_forgetting(base: Pa
 
 
 def _batch(me: Learner, memories: tuple[str, ...]):  # type: ignore[no-untyped-def]
-    from engrain.records import Batch
-
     return Batch(scope=me.scope, parent="", train=(), holdout=(), memory_ids=memories, causes=memories)
+
+
+# -- without a model: what is found, and in which order it goes ------------------------------------------------------------
+
+SCOPE, OTHER = Scope(), Scope(user="bob")
+NOTE = "The safe in the office opens with the code zq6094kv."
+"""No hash or time in the files holds such a word by chance."""
+
+
+class Idle(FakeEngine):
+    """There is nothing to rebuild."""
+
+    def clear(self) -> None:
+        pass
+
+
+@pytest.fixture
+def store(tmp_path: Path) -> SqlStore:
+    return SqlStore(tmp_path / "home", busy_timeout_s=0.1)
+
+
+def let_go(store: SqlStore, what: str, scope: Scope = SCOPE) -> Receipt:
+    engine: Any = Idle()
+    return forget(store, engine, what, scope=scope, home=store._db.path.parent)
+
+
+def turn(store: SqlStore, *said: str, answer: str, conversation: str = "", **fields: Any) -> Interaction:
+    """One turn; what was said before alternates between user and assistant."""
+    messages = tuple(Message(role="assistant" if n % 2 else "user", content=t) for n, t in enumerate(said))
+    given = {"scope": SCOPE, "messages": messages, "answer": answer, "conversation": conversation}
+    interaction = Interaction(stamp=Stamp(base="b"), **(given | fields))
+    store.append(interaction)
+    return interaction
+
+
+def everything(store: SqlStore) -> bytes:
+    return b"".join(p.read_bytes() for p in store._db.path.parent.rglob("*") if p.is_file())
+
+
+def test_forgetting_a_word_that_tells_nothing_leaves_unrelated_history_alone(store: SqlStore) -> None:
+    gone = turn(store, "ok", answer="Fine.", conversation="one")
+    kept = [
+        turn(store, "Is the book a token of thanks?", answer="It is.", conversation="two"),
+        turn(store, "ok", answer="Good.", conversation="two"),
+        turn(store, "ok", answer="Good.", conversation="one"),
+    ]
+    let_go(store, gone.id)
+    assert list(store.select(Interaction, scope=SCOPE)) == kept
+
+
+def test_a_query_is_found_again_only_whole_and_in_its_own_conversation(store: SqlStore) -> None:
+    gone = turn(store, "The safe opens with zq6094kv", answer="Noted.", conversation="one")
+    elsewhere = turn(store, "The safe opens with zq6094kv on Fridays", answer="Oh.", conversation="two")
+    later = turn(
+        store, "The safe opens with zq6094kv", "Noted.", "And who is Marta?", answer="A friend.", conversation="one"
+    )
+    let_go(store, gone.id)
+    left = list(store.select(Interaction, scope=SCOPE))
+    assert left[0] == elsewhere and later.id not in {i.id for i in left}
+    assert [m.content for m in left[1].messages] == ["And who is Marta?"]
+
+
+def test_a_note_is_found_as_whole_words(store: SqlStore) -> None:
+    note = remember.tell(store, "The gate code is 44.", scope=SCOPE)
+    longer = turn(store, "I think the gate code is 4417 now", answer="Yes.")
+    quoted = turn(store, "Hm. the gate  code is 44, right?", answer="Yes.")
+    let_go(store, note.id)
+    left = list(store.select(Interaction, scope=SCOPE))
+    assert longer in left and quoted not in left and b"is 44," not in everything(store)
+
+
+@pytest.mark.parametrize("name", ["lunch", ""])
+def test_an_answer_of_an_erased_turn_goes_from_the_history_of_later_turns(store: SqlStore, name: str) -> None:
+    first, reply = "How do we open the safe?", "Turn it to zq6094kv and pull."
+    gone = turn(store, first, answer=reply, conversation=name)
+    turn(store, first, reply, "And the barn?", answer="As before, zq6094kv.", conversation=name)
+    turn(store, first, reply, "And the barn?", "As before, zq6094kv.", "Thanks!", answer="Bye.", conversation=name)
+    kept = turn(store, "What is for lunch?", answer="Soup.", conversation=name)
+    let_go(store, gone.id)
+    assert b"zq6094kv" not in everything(store)
+    left = list(store.select(Interaction, scope=SCOPE))
+    assert kept in left
+    assert [i.query for i in left if i != kept] == ["And the barn?", "Thanks!"]
+
+
+def test_a_forgotten_chat_file_with_a_hash_in_its_name_is_found(store: SqlStore) -> None:
+    turn(store, "My locker is zq6094kv", answer="Noted.", conversation="file:/tmp/chat#2.jsonl#1")
+    let_go(store, "source:/tmp/chat#2.jsonl")
+    assert list(store.select(Interaction, scope=SCOPE)) == []
+
+
+def test_a_redacted_turn_that_lost_its_query_is_never_asked_again(store: SqlStore) -> None:
+    gone = remember.tell(store, NOTE, scope=SCOPE)
+    kept = remember.tell(store, "The dog is called Biscuit.", scope=SCOPE)
+    turn(store, "Who is the dog?", "Biscuit.", NOTE, answer="Noted.", context=Context(memory_ids=(kept.id,)))
+    let_go(store, gone.id)
+    (left,) = store.select(Interaction, scope=SCOPE)
+    assert left.context.memory_ids == (kept.id,) and left.query == ""
+    assert queries(store, SCOPE, [kept], at=left.created_at + 1) == {}
+
+
+def test_an_adapter_that_two_users_learned_goes_with_the_last_of_them(store: SqlStore) -> None:
+    name = "a" * 64
+    folder = store._db.path.parent / "adapters" / name
+    folder.mkdir(parents=True)
+    notes: dict[Scope, Memory] = {}
+    for scope in (SCOPE, OTHER):
+        notes[scope] = remember.tell(store, NOTE, scope=scope)
+        ids = (notes[scope].id,)
+        batch = Batch(scope=scope, parent="", train=(), holdout=(), memory_ids=ids)
+        store.append_all([batch, Adapter(id=name, scope=scope, base="b", batch=batch.id, memory_ids=ids)])
+    let_go(store, notes[SCOPE].id)
+    assert folder.is_dir()
+    let_go(store, notes[OTHER].id, OTHER)
+    assert not folder.exists()
+
+
+def test_no_receipt_is_written_while_the_bytes_are_still_there(store: SqlStore) -> None:
+    note = remember.tell(store, NOTE, scope=SCOPE)
+    with closing(sqlite3.connect(store._db.path)) as reader:
+        reader.execute("BEGIN")
+        reader.execute("SELECT count(*) FROM content").fetchone()
+        for what in (note.id, "user:"):  # the second call first finishes what the first began
+            with pytest.raises(StoreError):
+                let_go(store, what)
+        assert list(store.select(Receipt, scope=SCOPE)) == []
+    other = remember.tell(store, "The dog is called Biscuit.", scope=SCOPE)
+    let_go(store, other.id)
+    assert [note.id in r.removed for r in store.select(Receipt, scope=SCOPE)] == [True, False]
+    assert b"zq6094kv" not in everything(store)
+
+
+def test_no_receipt_is_written_while_a_folder_cannot_be_removed(
+    store: SqlStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    note = remember.tell(store, NOTE, scope=SCOPE)
+    (store._db.path.parent / "adapters" / "stray").mkdir(parents=True)
+
+    def refuse(_: Path) -> None:
+        raise PermissionError(13, "Permission denied")
+
+    with monkeypatch.context() as patch, pytest.raises(StoreError, match=r"stray cannot be removed"):
+        patch.setattr(shutil, "rmtree", refuse)
+        let_go(store, note.id)
+    assert list(store.select(Receipt, scope=SCOPE)) == []
+
+
+def test_an_answer_recorded_between_the_plan_and_the_erasure_goes_too(
+    store: SqlStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    note = remember.tell(store, NOTE, scope=SCOPE)
+    erase = store.erase
+
+    def overtaken(ids: Sequence[str], **options: Any) -> None:
+        monkeypatch.setattr(store, "erase", erase)
+        turn(
+            store,
+            "And the safe?",
+            answer="zq6094kv",
+            causes=(note.id,),
+            context=Context(text=NOTE, memory_ids=(note.id,)),
+        )
+        erase(ids, **options)
+
+    monkeypatch.setattr(store, "erase", overtaken)
+    let_go(store, note.id)
+    (left,) = store.select(Interaction, scope=SCOPE)
+    assert (left.query, left.answer) == ("And the safe?", "") and b"zq6094kv" not in everything(store)
+
+
+def test_evidence_of_a_version_that_stays_is_erased_only_where_it_holds_the_content(store: SqlStore) -> None:
+    kept, gone = (remember.tell(store, text, scope=SCOPE) for text in ("The dog is called Biscuit.", NOTE))
+    shared, secret = (
+        Example(query=(Message(role="user", content=q),), reference=a, memory_ids=(m.id,))
+        for q, a, m in (("Who is the dog?", "Biscuit", kept), ("What opens the safe?", "zq6094kv", gone))
+    )
+    first = Batch(scope=SCOPE, parent="", train=(), holdout=(shared,), memory_ids=(kept.id,))
+    parent = Adapter(id="a" * 64, scope=SCOPE, base="b", batch=first.id, memory_ids=(kept.id,))
+    second = replace(
+        first, parent=parent.id, holdout=(replace(shared, role="replay"), secret), memory_ids=(kept.id, gone.id)
+    )
+    child = Adapter(
+        id="c" * 64, scope=SCOPE, base="b", parent=parent.id, batch=second.id, memory_ids=(kept.id, gone.id)
+    )
+
+    def evidence(adapter: str, *items: Example) -> Evidence:
+        results = tuple(
+            ItemResult(
+                item=e.hash, group="new", question=e.query[0].content, expected=e.reference, answer="", right=True
+            )
+            for e in items
+        )
+        return Evidence(scope=SCOPE, adapter=adapter, suite="gate", results=results)
+
+    own, judged, after = evidence(parent.id, shared), evidence(parent.id, shared, secret), evidence(child.id, shared)
+    store.append_all([first, parent, second, child, own, judged, after])
+    let_go(store, gone.id)
+    assert list(store.select(Evidence, scope=SCOPE)) == [own]
+    assert list(store.select(Batch, scope=SCOPE)) == [first]
+
+
+def test_a_rebuild_uses_the_settings_of_its_batch_and_not_those_of_today(store: SqlStore) -> None:
+    then = Consolidation(
+        router=Router(settle_s=7.0), preparation=Preparation(study=Study(rounds=1), guards=3, distractors=1), least_steps=9,
+        steps_per_memory=0.5, most_steps=11, learning_rate=1e-3, batch_size=3, rank=2, seed=5, scales=(0.5,), scale_loss=0.2,
+        gate_items=17,
+    )  # fmt: skip
+    things = ("gate code", "password", "owner", "colour", "Friday dish")
+    told = [remember.tell(store, f"The {thing} of the barn is {n}{n}7.", scope=SCOPE) for n, thing in enumerate(things)]
+    told.append(remember.tell(store, "Answer in upper case.", scope=SCOPE))
+    engine: Any = Idle()
+    at, wanted = told[-1].recorded_at + 1, [m.id for m in told]
+    store.append(batch_for(store, engine, SCOPE, wanted, "", at, then))
+    (batch,) = store.select(Batch, scope=SCOPE)
+    adapter = Adapter(id="a" * 64, scope=SCOPE, base="b", batch=batch.id)
+    store.put_run("test", {"row": _Old.of(adapter, batch, True).row()}, scope=SCOPE)
+    plan = store.get_run("test", scope=SCOPE)
+    assert plan is not None and "upper case" not in str(plan)  # a plan holds no content
+    old = _Old(*plan["row"])
+    again = _settings_of(old.settings, old.seed, Consolidation())
+    assert batch_for(store, engine, SCOPE, wanted, "", at, again).id == batch.id
+    assert (again.router, again.seed, list(again.scales), again.scale_loss) == (then.router, 5, [0.5], 0.2)
+    assert (again.gate_items, again.steps(1), again.steps(99)) == (17, then.steps(1), then.steps(99))

@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
+import json
+from collections.abc import Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from engrain.errors import FormatError, InputError, NotFound
+from engrain.engines.fake import FakeEngine
+from engrain.errors import FormatError, InputError, NotFound, StoreError
 from engrain.loops import remember
 from engrain.memory import active
+from engrain.protocols import Completion, Conversation
 from engrain.records import Feedback, Interaction, Memory, Message, Scope, Stamp
-from engrain.store import SqlStore
+from engrain.store import SqlStore, home_lock
 
 SCOPE = Scope()
 NO_ENGINE: Any = None
@@ -62,7 +66,11 @@ def test_a_correction_marks_what_it_corrects_wrong_and_not_old(store: SqlStore) 
     )  # fmt: skip
     store.append(asked)
     feedback = Feedback(
-        scope=SCOPE, interaction=asked.id, name="correction", text="The gate code of the north barn is 5521.", causes=(asked.id,)
+        scope=SCOPE,
+        interaction=asked.id,
+        name="correction",
+        text="The gate code of the north barn is 5521.",
+        causes=(asked.id,),
     )
     store.append(feedback)
     memory = remember.from_feedback(store, feedback)
@@ -115,3 +123,78 @@ def test_bad_files_are_refused_by_name_with_the_remedy(store: SqlStore, tmp_path
     with pytest.raises(FormatError, match=r"line 1"):
         remember.from_path(store, NO_ENGINE, chat, scope=SCOPE)
     assert texts(store) == []
+
+
+class Extractor(FakeEngine):
+    """Keeps the message itself as its note; has a window, and may be stopped at the n-th message."""
+
+    def __init__(self, *, stop_at: int = 0) -> None:
+        super().__init__()
+        self.stop_at, self.asked = stop_at, 0
+
+    def sample(
+        self,
+        prompts: Sequence[Conversation],
+        *,
+        adapter: str = "",
+        max_tokens: int = 64,
+        temperature: float = 0.0,
+        seed: int = 0,
+    ) -> list[Completion]:
+        self.asked += 1
+        if self.asked == self.stop_at:
+            raise KeyboardInterrupt
+        said = prompts[0][-1].content
+        if len(said) > 4000:
+            raise InputError(f"{len(said)} prompt tokens exceed the model's window")
+        note = next(n for n in ("The dog is called Biscuit.", "The cat is called Tom.") if n in said)
+        tokens = tuple(f"- {note}".encode())
+        return [
+            Completion(
+                text=f"- {note}", token_ids=tokens, logprobs=(0.0,) * len(tokens), input_tokens=1, finish_reason="stop"
+            )
+        ]
+
+
+def chat_file(folder: Path, *said: str) -> Path:
+    file = folder / "chats.jsonl"
+    file.write_text("".join(json.dumps({"messages": [{"role": "user", "content": s}]}) + "\n" for s in said))
+    return file
+
+
+def test_an_import_that_was_interrupted_loses_no_memory(store: SqlStore, tmp_path: Path) -> None:
+    chats = chat_file(tmp_path, "The dog is called Biscuit.", "The cat is called Tom.")
+    stopped = Extractor(stop_at=2)
+    with pytest.raises(KeyboardInterrupt):
+        remember.from_path(store, lambda: stopped, chats, scope=SCOPE)
+    assert texts(store) == ["The dog is called Biscuit."]
+    assert [i.query for i in store.select(Interaction, scope=SCOPE)] == ["The dog is called Biscuit."]
+    found, _ = remember.from_path(store, Extractor, chats, scope=SCOPE)
+    assert [m.text for m in found] == ["The cat is called Tom."]
+
+
+def test_a_turn_too_long_for_the_model_is_reported_by_file_and_place_and_the_rest_is_learned(
+    store: SqlStore, tmp_path: Path
+) -> None:
+    chats = chat_file(tmp_path, "x " * 5000, "The cat is called Tom.")
+    said: list[str] = []
+    found, _ = remember.from_path(store, Extractor, chats, scope=SCOPE, on_skip=said.append)
+    assert [m.text for m in found] == ["The cat is called Tom."]
+    assert len(said) == 1 and "chats.jsonl, conversation 1, turn 1 was left out" in said[0]
+
+
+def test_a_note_that_is_too_long_is_reported_by_file_and_not_by_its_words(store: SqlStore, tmp_path: Path) -> None:
+    file = tmp_path / "a.md"
+    file.write_text(f"- The vet comes on Friday.\n- The sail {'and the sail ' * 200}\n")
+    said: list[str] = []
+    found, _ = remember.from_path(store, NO_ENGINE, file, scope=SCOPE, on_skip=said.append)
+    assert [m.text for m in found] == ["The vet comes on Friday."]
+    assert len(said) == 1 and "a.md: 1 of 2 notes" in said[0] and "(note 2)" in said[0] and "sail" not in said[0]
+
+
+def test_what_the_disk_refuses_is_an_error_with_a_remedy_and_no_traceback(tmp_path: Path) -> None:
+    with pytest.raises(FormatError, match=r"cannot be read .*make it readable"):
+        remember.read_text(tmp_path)  # a folder: like a file without permission, which root would be given all the same
+    (tmp_path / "file").write_text("")
+    with pytest.raises(StoreError, match="cannot be written"), home_lock(tmp_path / "file" / "home"):
+        pass

@@ -25,6 +25,12 @@ def test_a_dont_know_or_an_answer_given_away_by_its_question_teaches_nothing() -
     assert answers_it(NOTE, "Is the gate code of the north barn 4417?", "Yes")
 
 
+def test_a_question_that_stammers_or_speaks_of_something_else_is_not_kept() -> None:
+    assert not answers_it(NOTE, "What is the gate code of the gate code of the gate code?", "4417")
+    assert not answers_it(NOTE, "Who did Nadan see?", "4417")
+    assert not answers_it(NOTE, "Do you know the gate code?", "Yes")
+
+
 def test_the_holdout_depends_on_content_and_not_on_order() -> None:
     questions = [
         question(f"What is the {w} code of the barn over there?") for w in ("gate", "door", "roof", "yard", "wall")

@@ -11,7 +11,9 @@ NOW = 1_800_000_000.0
 
 def memory(source: str = "chat", *, age_s: float = 0.0, mutable: bool = False) -> Memory:
     at = NOW - age_s
-    return Memory(scope=SCOPE, text="The gate code is 4417.", source=source, valid_from=at, recorded_at=at, mutable=mutable)
+    return Memory(
+        scope=SCOPE, text="The gate code is 4417.", source=source, valid_from=at, recorded_at=at, mutable=mutable
+    )
 
 
 def decide(m: Memory, confirmations: int = 0) -> tuple[str, str]:

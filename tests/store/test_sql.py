@@ -6,12 +6,13 @@ import sqlite3
 import subprocess
 import sys
 from collections.abc import Callable
+from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
-from engrain.errors import InputError, NotFound, ScopeError
+from engrain.errors import InputError, NotFound, ScopeError, StoreError
 from engrain.protocols import Store
 from engrain.records import Adapter, Feedback, Interaction, Memory, Receipt, Scope
 from engrain.store import SqlStore
@@ -222,3 +223,32 @@ def test_a_run_is_remembered_replaced_and_forgotten(store: SqlStore, scope: Scop
     assert store.get_run("consolidate", scope=scope) is not None
     store.delete_run("consolidate", scope=scope)
     assert store.get_run("consolidate", scope=scope) is None
+
+
+def test_what_comes_of_something_forgotten_is_refused(
+    store: SqlStore, memory: Make, interaction: Callable[..., Interaction], scope: Scope
+) -> None:
+    gone = memory()
+    store.append(gone)
+    late = interaction(causes=(gone.id,))
+    store.erase([gone.id], scope=scope, reason="asked")
+    with pytest.raises(NotFound, match=f"{gone.id}, which was forgotten meanwhile"):
+        store.append(late)
+    assert list(store.select(Interaction, scope=scope)) == []
+    store.append(interaction(causes=("somewhere.md",)))  # a cause that never was a record is no erased one
+
+
+def test_bytes_that_an_interrupted_erasure_left_go_when_it_is_repeated(
+    tmp_path: Path, memory: Make, scope: Scope
+) -> None:
+    store = SqlStore(tmp_path, busy_timeout_s=0.1)
+    gone = memory("the word is zqkvj")
+    store.append(gone)
+    with closing(sqlite3.connect(tmp_path / "engrain.db")) as reader:
+        reader.execute("BEGIN")
+        reader.execute("SELECT count(*) FROM content").fetchone()
+        with pytest.raises(StoreError):
+            store.erase([gone.id], scope=scope, reason="asked")
+    store.erase([], scope=scope, reason="asked")  # nothing is on record any more, but the file is rewritten
+    assert not found(tmp_path, "zqkvj")
+    store.close()

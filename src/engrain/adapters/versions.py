@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal, Protocol
 
 from engrain.errors import InputError, NotFound
-from engrain.records import Adapter, Batch, Evidence, Scope, Verdict
+from engrain.records import Adapter, Batch, Evidence, Receipt, Scope, Verdict
 
 
 class VersionStore(Protocol):
@@ -26,6 +26,8 @@ class VersionStore(Protocol):
         reason: str = "",
     ) -> None: ...
 
+    def pointer_history(self, scope: Scope) -> Sequence[Any]: ...
+
     def get(self, record_id: str, *, scope: Scope) -> Any: ...
 
     def select(self, kind: type[Any], *, scope: Scope) -> Iterator[Any]: ...
@@ -42,7 +44,7 @@ class Version:
     memories: int = 0
     """How many memories it was trained on, its ancestors' included."""
     decision: str = ""
-    """`promote`, `hold`, `reject`, or `rebuilt` after a forgetting."""
+    """`promote`, `hold`, `reject`, or `rebuilt` after a forgetting; "" where a run ended before there was a verdict."""
     reasons: tuple[str, ...] = ()
     live: bool = False
 
@@ -57,6 +59,7 @@ def versions(store: VersionStore, scope: Scope) -> list[Version]:
     """Every version of this scope that still exists, oldest first, the bare base as number 0."""
     live = store.live(scope)
     verdicts: dict[str, Verdict] = {v.candidate: v for v in store.select(Verdict, scope=scope)}
+    rebuilt = _rebuilt(store, scope)
     found = [Version(number=0, adapter="", live=live == "")]
     for number, adapter in enumerate(store.select(Adapter, scope=scope), start=1):
         verdict = verdicts.get(adapter.id)
@@ -67,7 +70,7 @@ def versions(store: VersionStore, scope: Scope) -> list[Version]:
                 parent=adapter.parent,
                 created_at=adapter.created_at,
                 memories=len(adapter.memory_ids),
-                decision=verdict.decision if verdict is not None else "rebuilt",
+                decision=verdict.decision if verdict is not None else "rebuilt" if adapter.id in rebuilt else "",
                 reasons=verdict.reasons if verdict is not None else (),
                 live=adapter.id == live,
             )
@@ -94,18 +97,21 @@ def rollback(store: VersionStore, scope: Scope, to: str | None = None) -> str:
         target = adapter_of(store, scope, live).parent
     else:
         target = resolve(store, scope, to)
-        # Going back is no way round the gate: what it held or rejected has never been live.
-        refused = next(
-            (v for v in versions(store, scope) if v.adapter == target and v.decision in ("hold", "reject")), None
-        )
-        if refused is not None:
-            raise InputError(
-                f"version {target[:12]} never was let through (verdict: {refused.decision}); roll back to one that was live"
-            )
     if target == live:
         raise InputError(f"{target or 'the bare base'} is live already")
+    # Going back is no way round the gate: what it held or rejected, or has not judged, never was live.
+    if target and target not in _rebuilt(store, scope) | {m.adapter for m in store.pointer_history(scope)}:
+        decision = next((v.decision for v in versions(store, scope) if v.adapter == target), "")
+        raise InputError(
+            f"version {target[:12]} never was let through (verdict: {decision or 'none'}); roll back to one that was live"
+        )
     store.set_live(scope, target, expected=live, event="rollback", reason=f"from {live[:12] or 'the bare base'}")
     return target
+
+
+def _rebuilt(store: VersionStore, scope: Scope) -> set[str]:
+    """The adapters that took the place of others when something was forgotten."""
+    return {new for receipt in store.select(Receipt, scope=scope) for _, new in receipt.rebuilt if new}
 
 
 def resolve(store: VersionStore, scope: Scope, name: str) -> str:

@@ -183,6 +183,11 @@ class LocalEngine:
             self._adapters.move_to_end(adapter)
             return self._adapters[adapter]
 
+    @property
+    def window(self) -> int:
+        """Tokens that a prompt and its answer may have together."""
+        return self._window
+
     def encode(self, prompt: Conversation, *, room: int) -> list[int]:
         """Prompt token ids; InputError if they and `room` answer tokens exceed the model's window."""
         key = tuple(prompt)

@@ -22,7 +22,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save as to_bytes
 from torch import Tensor
 
-from engrain.errors import FormatError, NotFound
+from engrain.errors import FormatError, NotFound, StoreError
 
 SCALE = 2.0
 """alpha / r. Constant, so that padding an adapter to a higher rank leaves its function as it is."""
@@ -79,17 +79,16 @@ def _in_order(data: bytes) -> bytes:
 def save(weights: Weights, folder: Path, *, base: str, transposed: bool) -> str:
     """Write an adapter under its own name in `folder`; returns the name. All of it appears at once, or nothing.
 
-    Saving what is already there changes nothing.
+    Saving what is already there changes nothing. StoreError, with the remedy, where the disk does not take it.
     """
     name = name_of(weights, base)
     final = folder / name
     if final.exists():
         load(folder, name, base=base, device="cpu")
         return name
-    folder.mkdir(parents=True, exist_ok=True)
     temporary = folder / f".{name}.{secrets.token_hex(4)}"
-    temporary.mkdir()
     try:
+        temporary.mkdir(parents=True)
         rank = max(a.shape[0] for a, _ in weights.values())
         config = {
             "peft_type": "LORA",
@@ -118,6 +117,11 @@ def save(weights: Weights, folder: Path, *, base: str, transposed: bool) -> str:
             if not final.exists():  # else another process has just saved the same content
                 raise
         _sync(folder)
+    except OSError as error:
+        raise StoreError(
+            f"adapter {name} was not written to {folder} ({error.strerror or error}); free some space or make the folder "
+            "writable, and run the same again"
+        ) from error
     finally:
         shutil.rmtree(temporary, ignore_errors=True)
     return name

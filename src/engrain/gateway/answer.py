@@ -9,10 +9,14 @@ from dataclasses import dataclass
 from engrain.adapters import current, in_weights
 from engrain.adapters.versions import adapter_of
 from engrain.context.assemble import assemble, build_messages
+from engrain.errors import NotFound
 from engrain.memory import active, is_answer_style, recall, snapshot
 from engrain.protocols import Embedder, Engine
 from engrain.records import Context, Interaction, Memory, Message, Scope, Stamp, Usage
 from engrain.store import SqlStore
+
+ATTEMPTS = 3
+"""How often an answer is made before a forgetting at the same time counts as an error."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -44,9 +48,37 @@ def answer(
     """Answer a conversation and record the interaction durably before it is returned.
 
     `memory=False` shows no notes; `adapter` asks for one version by its hash ("" for the bare base) instead of the live one.
+    If what it was made from is forgotten while the model answers, the answer is thrown away and made anew without it.
     Raises NotFound if the version cannot be loaded: no other weights ever answer in its place.
     """
-    serving = serving or Serving()
+    for attempt in range(ATTEMPTS):
+        try:
+            interaction = _answer(
+                store, engine, embedder, messages, scope=scope, conversation=conversation, memory=memory, adapter=adapter,
+                serving=serving or Serving(), seed=seed,
+            )  # fmt: skip
+            store.append(interaction)
+            return interaction
+        except NotFound:
+            if attempt == ATTEMPTS - 1:
+                raise
+    raise AssertionError("ATTEMPTS is 0")
+
+
+def _answer(
+    store: SqlStore,
+    engine: Engine,
+    embedder: Embedder,
+    messages: Sequence[Message],
+    *,
+    scope: Scope,
+    conversation: str,
+    memory: bool,
+    adapter: str | None,
+    serving: Serving,
+    seed: int,
+) -> Interaction:
+    """The interaction, not yet recorded."""
     live = current(store, scope)
     version = (live.id if live else "") if adapter is None else adapter
     context, held = Context(), ""
@@ -62,7 +94,7 @@ def answer(
     completion = engine.sample(
         [shown], adapter=version, max_tokens=serving.max_tokens, temperature=serving.temperature, seed=seed
     )[0]
-    interaction = Interaction(
+    return Interaction(
         scope=scope,
         conversation=conversation,
         messages=tuple(messages),
@@ -79,8 +111,6 @@ def answer(
         finish_reason=completion.finish_reason,
         causes=(*context.memory_ids, *((version,) if version else ())),
     )
-    store.append(interaction)
-    return interaction
 
 
 def look_up(

@@ -8,6 +8,7 @@ points at, and promotion is one transaction.
 
 from __future__ import annotations
 
+import contextlib
 import json
 import logging
 import shutil
@@ -19,14 +20,27 @@ from typing import TYPE_CHECKING
 
 from engrain.adapters import current, promote
 from engrain.adapters.versions import adapter_of, batch_of, stale
-from engrain.errors import BatchRefused
+from engrain.errors import BatchRefused, StoreError
 from engrain.evaluation import SequentialGate, check_holdout, run_suite
+from engrain.evaluation.gates import regression_rate
 from engrain.evaluation.probes import probe_group, probes
 from engrain.evaluation.suites import group_of
 from engrain.loops.prepare import Preparation, prepare
 from engrain.memory import derive
 from engrain.protocols import Engine
-from engrain.records import Adapter, Batch, Evidence, Example, Interaction, ItemResult, Memory, Scope, Signal, Verdict
+from engrain.records import (
+    Adapter,
+    Batch,
+    Evidence,
+    Example,
+    Interaction,
+    ItemResult,
+    Memory,
+    Scope,
+    Signal,
+    Verdict,
+    content_hash,
+)
 from engrain.signals import Router
 from engrain.store import SqlStore, home_lock
 
@@ -69,6 +83,10 @@ class Consolidation:
         return int(min(self.most_steps, max(self.least_steps, self.steps_per_memory * memories)))
 
 
+RUN_SETTINGS = ("router", "steps_per_memory", "least_steps", "most_steps", "scales", "scale_loss", "gate_items")
+"""What a batch keeps of these beside its preparation and its learning, so that `forget` can run it again as it was."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Outcome:
     """What one run did."""
@@ -98,6 +116,8 @@ def consolidate(
     """One run of the slow loop for one scope. HomeBusy if another process runs one on this home.
 
     Nothing goes live without a verdict. Ctrl-C keeps the live version and the checkpoint; the same call goes on from there.
+    Where the live version holds what no longer holds, the run starts from its last ancestor that does not
+    (docs/decisions/0007).
     """
     settings = settings or Consolidation()
     tick = progress or (lambda _what, _share: None)
@@ -105,19 +125,30 @@ def consolidate(
     with home_lock(home):
         at = time.time()
         live = current(store, scope)
-        signals = route(store, scope, live, at, settings.router)
-        store.append_all(signals)
+        start, old = unstale(store, scope, live, at)
+        base = start.id if start else ""
+        signals = fitting(store, engine, route(store, scope, start, at, settings.router), scope, settings.preparation)
+        store.append_all(changed(store, scope, signals))
         wanted = [s.memory for s in signals if s.route == "weights"]
 
         def stop(reason: str) -> Outcome:
+            if live is not None and old:
+                reason += (
+                    f"; version {live.id[:12]} holds {len(old)} memories that no longer hold, and text overrides them"
+                )
             log.info("no consolidation for %s: %s", scope, reason)
             return Outcome(signals=tuple(signals), verdict=None, reason=reason, seconds=time.perf_counter() - started)
 
         if not wanted:
             return stop("nothing durable is new: every memory is in the weights already, or stays in text")
+        if name := rolled_back(store, scope, live, base, wanted):
+            return stop(
+                f"version {name[:12]} learned exactly these memories and was rolled back; learning them again would make it "
+                f"again. `engrain rollback {name[:12]}` brings it back; tell something new to learn otherwise"
+            )
         tick("studying", 0.0)
         try:
-            batch = batch_for(store, engine, scope, wanted, live.id if live else "", at, settings)
+            batch = batch_for(store, engine, scope, wanted, base, at, settings)
         except BatchRefused as error:
             return stop(str(error))
         before, in_context = advantage(engine, batch, scope)
@@ -135,10 +166,10 @@ def consolidate(
         tick("choosing the scale", 0.0)
         scale, name = choose_scale(engine, student, batch, scope, settings)
         adapter = keep(store, engine, name, batch, scale)
-        verdict, after = judge(store, engine, batch, adapter, live, settings, tick=tick)
+        verdict, after = judge(store, engine, batch, adapter, start, settings, live=live.id if live else "", tick=tick)
         if verdict.decision == "promote":
             promote(store, scope, verdict)
-        finish(home)
+        finish(home, scope)
         return Outcome(
             signals=tuple(signals), verdict=verdict, reason=verdict.reasons[0], adapter=adapter.id, batch=batch.id,
             before=before, in_context=in_context, after=after, seconds=time.perf_counter() - started, scale=scale,
@@ -153,6 +184,56 @@ def route(store: SqlStore, scope: Scope, live: Adapter | None, at: float, router
     standing = derive(known_at(store, scope, at))
     active = [(s.memory, s.confirmations) for s in standing.values() if s.state == "active"]
     return router.route(active, scope=scope, at=at, known=live.memory_ids if live else ())
+
+
+def unstale(store: SqlStore, scope: Scope, live: Adapter | None, at: float) -> tuple[Adapter | None, tuple[str, ...]]:
+    """The version to learn from (None for the bare base), and the memories that the live one holds and that no longer hold.
+
+    Weights cannot take back one memory. So where some no longer hold, this is the newest ancestor that never learned them.
+    """
+    active = {s.memory.id for s in derive(known_at(store, scope, at)).values() if s.state == "active"}
+    start, old = live, stale(live, active)
+    while start is not None and stale(start, active):
+        start = adapter_of(store, scope, start.parent) if start.parent else None
+    return start, old
+
+
+def fitting(
+    store: SqlStore, engine: Engine, signals: Sequence[Signal], scope: Scope, preparation: Preparation
+) -> list[Signal]:
+    """The signals, those of notes that the model could not read among others turned to text."""
+    limit = longest_note(engine, preparation)
+    texts = {m.id: m.text for m in store.select(Memory, scope=scope)}
+
+    def fit(signal: Signal) -> Signal:
+        if signal.route == "text" or (tokens := engine.count_tokens(texts[signal.memory])) <= limit:
+            return signal
+        reason = f"{tokens} tokens, more than the {limit} that fit the model's window beside other notes; split it"
+        return replace(signal, route="text", reason=reason)
+
+    return [fit(s) for s in signals]
+
+
+def longest_note(engine: Engine, preparation: Preparation) -> int:
+    """Tokens that one note may have if it, its distractors, the question and its near misses are to fit the window."""
+    window = int(getattr(engine, "window", 1 << 30))  # an engine without one reads everything
+    return max(0, window - 128) // (preparation.distractors + 3)
+
+
+def changed(store: SqlStore, scope: Scope, signals: Sequence[Signal]) -> list[Signal]:
+    """The signals that say something new: the memory's first, or another route than the last one recorded."""
+    last = {s.memory: s.route for s in store.select(Signal, scope=scope)}
+    return [s for s in signals if last.get(s.memory) != s.route]
+
+
+def rolled_back(store: SqlStore, scope: Scope, live: Adapter | None, parent: str, wanted: Sequence[str]) -> str:
+    """The version that learned exactly these memories from this parent, was live, and is not any more; "" for none."""
+    once = {m.adapter for m in store.pointer_history(scope)} - {live.id if live else ""}
+    candidates: list[Adapter] = [a for a in store.select(Adapter, scope=scope) if a.id in once and a.parent == parent]
+    for adapter in candidates:
+        if adapter.batch and set(batch_of(store, scope, adapter).causes) - {parent} == set(wanted):
+            return adapter.id
+    return ""
 
 
 def known_at(store: SqlStore, scope: Scope, at: float) -> list[Memory]:
@@ -176,7 +257,8 @@ def batch_for(
     memories = {m.id: m for m in known_at(store, scope, at)}
     active = {s.memory.id: s.memory.text for s in derive(list(memories.values())).values() if s.state == "active"}
     earlier = batch_of(store, scope, adapter_of(store, scope, parent)) if parent else None
-    new = [memories[i] for i in wanted if i in active]
+    limit = longest_note(engine, settings.preparation)
+    new = [memories[i] for i in wanted if i in active and engine.count_tokens(active[i]) <= limit]
     batch = prepare(
         engine, new, scope=scope, parent=parent, earlier=earlier, still=active, asked=queries(store, scope, new, at),
         preparation=settings.preparation, seed=settings.seed,
@@ -185,7 +267,8 @@ def batch_for(
         "steps": settings.steps(len({i for e in batch.train if e.role == "new" for i in e.memory_ids})),
         "learning_rate": settings.learning_rate, "batch_size": settings.batch_size, "rank": settings.rank,
     }  # fmt: skip
-    return replace(batch, settings={**batch.settings, "learning": learning}, created_at=at)
+    run = {name: asdict(settings)[name] for name in RUN_SETTINGS}
+    return replace(batch, settings={**batch.settings, "learning": learning, "run": run}, created_at=at)
 
 
 def queries(store: SqlStore, scope: Scope, memories: Sequence[Memory], at: float) -> dict[str, list[str]]:
@@ -193,7 +276,7 @@ def queries(store: SqlStore, scope: Scope, memories: Sequence[Memory], at: float
     texts = {m.id: m.text for m in memories}
     found: dict[str, list[str]] = {}
     for interaction in store.select(Interaction, scope=scope):
-        if interaction.created_at > at:
+        if interaction.created_at > at or not interaction.query.strip():  # a redacted one may have lost its query
             continue
         for memory in interaction.context.memory_ids:
             if memory in texts and interaction.query not in found.setdefault(texts[memory], []):
@@ -266,12 +349,16 @@ def judge(
     engine: Engine,
     batch: Batch,
     adapter: Adapter,
-    live: Adapter | None,
+    start: Adapter | None,
     settings: Consolidation,
     *,
+    live: str,
     tick: Progress,
 ) -> tuple[Verdict, Evidence]:
-    """Evidence for candidate, live version and origin on the same items, and the verdict; all of it recorded."""
+    """Evidence for candidate, the version it started from and origin on the same items, and the verdict; all recorded.
+
+    `start` is the live version but where that one is stale: what it knows of the past is no standard then.
+    """
     scope = batch.scope
     items = suite(batch, settings.gate_items)
     check_holdout([e for e in batch.train if e.role != "guard"], [e for e in items if e.role != "guard"])
@@ -279,15 +366,20 @@ def judge(
     styled = bool(batch.settings["styles"])
     after = evaluate(store, engine, items, adapter.id, scope, styled=styled)
     tick("evaluating", 0.34)
-    before = evaluate(store, engine, items, live.id if live else "", scope, styled=styled)
+    before = evaluate(store, engine, items, batch.parent, scope, styled=styled)
     tick("evaluating", 0.67)
-    origin = before if live is None else evaluate(store, engine, items, "", scope, styled=styled)
+    origin = before if start is None else evaluate(store, engine, items, "", scope, styled=styled)
     spent = [v for v in store.select(Verdict, scope=scope) if v.alpha_spent > 0]
     verdict = settings.gate.decide(
         scope=scope, index=len(spent) + 1, history=[v.decision for v in spent], candidate=after, live=before, origin=origin,
         clusters={e.hash: e.memory_ids[0] for e in items if e.memory_ids},
     )  # fmt: skip
-    verdict = replace(verdict, causes=tuple(dict.fromkeys((adapter.id, *verdict.causes))))
+    verdict = replace(verdict, against=live, causes=tuple(dict.fromkeys((adapter.id, *verdict.causes))))
+    if live != batch.parent:
+        told = (
+            f"the live version {live[:12]} is stale: learned from and judged against {batch.parent[:12] or 'the base'}"
+        )
+        verdict = replace(verdict, reasons=(*verdict.reasons, told))
     store.append(verdict)
     tick("evaluating", 1.0)
     return verdict, after
@@ -303,10 +395,17 @@ def group(example: Example) -> str:
 
 
 def evaluate(
-    store: SqlStore, engine: Engine, items: Sequence[Example], adapter: str, scope: Scope, *, styled: bool
+    store: SqlStore,
+    engine: Engine,
+    items: Sequence[Example],
+    adapter: str,
+    scope: Scope,
+    *,
+    styled: bool,
+    over: Evidence | None = None,
 ) -> Evidence:
     """One version's answers to these items, recorded. Answers that it gave earlier are taken from the records: the same
-    weights give the same greedy answers."""
+    weights give the same greedy answers. With `over`, the ledger says what got worse since that evidence."""
     suite_name = "gate, styled" if styled else "gate"
     known: dict[str, ItemResult] = {}
     for old in store.select(Evidence, scope=scope):
@@ -319,8 +418,22 @@ def evaluate(
     evidence = Evidence(
         scope=scope, adapter=adapter, suite=suite_name, results=results, causes=(adapter,) if adapter else ()
     )
-    store.append(evidence)
+    reason = ""
+    if over is not None:
+        broke, n, low, high = regression_rate(over, evidence)
+        reason = f"regressions: {broke} of {n} that were right are wrong now (95% interval {low:.1%} to {high:.1%})"
+    store.append(evidence, reason=reason)
     return evidence
+
+
+def check_rebuilt(store: SqlStore, engine: Engine, batch: Batch, adapter: Adapter, settings: Consolidation) -> Evidence:
+    """Evidence for a version that a forgetting rebuilt, with what it broke since its parent in the ledger.
+
+    It goes live without a verdict, for the version that it replaces must not stay: docs/decisions/0007.
+    """
+    items, styled = suite(batch, settings.gate_items), bool(batch.settings["styles"])
+    before = evaluate(store, engine, items, batch.parent, batch.scope, styled=styled)
+    return evaluate(store, engine, items, adapter.id, batch.scope, styled=styled, over=before)
 
 
 def rate(evidence: Evidence) -> float:
@@ -337,26 +450,43 @@ def stale_memories(store: SqlStore, scope: Scope) -> tuple[str, ...]:
 # -- checkpoints of a run -----------------------------------------------------------------------------------------------
 
 
+def runs(home: Path, scope: Scope) -> Path:
+    """Where the checkpoints of one user's runs lie, so that nobody's run, and nobody's forgetting, ends another's."""
+    return home / "runs" / content_hash([scope.tenant, scope.user], length=16)
+
+
 def save_checkpoint(home: Path, batch: Batch, student: LocalStudent, state: TrainState) -> None:
-    """Keep what an interrupted run needs; the two files are replaced one after the other and name their step."""
-    folder = home / "runs"
-    folder.mkdir(parents=True, exist_ok=True)
+    """Keep what an interrupted run needs; the two files are replaced one after the other and name their step.
+
+    StoreError, with the remedy, where the disk does not take it; the checkpoint before stays.
+    """
+    folder = runs(home, batch.scope)
     weights, text = folder / "consolidate.safetensors.new", folder / "consolidate.json.new"
-    weights.write_bytes(student.state())
-    text.write_text(json.dumps({"batch": batch.id, **asdict(state)}))
     final = folder / f"consolidate-{state.step}.safetensors"
-    weights.replace(final)
-    text.replace(folder / "consolidate.json")
-    for old in folder.glob("consolidate-*.safetensors"):
-        if old != final:
-            old.unlink(missing_ok=True)
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        weights.write_bytes(student.state())
+        text.write_text(json.dumps({"batch": batch.id, **asdict(state)}))
+        weights.replace(final)
+        text.replace(folder / "consolidate.json")
+        for old in folder.glob("consolidate-*.safetensors"):
+            if old != final:
+                old.unlink(missing_ok=True)
+    except OSError as error:
+        for half in (weights, text):
+            with contextlib.suppress(OSError):
+                half.unlink(missing_ok=True)
+        raise StoreError(
+            f"the checkpoint of step {state.step} was not written to {folder} ({error.strerror or error}); free some space "
+            "or make the folder writable; the live version stays, and the same command goes on from the last checkpoint"
+        ) from error
 
 
 def load_checkpoint(home: Path, batch: Batch, student: LocalStudent) -> TrainState | None:
     """Where an interrupted run of this very batch stood, loaded into the student; None to start afresh."""
     from engrain.learning.loop import TrainState
 
-    folder = home / "runs"
+    folder = runs(home, batch.scope)
     try:
         state = json.loads((folder / "consolidate.json").read_text())
         weights = (folder / f"consolidate-{state['step']}.safetensors").read_bytes()
@@ -369,7 +499,7 @@ def load_checkpoint(home: Path, batch: Batch, student: LocalStudent) -> TrainSta
     return TrainState(step=state["step"], answers=answers, kl=tuple(state["kl"]))
 
 
-def finish(home: Path) -> None:
+def finish(home: Path, scope: Scope) -> None:
     """The run is over: its checkpoint goes."""
-    for file in (home / "runs").glob("consolidate*"):
+    for file in runs(home, scope).glob("consolidate*"):
         file.unlink(missing_ok=True)

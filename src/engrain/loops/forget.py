@@ -8,24 +8,28 @@ from __future__ import annotations
 
 import re
 import shutil
-from dataclasses import dataclass, replace
+from collections.abc import Sequence
+from dataclasses import dataclass, fields, replace
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, Self
 
 from engrain.adapters.versions import adapter_of, affected, batch_of
-from engrain.errors import BatchRefused, NotFound
+from engrain.errors import BatchRefused, NotFound, StoreError
+from engrain.evaluation.suites import is_unknown
 from engrain.loops.consolidate import (
     Consolidation,
     Progress,
     batch_for,
+    check_rebuilt,
     choose_scale,
-    evaluate,
     finish,
+    fitting,
     keep,
     route,
-    suite,
     train,
 )
+from engrain.loops.prepare import Preparation
+from engrain.loops.study import Study
 from engrain.records import (
     Adapter,
     Batch,
@@ -38,9 +42,9 @@ from engrain.records import (
     Receipt,
     Scope,
     Signal,
-    Verdict,
     new_id,
 )
+from engrain.signals import Router
 from engrain.store import SqlStore, home_lock
 
 if TYPE_CHECKING:
@@ -48,6 +52,8 @@ if TYPE_CHECKING:
 
 
 RUN = "forget"
+TEXT_SETTINGS = ("styles",)
+"""Settings of a batch that hold what somebody said; they follow from the memories that are left."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -58,6 +64,27 @@ class _Doomed:
     others: tuple[str, ...]
     redacted: tuple[Interaction, ...]
     """Copies of interactions that were shown a forgotten note, without the note and without the answer."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Old:
+    """An adapter that goes, with what it takes to make it again: its batch goes too."""
+
+    name: str
+    parent: str
+    at: float
+    """When the consolidation was that made it, UTC seconds."""
+    was_live: bool
+    seed: int
+    settings: dict[str, Any]
+
+    @classmethod
+    def of(cls, adapter: Adapter, batch: Batch, was_live: bool) -> Self:
+        kept = {name: value for name, value in batch.settings.items() if name not in TEXT_SETTINGS}
+        return cls(adapter.id, adapter.parent, batch.created_at, was_live, batch.seed, kept)
+
+    def row(self) -> list[Any]:
+        return [self.name, self.parent, self.at, self.was_live, self.seed, self.settings]
 
 
 def forget(
@@ -89,7 +116,7 @@ def forget(
             "live": store.live(scope),
             "removed": list(dict.fromkeys(removed)),
             # a candidate that never answered anybody is not rebuilt
-            "old": [[a.id, a.parent, batch_of(store, scope, a).created_at, a.id in once_live] for a in old],
+            "old": [_Old.of(a, batch_of(store, scope, a), a.id in once_live).row() for a in old],
             "rebuilt": {},
         }
         store.append_all(doomed.redacted)
@@ -116,29 +143,29 @@ def finish_forgetting(
     if plan is None:
         return None
     tick = progress or (lambda _what, _share: None)
-    parents = {name: parent for name, parent, _, _ in plan["old"]}
+    olds = [_Old(*row) for row in plan["old"]]
+    parents = {old.name: old.parent for old in olds}
     clean = store.live(scope)
     while clean in parents:
         clean = parents[clean]
     if clean != store.live(scope):
         store.set_live(scope, clean, expected=store.live(scope), event="forget", reason="before rebuilding")
-    finish(home)
-    held = [i for i in (*plan["removed"], *parents) if _exists(store, i, scope)]
+    finish(home, scope)
     rebuilt: dict[str, str] = dict(plan["rebuilt"])
-    held = [i for i in held if i not in rebuilt.values()]
-    if held:
-        store.erase(held, scope=scope, reason=plan["reason"])
+    held = [i for i in (*plan["removed"], *parents) if i not in rebuilt.values() and _exists(store, i, scope)]
+    # Also where nothing is held any more: the bytes may have stayed in the file when this was tried before.
+    store.erase(held, scope=scope, reason=plan["reason"])
+    plan["removed"] += _erase_late(store, scope, plan["removed"], plan["reason"])
+    store.put_run(RUN, plan, scope=scope)
     engine.clear()
-    for name in parents:
-        if name not in rebuilt.values():
-            shutil.rmtree(home / "adapters" / name, ignore_errors=True)
     _sweep(store, home / "adapters")
-    for number, (name, parent, at, was_live) in enumerate(plan["old"]):
-        if name in rebuilt:
+    for number, old in enumerate(olds):
+        if old.name in rebuilt:
             continue
-        tick("rebuilding", number / len(plan["old"]))
-        parent = rebuilt.get(parent, parent)
-        rebuilt[name] = _rebuild(store, engine, parent, at, scope, home, settings, tick) if was_live else ""
+        tick("rebuilding", number / len(olds))
+        parent = rebuilt.get(old.parent, old.parent)
+        then = _settings_of(old.settings, old.seed, settings)
+        rebuilt[old.name] = _rebuild(store, engine, parent, old.at, scope, home, then, tick) if old.was_live else ""
         store.put_run(RUN, {**plan, "rebuilt": rebuilt}, scope=scope)
     wanted = rebuilt.get(plan["live"], plan["live"])
     if wanted != store.live(scope):
@@ -176,7 +203,7 @@ def _doomed(store: SqlStore, what: str, scope: Scope) -> _Doomed:
         name = what.removeprefix("source:")
         sources = {name, f"file:{name}"}
         gone_memories = {m.id for m in memories.values() if m.source in sources}
-        gone_interactions = {i.id for i in interactions.values() if i.conversation.partition("#")[0] in sources}
+        gone_interactions = {i.id for i in interactions.values() if i.conversation.rpartition("#")[0] in sources}
     elif what in ("user:", f"user:{scope.user}"):
         gone_memories, gone_interactions = set(memories), set(interactions)
     if not gone_memories and not gone_interactions:
@@ -192,21 +219,24 @@ def _doomed(store: SqlStore, what: str, scope: Scope) -> _Doomed:
         if not what.startswith(("mem_", "text:"))
         else set()
     )
-    words = [interactions[i].query for i in gone_interactions] + [memories[m].text for m in gone_memories]
     # A version that learned the content may have said it with no note shown.
     taught = {a.id for a in _with_descendants(store, scope, affected(store, scope, gone_memories))}
     telling = frozenset(w for m in gone_memories for w in _telling(memories[m].text))
+    traces = _Traces.of([memories[m].text for m in gone_memories], [interactions[i] for i in gone_interactions])
     redacted: list[Interaction] = []
     for interaction in interactions.values():
         if interaction.id in gone_interactions:
             continue
         shown = gone_memories & set(interaction.context.memory_ids)
-        quoted = any(w in m.content for m in interaction.messages for w in words if w)
-        if shown or quoted or (interaction.stamp.adapter in taught and _repeats(interaction, telling)):
+        quoting = traces.positions(interaction)
+        said = traces.quotes(interaction.answer)
+        if shown or quoting or said or (interaction.stamp.adapter in taught and _repeats(interaction, telling)):
             gone_interactions.add(interaction.id)
-            redacted.append(_redacted(interaction, gone_memories, words, memories))
+            traces.answers.update(_answered(interaction))  # it may stand in the turns that follow
+            redacted.append(_redacted(interaction, gone_memories, quoting))
+    queries = {query for _, query, _ in traces.queries}
     gone_feedback = [
-        f.id for f in feedback if f.interaction in gone_interactions or any(w in f.text for w in words if w)
+        f.id for f in feedback if f.interaction in gone_interactions or traces.quotes(f.text) or f.text in queries
     ]
     signals = [s.id for s in store.select(Signal, scope=scope) if s.memory in gone_memories]
     return _Doomed(
@@ -216,15 +246,81 @@ def _doomed(store: SqlStore, what: str, scope: Scope) -> _Doomed:
     )
 
 
-def _redacted(interaction: Interaction, gone: set[str], words: list[str], memories: dict[str, Memory]) -> Interaction:
+Turn = tuple[str, str, str]
+"""(conversation, query, answer) of a turn, as it is found again in the history of a later one. In a conversation that has a
+name, query or answer alone tell it; where there is none, only both together do."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Traces:
+    """How forgotten content is found in other interactions."""
+
+    texts: re.Pattern[str] | None
+    """The forgotten notes, as whole words."""
+    queries: set[Turn]
+    answers: set[Turn]
+
+    @classmethod
+    def of(cls, texts: Sequence[str], interactions: Sequence[Interaction]) -> Self:
+        """Texts without a telling word ("ok") give nothing away and are found everywhere, so they are no trace."""
+        found = [r"\s+".join(map(re.escape, t.rstrip(" .!").split())) for t in texts if _telling(t)]
+        pattern = re.compile(rf"(?<!\w)(?:{'|'.join(sorted(found))})(?!\w)", re.IGNORECASE) if found else None
+        queries = {
+            (i.conversation, i.query, "" if i.conversation else i.answer)
+            for i in interactions
+            if _telling(i.query) and (i.conversation or i.answer)
+        }
+        return cls(pattern, queries, {turn for i in interactions for turn in _answered(i)})
+
+    def quotes(self, text: str) -> bool:
+        """Whether the text holds a forgotten note."""
+        return self.texts is not None and self.texts.search(text) is not None
+
+    def positions(self, interaction: Interaction) -> frozenset[int]:
+        """Which messages hold a forgotten note, or are a forgotten turn of the same conversation."""
+        name, messages = interaction.conversation, interaction.messages
+        found: set[int] = set()
+        for at, message in enumerate(messages):
+            before = messages[at - 1].content if at and not name else ""
+            after = messages[at + 1].content if at + 1 < len(messages) and not name else ""
+            asked = message.role == "user" and (name, message.content, after) in self.queries
+            said = message.role == "assistant" and (name, before, message.content) in self.answers
+            if asked or said or self.quotes(message.content):
+                found.add(at)
+        return frozenset(found)
+
+
+def _answered(interaction: Interaction) -> set[Turn]:
+    """The turn by which an answer is found again; none for an answer that tells nothing."""
+    if is_unknown(interaction.answer) or not _telling(interaction.answer):
+        return set()
+    name = interaction.conversation
+    return {(name, "" if name else interaction.query, interaction.answer)}
+
+
+def _redacted(interaction: Interaction, gone: set[str], quoting: frozenset[int]) -> Interaction:
     """The user's own query without the forgotten note, and without the answer that may repeat it."""
     kept = tuple(i for i in interaction.context.memory_ids if i not in gone)
-    messages = tuple(m for m in interaction.messages if not any(w in m.content for w in words if w))
+    messages = [m for at, m in enumerate(interaction.messages) if at not in quoting]
+    asked = max((at for at, m in enumerate(interaction.messages) if m.role == "user"), default=-1)
+    if asked in quoting or not messages:
+        messages.append(Message(role="user", content=""))  # an earlier turn is not taken for its query
     return replace(
         interaction, id=new_id("int"), context=Context(memory_ids=kept), answer="", token_ids=(), logprobs=(),
-        messages=messages or (Message(role="user", content=""),), finish_reason="redacted",
+        messages=tuple(messages), finish_reason="redacted",
         causes=tuple(c for c in interaction.causes if c not in gone and not _is_adapter(c)),
     )  # fmt: skip
+
+
+def _erase_late(store: SqlStore, scope: Scope, removed: Sequence[str], reason: str) -> list[str]:
+    """Redact what was answered with forgotten notes between the plan and the erasure (from now on the store refuses it);
+    returns the ids that went."""
+    gone = {i for i in removed if i.startswith("mem_")}
+    late = [i for i in store.select(Interaction, scope=scope) if gone & {*i.causes, *i.context.memory_ids}]
+    if late:
+        store.append_all([_redacted(i, gone, frozenset()) for i in late])
+        store.erase([i.id for i in late], scope=scope, reason=reason)
+    return [i.id for i in late]
 
 
 def _repeats(interaction: Interaction, telling: frozenset[str]) -> bool:
@@ -244,22 +340,32 @@ def _is_adapter(record_id: str) -> bool:
 
 def recorded_adapters(store: SqlStore) -> set[str]:
     """The adapters that the ledger knows of and that were not forgotten, everybody's: it has no scope."""
-    found: dict[str, str] = {}
+    owners: dict[str, set[str]] = {}
     for entry in store.ledger():
+        # An adapter is named by its content, so several users may have learned the same one; each record has its own digest.
         if entry.event == "adapter":
-            found[entry.subject] = entry.digest
+            owners.setdefault(entry.subject, set()).add(entry.digest)
         # An erasure repeats the digest of the record; a move of the live pointer onto this adapter, made by a forgetting, does not.
-        elif entry.event == "forget" and found.get(entry.subject) == entry.digest:
-            del found[entry.subject]
-    return set(found)
+        elif entry.event == "forget":
+            owners.get(entry.subject, set()).discard(entry.digest)
+    return {name for name, digests in owners.items() if digests}
 
 
 def _sweep(store: SqlStore, adapters: Path) -> None:
-    """Remove what interrupted runs left: it may have learned the content, and no record leads to it."""
+    """Remove the adapters that no record leads to: those just erased, and what interrupted runs left. One that another user
+    learned too stays. StoreError if a folder cannot be removed: a receipt must not be written over it."""
     known = recorded_adapters(store)
     for folder in adapters.iterdir() if adapters.is_dir() else ():
         if folder.name not in known:
-            shutil.rmtree(folder, ignore_errors=True)
+            try:
+                shutil.rmtree(folder) if folder.is_dir() else folder.unlink()
+            except FileNotFoundError:
+                pass
+            except OSError as error:
+                raise StoreError(
+                    f"{folder} cannot be removed ({error.strerror}), and it may hold what is to be forgotten; make it "
+                    "writable and run the same command again"
+                ) from error
 
 
 def _with_descendants(store: SqlStore, scope: Scope, old: list[Adapter]) -> list[Adapter]:
@@ -274,22 +380,36 @@ def _with_descendants(store: SqlStore, scope: Scope, old: list[Adapter]) -> list
 
 
 def _quoting(store: SqlStore, scope: Scope, old: list[Adapter], gone: frozenset[str]) -> list[str]:
-    """Batches, evidence and verdicts that hold the content, or that speak of adapters that go."""
-    names = {a.id for a in old}
+    """Batches and evidence that hold the content, or that speak of adapters that go. Verdicts hold none and stay: erasing
+    one would give the error budget back that its decision spent."""
+    names, own = {a.id for a in old}, {a.batch for a in old}
     batches = [
         b
         for b in store.select(Batch, scope=scope)
-        if b.parent in names or any(gone & set(e.memory_ids) for e in (*b.train, *b.holdout))
+        if b.id in own
+        or b.parent in names
+        or gone & {*b.memory_ids, *(i for e in (*b.train, *b.holdout) for i in e.memory_ids)}
     ]
-    batches += [b for b in store.select(Batch, scope=scope) if b.id in {a.batch for a in old}]
-    items = {e.hash for b in batches for e in b.holdout}
+    # An item of another memory, shared with a version that stays, says nothing of this one, and is that version's own.
+    items = {e.hash for b in batches for e in b.holdout if gone & set(e.memory_ids)}
     evidence = [
         e.id
         for e in store.select(Evidence, scope=scope)
         if e.adapter in names or any(r.item in items for r in e.results)
     ]
-    verdicts = [v.id for v in store.select(Verdict, scope=scope) if v.candidate in names or v.against in names]
-    return list(dict.fromkeys([*(b.id for b in batches), *evidence, *verdicts]))
+    return list(dict.fromkeys([*(b.id for b in batches), *evidence]))
+
+
+def _settings_of(stored: dict[str, Any], seed: int, today: Consolidation) -> Consolidation:
+    """The settings that a batch was made with; today's where it has none on record."""
+    if "run" not in stored:
+        return today
+    run, learning = dict(stored["run"]), stored["learning"]
+    preparation = {f.name: stored[f.name] for f in fields(Preparation)} | {"study": Study(**stored["study"])}
+    return replace(
+        today, preparation=Preparation(**preparation), router=Router(**run.pop("router")), seed=seed,
+        learning_rate=learning["learning_rate"], batch_size=learning["batch_size"], rank=learning["rank"], **run,
+    )  # fmt: skip
 
 
 def _rebuild(
@@ -304,7 +424,8 @@ def _rebuild(
 ) -> str:
     """The adapter that the consolidation of the time `at` makes of what is left; its parent where nothing is left to learn."""
     live = adapter_of(store, scope, parent) if parent else None
-    wanted = [s.memory for s in route(store, scope, live, at, settings.router) if s.route == "weights"]
+    signals = fitting(store, engine, route(store, scope, live, at, settings.router), scope, settings.preparation)
+    wanted = [s.memory for s in signals if s.route == "weights"]
     try:
         batch = batch_for(store, engine, scope, wanted, parent, at, settings)
     except BatchRefused:
@@ -316,7 +437,6 @@ def _rebuild(
         return parent
     scale, name = choose_scale(engine, student, batch, scope, settings)
     adapter = keep(store, engine, name, batch, scale)
-    finish(home)
-    styled = bool(batch.settings["styles"])
-    evaluate(store, engine, suite(batch, settings.gate_items), adapter.id, scope, styled=styled)
+    finish(home, scope)
+    check_rebuilt(store, engine, batch, adapter, settings)
     return adapter.id

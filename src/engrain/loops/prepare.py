@@ -7,7 +7,7 @@ do not enter. That is what lets `forget` rebuild exactly the adapter of a histor
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 
 from engrain.errors import BatchRefused
@@ -65,17 +65,17 @@ def prepare(
     by_text = {m.text: m for m in sorted(memories, key=lambda m: m.text)}
     new_styles = [t for t in by_text if is_answer_style(t)]
     old_styles = [t for t in (earlier.settings.get("styles", ()) if earlier else ()) if t in (still or {}).values()]
-    styles = sorted({*new_styles, *old_styles})
     notes = {t: m for t, m in by_text.items() if t not in new_styles}
     studied = settings.study.questions(engine, list(notes), adapter=parent, asked=asked)
-    everything = sorted(notes)
+    split = {text: hold_out(questions, share=settings.holdout_share) for text, questions in studied.items()}
+    # Only what is itself learned may stand beside what is learned: a note that the batch does not answer for, and that the
+    # adapter's record does not name, must leave no trace in the weights.
+    learnable = {t: mine for t, (mine, held) in split.items() if len(mine) >= settings.least_questions and held}
+    everything = sorted(learnable)
     train: list[Example] = []
     holdout: list[Example] = []
     learned: list[str] = []
-    for text, questions in studied.items():
-        mine, held = hold_out(questions, share=settings.holdout_share)
-        if len(mine) < settings.least_questions or not held:
-            continue
+    for text, mine in learnable.items():
         learned.append(notes[text].id)
         others = _nearest(text, everything, settings.distractors + 3)
         train += [_example(q, text, others, notes[text].id, settings) for q in mine]
@@ -87,18 +87,22 @@ def prepare(
                 reference=q.answer,
                 memory_ids=(notes[text].id,),
             )
-            for q in held
+            for q in split[text][1]
         ]
     replayed, replay_holdout = _replay(earlier, still or {})
+    styled = _style_holdout(engine, sorted({*new_styles, *old_styles}), [by_text[t].id for t in new_styles], parent)
+    styles = sorted({*(new_styles if styled else ()), *old_styles})
     train += replayed
-    train += _near_misses(engine, studied, everything, parent, settings)
+    train += _near_misses(engine, learnable, parent, settings)
     train += guard_probes(settings.guards, seed=seed, styled=bool(styles))
     if styles:
         train = [replace(e, context=_led_by(styles, e.context)) for e in train]
         holdout = [replace(e, context=_led_by(styles, e.context)) for e in holdout]
-        answered = _style_holdout(engine, styles, [by_text[t].id for t in new_styles], parent)
-        holdout += answered
-        learned += [by_text[t].id for t in new_styles] if answered else []
+    if styled:
+        holdout += styled
+        learned += [by_text[t].id for t in new_styles]
+    if earlier is not None:
+        learned += [i for i in earlier.memory_ids if (still or {}).get(i) in old_styles]
     held_queries = {e.query for e in (*holdout, *replay_holdout)}
     train = [e for e in train if e.query not in held_queries]
     batch = Batch(
@@ -142,33 +146,37 @@ def _replay(earlier: Batch | None, still: Mapping[str, str]) -> tuple[list[Examp
     """What the parent was taught, as far as it still holds."""
     if earlier is None:
         return [], []
+    held = {line for text in still.values() for line in text.split("\n")}
 
-    def holds(example: Example) -> bool:
-        return example.role != "guard" and all(i in still for i in example.memory_ids)
-
-    def again(example: Example) -> Example:
-        return Example(
-            query=example.query,
-            context=example.context,
-            reference=example.reference,
-            role="replay",
-            memory_ids=example.memory_ids,
+    def again(example: Example) -> Example | None:
+        if example.role == "guard" or not all(i in still for i in example.memory_ids):
+            return None
+        context = _without(example.context, held)
+        if all(is_answer_style(still[i]) for i in example.memory_ids):
+            # Its answer was made by all the styles together; its query is a probe and holds no memory.
+            return replace(example, role="replay") if context == example.context else None
+        query = tuple(
+            Message(role=m.role, content=_without(m.content, held)) if m.role == "system" else m for m in example.query
         )
+        return replace(example, query=tuple(m for m in query if m.content), context=context, role="replay")
 
-    return [again(e) for e in earlier.train if holds(e)], [again(e) for e in earlier.holdout if holds(e)]
+    train, holdout = ([again(e) for e in some] for some in (earlier.train, earlier.holdout))
+    return [e for e in train if e], [e for e in holdout if e]
+
+
+def _without(notes: str, held: Collection[str]) -> str:
+    """Rendered notes without those that hold no longer: what was corrected must not be shown to a teacher again."""
+    return render_notes([line for line in _lines(notes) if line in held])
 
 
 def _near_misses(
-    engine: Engine,
-    studied: Mapping[str, Sequence[Question]],
-    everything: Sequence[str],
-    parent: str,
-    settings: Preparation,
+    engine: Engine, learnable: Mapping[str, Sequence[Question]], parent: str, settings: Preparation
 ) -> list[Example]:
-    """Questions with one word exchanged for a word of another note, which the notes do not answer: the teacher, shown
-    them all, must say that it does not know. They teach the student to tell its facts from their neighbours."""
+    """Training questions with one word exchanged for a word of another note, which the notes do not answer: the teacher,
+    shown them all, must say that it does not know. They teach the student to tell its facts from their neighbours."""
+    everything = sorted(learnable)
     candidates: list[tuple[str, str, str]] = []
-    for note, questions in studied.items():
+    for note, questions in learnable.items():
         words = _content_words(note)
         foreign = sorted({w for other in everything if other != note for w in _content_words(other)} - set(words))
         for question in sorted(questions, key=lambda q: content_hash(["near", q.text]))[: 2 * settings.near_misses]:
@@ -206,8 +214,12 @@ def _style_holdout(engine: Engine, styles: Sequence[str], new: Sequence[str], pa
 
 def _led_by(styles: Sequence[str], context: str) -> str:
     """The context with how to answer before its notes."""
-    lines = [line.removeprefix("- ") for line in context.splitlines()[1:]]
-    return render_notes([*styles, *(line for line in lines if line not in styles)])
+    return render_notes([*styles, *(line for line in _lines(context) if line not in styles)])
+
+
+def _lines(notes: str) -> list[str]:
+    """The notes that `render_notes` rendered."""
+    return [line.removeprefix("- ") for line in notes.split("\n")[1:]]
 
 
 def _context(notes: Sequence[str], salt: str) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import re
 import time
 from collections.abc import Callable, Sequence
@@ -21,6 +22,8 @@ from engrain.memory import (
 from engrain.protocols import Engine
 from engrain.records import Feedback, Interaction, Memory, Scope, Stamp
 from engrain.store import SqlStore
+
+log = logging.getLogger(__name__)
 
 NOTE_FILES = (".md", ".markdown", ".txt")
 CHAT_FILES = (".jsonl",)
@@ -100,14 +103,25 @@ def _corrected(store: SqlStore, interaction: Interaction, correction: Memory) ->
 
 
 def from_path(
-    store: SqlStore, engine: Callable[[], Engine], path: Path, *, scope: Scope, on_file: object = None
+    store: SqlStore,
+    engine: Callable[[], Engine],
+    path: Path,
+    *,
+    scope: Scope,
+    on_file: object = None,
+    on_skip: Callable[[str], None] = log.warning,
 ) -> tuple[list[Memory], int]:
     """Learn a folder or file of the user's own: notes (.md, .txt) and chats (.jsonl). Returns (new memories, files read).
 
     What is known already, word for word, is not recorded again. Raises NotFound, FormatError or InputError naming file and remedy;
-    everything read before it is kept. `engine` is asked for only if there are chats to read.
+    everything read before it is kept. `engine` is asked for only if there are chats to read. `on_skip` is told of each note
+    and turn that is too long to remember, by file and place and never by its words; the rest is learned.
     """
-    if not path.exists():
+    try:
+        there = path.exists()
+    except OSError as error:
+        raise FormatError(f"{path} cannot be read ({error.strerror}); make it readable") from error
+    if not there:
         raise NotFound(
             f"{path} does not exist; give a file or folder of notes ({', '.join(NOTE_FILES)}) or chats (.jsonl)"
         )
@@ -135,9 +149,15 @@ def from_path(
         text = read_text(file)
         source = f"file:{file}"
         if file.suffix.lower() in CHAT_FILES:
-            found += _chats(store, engine, text, file, scope=scope, known=known)
+            found += _chats(store, engine, text, file, scope=scope, on_skip=on_skip)
             continue
         notes = notes_from_markdown(text) if file.suffix.lower() in (".md", ".markdown") else notes_from_text(text)
+        if long := [i for i, n in enumerate(notes, start=1) if len(n) > LONGEST_NOTE]:
+            which = ", ".join(str(i) for i in long[:5]) + (" …" if len(long) > 5 else "")
+            on_skip(
+                f"{file}: {len(long)} of {len(notes)} notes are longer than {LONGEST_NOTE} characters and were left out "
+                f"(note {which}); split them into sentences and learn the file again"
+            )
         fresh = [memory_of(n, scope=scope, source=source, at=None) for n in notes if len(n) <= LONGEST_NOTE]
         fresh = [m for m in fresh if (m.text, source) not in known]
         store.append_all(fresh)
@@ -146,9 +166,18 @@ def from_path(
 
 
 def _chats(
-    store: SqlStore, engine: Callable[[], Engine], text: str, file: Path, *, scope: Scope, known: set[tuple[str, str]]
+    store: SqlStore,
+    engine: Callable[[], Engine],
+    text: str,
+    file: Path,
+    *,
+    scope: Scope,
+    on_skip: Callable[[str], None],
 ) -> list[Memory]:
-    """Past conversations: each user turn is recorded as an interaction, and remembered."""
+    """Past conversations: each user turn is recorded as an interaction, and remembered.
+
+    A turn and what it leaves behind are written together, so an import that was interrupted goes on where it stood.
+    """
     conversations = messages_from_jsonl(text)
     if not conversations:
         raise FormatError(f'{file} holds no conversation; each line must be {{"messages": [...]}} in the OpenAI format')
@@ -163,19 +192,29 @@ def _chats(
             interaction = Interaction(
                 scope=scope, conversation=name, messages=messages[: i + 1], answer=reply, stamp=Stamp(base="imported")
             )
-            store.append(interaction)
-            found += from_interaction(store, engine(), interaction)
+            reader = engine()
+            try:
+                notes = extract(reader, message.content)
+                memories = [memory_of(n, scope=scope, source="chat", causes=(interaction.id,)) for n in notes]
+            except InputError as error:  # too long for the model's window, or for one memory
+                on_skip(f"{file}, conversation {number}, turn {i + 1} was left out: {error}")
+                continue
+            store.append_all([interaction, *memories])
+            found += memories
     return found
 
 
 def read_text(file: Path) -> str:
-    """The text of a file; FormatError with the remedy for one that is too large, binary or not UTF-8."""
-    size = file.stat().st_size
+    """The text of a file; FormatError with the remedy for one that is unreadable, too large, binary or not UTF-8."""
+    try:
+        size = file.stat().st_size
+        data = file.read_bytes() if size <= LARGEST_FILE else b""
+    except OSError as error:
+        raise FormatError(f"{file} cannot be read ({error.strerror}); make it readable, or move it away") from error
     if size > LARGEST_FILE:
         raise FormatError(
             f"{file} is {size >> 20} MB, more than the {LARGEST_FILE >> 20} MB that notes may have; split it"
         )
-    data = file.read_bytes()
     if b"\x00" in data[:65536]:
         raise FormatError(f"{file} is a binary file; give Markdown, plain text or chat JSONL")
     try:

@@ -142,14 +142,36 @@ def plain_questions(note: str) -> list[tuple[str, str]]:
 
 
 def answers_it(note: str, question: str, answer: str) -> bool:
-    """Whether the answer is worth learning: known, said by the note (or yes or no), and not given away by the question."""
+    """Whether a question and its answer are worth learning.
+
+    The answer is known, said by the note (or yes or no, where that was asked), and not given away by the question; the
+    question speaks of the note and does not stammer.
+    """
     said = normalise(answer)
-    if not said or is_unknown(answer):
+    if not said or is_unknown(answer) or not _sound(note, question):
         return False
     if said in ("yes", "no"):
-        return True
+        return _POLAR.match(question) is not None
     inside = re.search(rf"(?<!\w){re.escape(said)}(?!\w)", " ".join(note.casefold().split()))
     return inside is not None and said not in normalise(question)
+
+
+_POLAR = re.compile(
+    r"(?:is|are|was|were|does|do|did|has|have|had|can|could|must|should|will|would)\b(?! you know)", re.I
+)
+
+
+def _sound(note: str, question: str) -> bool:
+    """Whether a question shares a telling word with the note and repeats no three words."""
+    words = re.findall(r"\w+", question.casefold())
+    grams = list(zip(words, words[1:], words[2:], strict=False))
+    telling = {w for w in words if len(w) > 3 or w.isdigit()} - _ASKING
+    return len(set(grams)) == len(grams) and bool(telling & set(re.findall(r"\w+", note.casefold())))
+
+
+_ASKING = frozenset(
+    ("what", "which", "when", "where", "whose", "tell", "know", "does", "need", "much", "many", "should")
+)
 
 
 def hold_out(questions: Sequence[Question], *, share: float = 0.25) -> tuple[list[Question], list[Question]]:

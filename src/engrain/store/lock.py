@@ -8,18 +8,24 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from engrain.errors import HomeBusy
+from engrain.errors import HomeBusy, StoreError
 
 
 @contextmanager
 def home_lock(home: str | Path) -> Iterator[None]:
-    """Hold the home folder for one long job; HomeBusy names the process that already does.
+    """Hold the home folder for one long job; HomeBusy names the process that already does, StoreError says why it cannot be.
 
     The kernel drops the lock when its process ends, however it ends, so a killed run leaves nothing to clean up.
     """
     path = Path(home) / "engrain.lock"
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with open(path, "a+", encoding="ascii") as file:
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        file = open(path, "a+", encoding="ascii")  # noqa: SIM115 (closed below)
+    except OSError as error:
+        raise StoreError(
+            f"{path} cannot be written ({error.strerror}); make it writable, or give another home"
+        ) from error
+    with file:
         try:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except OSError as error:

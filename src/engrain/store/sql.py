@@ -237,8 +237,11 @@ def _append(connection: Connection, record: Record, reason: str) -> None:
     if earlier is not None and not named_by_content(record):
         raise InputError(f"{record.id} was forgotten and stays so; append what is new under a new id")
     for cause in record.causes:
-        if _latest(connection, cause, scope) is None and _is_elsewhere(connection, cause):
+        known = _latest(connection, cause, scope)
+        if known is None and _is_elsewhere(connection, cause):
             raise _absent(connection, cause, scope)
+        if known is not None and known.json is None:  # what came of it may hold its content
+            raise NotFound(f"{record.id} comes from {cause}, which was forgotten meanwhile; make it anew without that")
     kind, salt = kind_of(type(record)), secrets.token_hex(16)
     seq = audit.enter(connection, event=kind, subject=record.id, digest=chain.digest(text, salt), reason=reason)
     owner = {"tenant": scope.tenant, "user": scope.user}

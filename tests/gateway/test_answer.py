@@ -1,0 +1,66 @@
+"""The gateway: what is recorded is what was answered, and what is forgotten meanwhile does not come back with it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from engrain.engines.fake import FakeEngine
+from engrain.errors import NotFound
+from engrain.gateway import answer
+from engrain.loops import remember
+from engrain.memory import HashedEmbedder
+from engrain.protocols import Completion, Conversation
+from engrain.records import Interaction, Message, Scope
+from engrain.store import SqlStore
+
+SCOPE = Scope()
+ASKED = [Message(role="user", content="What is the gate code of the north barn?")]
+
+
+class Slow(FakeEngine):
+    """Something happens while it answers."""
+
+    def __init__(self, meanwhile: Callable[[], object]) -> None:
+        super().__init__()
+        self.meanwhile, self.calls = meanwhile, 0
+
+    def sample(self, prompts: Sequence[Conversation], **options: Any) -> list[Completion]:
+        found = super().sample(prompts, **options)
+        self.calls += 1
+        self.meanwhile()
+        return found
+
+
+@pytest.fixture
+def store(tmp_path: Path) -> SqlStore:
+    return SqlStore(tmp_path / "home")
+
+
+def test_an_answer_in_flight_does_not_bring_back_what_was_forgotten_meanwhile(store: SqlStore) -> None:
+    secret = remember.tell(store, "The gate code of the north barn is zq4417kv.", scope=SCOPE)
+    engine = Slow(lambda: store.erase([secret.id], scope=SCOPE, reason="asked"))
+    given = answer(store, engine, HashedEmbedder(), ASKED, scope=SCOPE)
+    assert engine.calls == 2
+    assert "zq4417kv" not in given.answer + given.context.text
+    assert list(store.select(Interaction, scope=SCOPE)) == [given]
+    assert not any(b"zq4417kv" in file.read_bytes() for file in store._db.path.parent.iterdir())
+
+
+def test_an_answer_that_is_overtaken_every_time_is_an_error_and_leaves_no_record(store: SqlStore) -> None:
+    notes = [
+        remember.tell(store, f"The gate code of the {where} barn is 44{n}.", scope=SCOPE).id
+        for n, where in enumerate(("north", "south", "east", "west"))
+    ]
+    engine = Slow(lambda: store.erase([notes.pop(0)], scope=SCOPE, reason="asked"))
+    with pytest.raises(NotFound, match="forgotten meanwhile"):
+        answer(store, engine, HashedEmbedder(), ASKED, scope=SCOPE)
+    assert list(store.select(Interaction, scope=SCOPE)) == []
+
+
+def test_a_version_that_never_was_is_not_replaced_by_another(store: SqlStore) -> None:
+    with pytest.raises(NotFound):
+        answer(store, FakeEngine(), HashedEmbedder(), ASKED, scope=SCOPE, adapter="f" * 64)

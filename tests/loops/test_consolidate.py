@@ -1,0 +1,191 @@
+"""Consolidate: what a run starts from, what it leaves alone, and what it leaves on disk."""
+
+from __future__ import annotations
+
+import time
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from engrain.adapters import promote, rollback
+from engrain.engines.fake import FakeEngine
+from engrain.errors import StoreError
+from engrain.evaluation import SequentialGate
+from engrain.loops import consolidate as loop
+from engrain.loops.consolidate import Consolidation, consolidate, judge, unstale
+from engrain.loops.forget import forget
+from engrain.loops.prepare import Preparation
+from engrain.loops.remember import tell
+from engrain.records import Adapter, Batch, Evidence, Example, Memory, Message, Scope, Signal, Verdict
+from engrain.store import SqlStore
+
+SCOPE = Scope()
+NOTES = ("The gate code is 4417.", "The dog is called Biscuit.", "Marta repairs the sails.")
+LENIENT = Consolidation(
+    gate=SequentialGate(alpha=0.9, patience=1, margin=0.9, budget=0.9, group_margin=0.95, group_budget=0.95),
+    gate_items=30,
+)
+
+
+@pytest.fixture
+def store(tmp_path: Path) -> SqlStore:
+    return SqlStore(tmp_path / "home")
+
+
+def run(store: SqlStore, engine: Any = None, settings: Consolidation | None = None) -> loop.Outcome:
+    return consolidate(store, engine or FakeEngine(), scope=SCOPE, home=store.home, settings=settings)
+
+
+def learn(
+    store: SqlStore, name: str, memories: list[Memory], *, parent: str = "", known: tuple[str, ...] = ()
+) -> Adapter:
+    """Records of a version that learned these memories and was promoted."""
+    ids = tuple(m.id for m in memories)
+    holdout = tuple(
+        Example(query=(Message(role="user", content=f"Say: {m.text}"),), reference=m.text, memory_ids=(m.id,))
+        for m in memories
+    )
+    batch = Batch(
+        scope=SCOPE, parent=parent, train=(), holdout=holdout, memory_ids=ids, settings={"styles": []},
+        causes=(*ids, *((parent,) if parent else ())),
+    )  # fmt: skip
+    adapter = Adapter(id=name, scope=SCOPE, base="b", parent=parent, batch=batch.id, memory_ids=(*known, *ids))
+    verdict = Verdict(scope=SCOPE, decision="promote", reasons=("",), candidate=name, against=parent, alpha_spent=0.01)
+    store.append_all([batch, adapter, verdict])
+    promote(store, SCOPE, verdict)
+    return adapter
+
+
+def test_after_a_rollback_the_same_version_is_not_made_again_until_there_is_something_new(store: SqlStore) -> None:
+    learn(store, "a" * 32, [tell(store, n, scope=SCOPE) for n in NOTES])
+    rollback(store, SCOPE)
+    outcome = run(store)
+    assert outcome.verdict is None
+    assert "was rolled back" in outcome.reason and "engrain rollback aaaaaaaaaaaa" in outcome.reason
+    tell(store, "Hugo sends the invoices.", scope=SCOPE)
+    assert "was rolled back" not in run(store).reason
+
+
+def test_a_signal_is_recorded_again_only_when_the_route_changes(store: SqlStore) -> None:
+    memories = [tell(store, n, scope=SCOPE) for n in NOTES]
+    learn(store, "a" * 32, memories)
+    rollback(store, SCOPE)
+    assert len(run(store).signals) == len(run(store).signals) == 3
+    assert [s.memory for s in store.select(Signal, scope=SCOPE)] == [m.id for m in memories]
+    store.append(Signal(scope=SCOPE, memory=memories[0].id, route="text", reason="made by a test"))
+    run(store)
+    assert [s.route for s in store.select(Signal, scope=SCOPE)][3:] == ["text", "weights"]
+
+
+class Narrow(FakeEngine):
+    """A model of a small window; a token is a byte."""
+
+    window = 128 + 7 * 40
+
+
+def test_a_note_too_long_to_stand_beside_others_in_the_window_stays_in_text(store: SqlStore) -> None:
+    short, long = tell(store, NOTES[0], scope=SCOPE), tell(store, "The long way round " * 5, scope=SCOPE)
+    signals = {s.memory: s for s in run(store, Narrow()).signals}
+    assert signals[short.id].route == "weights"
+    assert signals[long.id].route == "text" and "more than the 40 that fit" in signals[long.id].reason
+    assert loop.longest_note(Narrow(), Preparation()) == 40
+    assert loop.longest_note(FakeEngine(), Preparation()) > 10**6
+
+
+def test_a_run_starts_from_the_last_version_that_never_learned_what_no_longer_holds(store: SqlStore) -> None:
+    first = [tell(store, n, scope=SCOPE) for n in NOTES[:2]]
+    second = [tell(store, NOTES[2], scope=SCOPE)]
+    a = learn(store, "a" * 32, first)
+    b = learn(store, "b" * 32, second, parent=a.id, known=a.memory_ids)
+    assert unstale(store, SCOPE, b, time.time()) == (b, ())
+    wrong = second[0].id
+    store.append(Memory(scope=SCOPE, text="", valid_from=time.time(), retracts=(wrong,)))
+    assert unstale(store, SCOPE, b, time.time()) == (a, (wrong,))
+    outcome = run(store)  # all that is left stands in version a already
+    assert "nothing durable is new" in outcome.reason and "holds 1 memories that no longer hold" in outcome.reason
+    store.append(Memory(scope=SCOPE, text="", valid_from=time.time(), retracts=(first[0].id,)))
+    start, _ = unstale(store, SCOPE, b, time.time())
+    assert start is None
+    assert [s.memory for s in run(store).signals] == [first[1].id]  # learned again, from the bare base
+
+
+def test_what_replaces_a_stale_version_is_judged_against_the_version_it_started_from(store: SqlStore) -> None:
+    engine = FakeEngine()
+    memories = [
+        tell(store, f"The colour of boat {i} is {c}.", scope=SCOPE) for i, c in enumerate(("red", "blue", "grey"))
+    ]
+    stale = learn(store, engine.teach([NOTES[0]]), [tell(store, NOTES[0], scope=SCOPE)])
+    holdout = tuple(
+        Example(query=(Message(role="user", content=f"Colour of boat {i}?"),), reference=m.text, memory_ids=(m.id,))
+        for i, m in enumerate(memories)
+    )
+    batch = Batch(scope=SCOPE, parent="", train=(), holdout=holdout, memory_ids=(), settings={"styles": []})
+    fresh = Adapter(id=engine.teach([m.text for m in memories]), scope=SCOPE, base=engine.base, batch=batch.id)
+    store.append_all([batch, fresh])
+    verdict, _ = judge(store, engine, batch, fresh, None, LENIENT, live=stale.id, tick=lambda _what, _share: None)
+    assert verdict.against == stale.id
+    assert "judged against the base" in verdict.reasons[-1]
+    assert {e.adapter for e in store.select(Evidence, scope=SCOPE)} == {"", fresh.id}
+    assert all(len(item) == 16 and item.isalnum() for item in (*verdict.broke, *verdict.fixed))
+    assert verdict.decision == "promote", verdict.reasons
+    promote(store, SCOPE, verdict)
+    assert store.live(SCOPE) == fresh.id
+
+
+def test_a_forgetting_gives_back_nothing_of_the_error_budget(store: SqlStore) -> None:
+    secret = tell(store, NOTES[0], scope=SCOPE)
+    batch = Batch(scope=SCOPE, parent="", train=(), holdout=(), memory_ids=(secret.id,))
+    held = Adapter(id="c" * 32, scope=SCOPE, base="b", batch=batch.id, memory_ids=(secret.id,))
+    verdict = Verdict(scope=SCOPE, decision="hold", reasons=("no",), candidate=held.id, alpha_spent=0.01)
+    store.append_all([batch, held, verdict])
+    engine: Any = Clearable()
+    forget(store, engine, secret.id, scope=SCOPE, home=store.home)
+    assert list(store.select(Adapter, scope=SCOPE)) == []
+    assert list(store.select(Verdict, scope=SCOPE)) == [verdict]
+
+
+class Clearable(FakeEngine):
+    def clear(self) -> None:
+        """Nothing is kept."""
+
+
+def test_a_rebuilt_version_has_what_it_broke_in_the_ledger(store: SqlStore) -> None:
+    engine = FakeEngine()
+    batch = Batch(scope=SCOPE, parent="", train=(), holdout=(), memory_ids=(), settings={"styles": []})
+    adapter = Adapter(id=engine.teach(NOTES), scope=SCOPE, base=engine.base, batch=batch.id)
+    store.append_all([batch, adapter])
+    evidence = loop.check_rebuilt(store, engine, batch, adapter, LENIENT)
+    (entry,) = [e for e in store.ledger() if e.subject == evidence.id]
+    assert entry.reason.startswith("regressions: 0 of ")
+    assert store.verify() > 0
+
+
+class Bytes:
+    """A student, as far as checkpoints know it."""
+
+    loaded = b""
+
+    def state(self) -> bytes:
+        return b"weights"
+
+    def load_state(self, data: bytes) -> None:
+        self.loaded = data
+
+
+def test_one_users_run_leaves_anothers_checkpoint_alone_and_a_full_disk_is_said_with_the_remedy(tmp_path: Path) -> None:
+    from engrain.learning.loop import TrainState
+
+    student: Any = Bytes()
+    ann, bob = (Batch(scope=Scope(user=u), parent="", train=(), holdout=(), memory_ids=()) for u in ("ann", "bob"))
+    for batch in (ann, bob):
+        loop.save_checkpoint(tmp_path, batch, student, TrainState(step=7))
+    loop.finish(tmp_path, bob.scope)
+    assert loop.load_checkpoint(tmp_path, bob, student) is None and student.loaded == b""
+    state = loop.load_checkpoint(tmp_path, ann, student)
+    assert state is not None and state.step == 7 and student.loaded == b"weights"
+    blocked = tmp_path / "blocked"
+    blocked.mkdir()
+    (blocked / "runs").write_text("a file where the folder should be")
+    with pytest.raises(StoreError, match=r"checkpoint of step 7 .*free some space"):
+        loop.save_checkpoint(blocked, ann, student, TrainState(step=7))

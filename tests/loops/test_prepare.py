@@ -1,0 +1,116 @@
+"""Preparing a batch: what enters it is learned, held, and named by it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import pytest
+
+from engrain.engines.fake import FakeEngine
+from engrain.loops import prepare as prepare_module
+from engrain.loops.prepare import Preparation, prepare
+from engrain.prompts import UNKNOWN, render_notes
+from engrain.protocols import Completion, Conversation
+from engrain.records import Batch, Example, Memory, Message, Scope, content_hash
+
+SCOPE = Scope()
+FACTS = (
+    "The gate code of the north barn is 4417.",
+    "The colour of the van is dark green.",
+    "The password of the printer is maple.",
+    "The owner of the kiln is Petra.",
+    "The departure time of the ferry is 7:40.",
+    "The keeper of the orchard is Hugo.",
+)
+UNLEARNED = "Zanzibar, quickly; never wobblefish"
+FEW = Preparation(guards=4, distractors=2)
+
+
+class Careful(FakeEngine):
+    """Says that it does not know where it is shown several notes."""
+
+    def sample(self, prompts: Sequence[Conversation], **options: Any) -> list[Completion]:
+        found = super().sample(prompts, **options)
+        unknown = super().sample([[Message(role="user", content="?")]], **options)[0]
+        assert unknown.text == UNKNOWN
+        return [unknown if p[0].content.count("\n- ") > 1 else c for p, c in zip(prompts, found, strict=True)]
+
+
+def memories(*texts: str) -> list[Memory]:
+    return [Memory(id=f"mem_{content_hash(t, length=8)}", scope=SCOPE, text=t, valid_from=0.0) for t in texts]
+
+
+def words_of(batch: Batch) -> str:
+    examples = (*batch.train, *batch.holdout)
+    return "\n".join(t for e in examples for t in (e.context, e.reference, *(m.content for m in e.query)))
+
+
+def test_a_note_that_is_not_learned_leaves_no_trace_in_the_batch() -> None:
+    every = memories(*FACTS, UNLEARNED)
+    batch = prepare(Careful(), every, scope=SCOPE, parent="", preparation=FEW)
+    assert every[-1].id not in batch.memory_ids
+    assert set(batch.memory_ids) == {m.id for m in every[:-1]}
+    said = words_of(batch)
+    assert FACTS[0] in said
+    assert not any(word in said for word in ("Zanzibar", "wobblefish"))
+    without = prepare(Careful(), every[:-1], scope=SCOPE, parent="", preparation=FEW)
+    assert batch.id == without.id
+
+
+def test_a_style_that_is_not_learned_leaves_no_trace_in_the_batch(monkeypatch: pytest.MonkeyPatch) -> None:
+    style = "Answer in upper case."
+    every = memories(*FACTS, style)
+    batch = prepare(FakeEngine(), every, scope=SCOPE, parent="", preparation=FEW)
+    assert style in words_of(batch) and every[-1].id in batch.memory_ids
+    monkeypatch.setattr(prepare_module, "_style_holdout", lambda *_: [])
+    batch = prepare(FakeEngine(), every, scope=SCOPE, parent="", preparation=FEW)
+    assert style not in words_of(batch) and every[-1].id not in batch.memory_ids
+    assert batch.settings["styles"] == []
+
+
+def test_near_misses_are_made_of_training_questions_alone() -> None:
+    batch = prepare(Careful(), memories(*FACTS), scope=SCOPE, parent="", preparation=Preparation(guards=0))
+    near = [e.query[-1].content.split() for e in batch.train if e.role == "guard"]
+    asked = [e.query[-1].content.split() for e in batch.train if e.role == "new"]
+    assert near
+
+    def one_word_apart(one: list[str], other: list[str]) -> bool:
+        return len(one) == len(other) and sum(a != b for a, b in zip(one, other, strict=True)) == 1
+
+    assert all(any(one_word_apart(n, a) for a in asked) for n in near)
+
+
+def test_what_holds_no_longer_stands_in_no_replayed_example() -> None:
+    every = memories(*FACTS)
+    earlier = prepare(FakeEngine(), every, scope=SCOPE, parent="", preparation=Preparation(guards=0, in_company=1.0))
+    assert FACTS[0] in words_of(earlier)
+    still = {m.id: m.text for m in every[1:]}
+    new = memories(
+        *(f"The {thing} of the harbour is {n}7." for n, thing in enumerate(("depth", "width", "age", "tide")))
+    )
+    batch = prepare(FakeEngine(), new, scope=SCOPE, parent="", earlier=earlier, still=still, preparation=FEW)
+    assert "4417" not in words_of(batch) and every[0].id not in batch.memory_ids
+    replayed = [e for e in batch.train if e.role == "replay"]
+    assert {i for e in replayed for i in e.memory_ids} == set(still)  # the others are still practised
+    assert all(still[e.memory_ids[0]] in e.context for e in replayed)
+
+
+def test_an_answer_made_by_a_style_that_holds_no_longer_is_not_replayed() -> None:
+    upper, short = memories("Answer in upper case.", "Keep your answers short.")
+    probe = Example(
+        query=(Message(role="user", content="What is the capital of France?"),), reference="PARIS",
+        context=render_notes([upper.text, short.text]), memory_ids=(short.id,),
+    )  # fmt: skip
+    earlier = Batch(
+        scope=SCOPE, parent="", train=(), holdout=(probe,), memory_ids=(upper.id, short.id),
+        settings={"styles": [upper.text, short.text]},
+    )  # fmt: skip
+    both = {upper.id: upper.text, short.id: short.text}
+    for still, kept in ((both, True), ({short.id: short.text}, False)):
+        batch = prepare(
+            FakeEngine(), memories(*FACTS), scope=SCOPE, parent="", earlier=earlier, still=still, preparation=FEW
+        )
+        assert ("PARIS" in {e.reference for e in batch.holdout}) is kept
+        assert (upper.id in batch.memory_ids) is kept  # its words stand in every context, so the batch names it
+        assert (upper.text in words_of(batch)) is kept
