@@ -392,7 +392,7 @@ class _Demo:
     def ask_after(self, outcome: Outcome) -> None:
         self.step("Ask again", "The same questions; no note is shown for what the weights know.")
         if not self.live:
-            why = "The gate did not let it through" if outcome.verdict else "Nothing was trained"
+            why = "The gate did not let it through" if outcome.verdict is not None else "Nothing was trained"
             self.say(f"{why}, so the base answers on, with all the notes.", style="yellow")
         else:
             adapter = self.learner.store.get(self.live, scope=self.learner.scope)

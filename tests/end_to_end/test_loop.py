@@ -181,13 +181,14 @@ def test_a_consolidation_killed_at_any_moment_leaves_the_old_version_live_and_go
         "module = importlib.util.module_from_spec(spec); spec.loader.exec_module(module)\nlearner = module.learner\n"
     )
     command = [sys.executable, "-c", RUN.format(tests=str(tmp_path)), str(tmp_path / "home")]
-    process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env=os.environ | {"OMP_NUM_THREADS": "1"})
-    assert process.stdout is not None
-    for line in process.stdout:
-        if line.startswith(moment):
-            break
-    os.kill(process.pid, signal.SIGKILL)
-    process.wait()
+    with subprocess.Popen(
+        command, stdout=subprocess.PIPE, text=True, env=os.environ | {"OMP_NUM_THREADS": "1"}
+    ) as process:
+        assert process.stdout is not None
+        for line in process.stdout:
+            if line.startswith(moment):
+                break
+        os.kill(process.pid, signal.SIGKILL)
     with Learner(tmp_path / "home", consolidation=QUICK) as me:
         assert me.store.live(me.scope) == ""
         assert me.store.verify() > 0
