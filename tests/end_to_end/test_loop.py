@@ -196,6 +196,8 @@ def test_a_consolidation_killed_at_any_moment_leaves_the_old_version_live_and_go
         seen: list[tuple[str, float]] = []
         outcome = me.consolidate(progress=lambda what, share: seen.append((what, share)))
         if moment.startswith("learning"):
-            assert next(share for what, share in seen if what == "learning") > 0.4  # it went on, it did not start again
+            assert (
+                next(share for what, share in seen if what == "learning") > 0.25
+            )  # it went on, it did not start again
     clean = subprocess.run([*command[:3], str(tmp_path / "clean")], capture_output=True, text=True, check=True)
     assert json.loads(clean.stdout.splitlines()[-1])["adapter"] == outcome.adapter
