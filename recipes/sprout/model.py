@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 import math
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -253,7 +253,3 @@ def collate(
         ids_N[at_learn + 1],
         torch.tensor(weight),
     )
-
-
-def shape_dict(shape: Shape) -> dict[str, float]:
-    return asdict(shape)

@@ -159,6 +159,3 @@ class Gate(Protocol):
     """Evidence becomes a verdict."""
 
     def decide(self, **evidence: Any) -> Any: ...
-
-
-Settings = Mapping[str, Any]
