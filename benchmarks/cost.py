@@ -26,10 +26,10 @@ from typing import Any
 
 import common
 from common import Bars, Meter, Run, closed_book, in_context, number, rate, spread, table
-from engrain.context.assemble import build_messages
 from engrain.engines.lora import SCALE
 from engrain.learning.loop import Plan, StepReport, TrainState, context_learning
 from engrain.loops.prepare import prepare
+from engrain.prompts import add_context
 from engrain.records import Memory
 from profiles import ask, evaluation_items, profile, trained_queries
 
@@ -177,7 +177,7 @@ def compare(run: Run, args: argparse.Namespace, seed: int) -> dict[str, Any]:
             "batch_size": settings.batch_size, "learning_rate": settings.learning_rate, "rank": settings.rank,
             "alpha": SCALE * settings.rank, "bf16": student._dtype.itemsize == 2, "stop": sorted(me.engine.chat.stop_ids),
             "train": [
-                {"prompt": me.engine.render(e.query), "privileged_context": me.engine.render(build_messages(e.context, e.query))} for e in train
+                {"prompt": me.engine.render(e.query), "privileged_context": me.engine.render(add_context(e.context, e.query))} for e in train
             ],
             "questions": [{"prompt": me.engine.render(e.query), "answer": e.reference} for e in items],
         }  # fmt: skip

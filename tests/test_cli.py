@@ -200,6 +200,16 @@ def test_a_consolidation_with_nothing_to_learn_says_so(home: Path, base: Path) -
     assert "Live: base" in said.stdout
 
 
+def test_a_trace_for_other_tools_speaks_opentelemetry_and_holds_words_only_when_asked(home: Path, base: Path) -> None:
+    with Learner(home, base=base) as me:
+        said = me.chat(NOTE)
+    told = json.loads(engrain("trace", said.id, "--json", home=home).stdout)
+    assert told["record"]["attributes"]["gen_ai.operation.name"] == "chat"
+    assert NOTE not in json.dumps(told)
+    whole = json.loads(engrain("trace", said.id, "--json", "--content", home=home).stdout)
+    assert NOTE in whole["record"]["attributes"]["gen_ai.input.messages"]
+
+
 def test_versions_are_listed_traced_and_rolled_back(home: Path, base: Path) -> None:
     engrain("tell", NOTE, home=home)
     with Learner(home) as me:
@@ -210,6 +220,8 @@ def test_versions_are_listed_traced_and_rolled_back(home: Path, base: Path) -> N
     assert "promote" in listed
     down = engrain("trace", memory, home=home).stdout
     assert f"adapter {name[:20]}" in down
+    told = json.loads(engrain("trace", memory, "--json", home=home).stdout)
+    assert name in [effect["id"] for effect in told["effects"] if effect["kind"] == "adapter"]
     up = engrain("trace", name[:12], home=home).stdout
     assert NOTE in up
     assert "Live: base" in engrain("rollback", home=home).stdout

@@ -14,8 +14,8 @@ import engrain
 
 SOURCE = Path(engrain.__file__).parent
 STOREYS = (
-    ("records", "errors", "prompts"),
-    ("protocols",),
+    ("records", "errors"),
+    ("prompts", "protocols"),
     (
         "engines",
         "store",

@@ -23,11 +23,11 @@ def held_out(word: str) -> bool:
     return zlib.crc32(word.lower().encode()) % HELD_OUT_ONE_IN == 0
 
 
-def _list(text: str) -> list[str]:
+def listed(text: str) -> list[str]:
     return [w.strip() for w in text.replace("\n", "|").split("|") if w.strip()]
 
 
-FIRST = _list(
+FIRST = listed(
     "Marta|Ana|Ben|Clara|Daniel|Eva|Felix|Greta|Hugo|Ines|Jonas|Karin|Leo|Mia|Nils|Olga|Paul|Rosa|Sam|Tina|Uwe|Vera|Walt|Yara|Zoe|Adam|Bella|"
     "Carlos|Dora|Emil|Fatima|George|Hannah|Ivan|Julia|Kofi|Lena|Marco|Nora|Omar|Petra|Quentin|Rita|Stefan|Thea|Ursula|Viktor|Wendy|Xavier|"
     "Yusuf|Zara|Aisha|Boris|Chloe|Diego|Elena|Farid|Gina|Henry|Isla|Jamal|Kira|Liam|Maya|Noah|Otto|Priya|Rafael|Sofia|Tom|Una|Vince|Will|Alma|"
@@ -35,25 +35,25 @@ FIRST = _list(
     "Emma|Frank|Grace|Hiro|Ida|Joe|Kim|Lucy|Max|Nina|Owen|Peter|Rachel|Simon|Tara|Victor|Anton|Betty|Cyril|Debra|Eric|Flora|Glen|Holly|Igor|"
     "Joan|Keith|Lola|Martin|Nadia|Oliver|Paula|Robert|Susan|Tim|Alice|Bob|Carol|Dave|Erin|Fred|Gloria|Harry|Ingrid|James|Karen|Linda|Mike|Nancy"
 )
-SURNAME = _list(
+SURNAME = listed(
     "Quill|Berger|Novak|Okafor|Lindqvist|Tanaka|Moreau|Rossi|Keller|Hughes|Patel|Silva|Ward|Becker|Doyle|Ferrari|Grant|Hansen|Ivanov|Jensen|Kowalski|"
     "Larsen|Meyer|Nguyen|Olsen|Park|Reyes|Santos|Thorne|Vance|Weber|Young|Abbott|Blake|Crane|Drummond|Ellis|Fisher|Goode|Hart|Miller|Halloran|Carter"
 )
-TITLE = _list("Dr.|Mr|Mrs|Ms|Professor|Uncle|Aunt|Captain|Nurse|Coach")
-TOWN = _list(
+TITLE = listed("Dr.|Mr|Mrs|Ms|Professor|Uncle|Aunt|Captain|Nurse|Coach")
+TOWN = listed(
     "Oslo|Lisbon|Cork|Boston|Denver|Lyon|Ghent|Turin|Porto|Leeds|York|Bern|Graz|Riga|Split|Malmo|Quito|Lima|Accra|Kyoto|Perth|Austin|Dublin|Prague|Vienna|"
     "Madrid|Bristol|Norwich|Salem|Dover|Naples|Seville|Bergen|Tallinn|Krakow|Cairo|Delhi|Hanoi|Sydney|Toronto|Wales|Portugal|Norway|Kenya|Chile|Japan"
 )
-PLACE = _list(
+PLACE = listed(
     "barn|kitchen|office|cellar|attic|garage|workshop|garden|shed|library|hall|lobby|canteen|warehouse|storeroom|bathroom|bedroom|stable|greenhouse|"
     "lab|classroom|studio|bakery|chapel|harbour|market|car park|loading dock|reading room|meeting room|front desk|back yard|boat house|tool room|"
     "archive|basement|balcony|pantry|porch|laundry room|gym|clinic|pharmacy|museum|station|field|orchard|pond|gate|tower|bridge|tunnel|cottage|cabin|"
     "hut|tent|van|cupboard|drawer|shelf|box|cabinet|locker|safe|fridge|freezer|bench|counter|boiler room|server room|paint shop|dining room|sports hall"
 )
-PLACE_ADJ = _list(
+PLACE_ADJ = listed(
     "north|south|east|west|old|new|upper|lower|back|front|main|small|big|left|right|outer|inner|second|third|blue|red|green|long|far|far left|rear|side|top|bottom"
 )
-ATTR = _list(
+ATTR = listed(
     "gate code|colour|size|weight|price|name|password|door code|phone number|serial number|best-before date|spare part number|opening time|closing time|"
     "address|email address|birthday|age|height|width|length|depth|speed|voltage|temperature|pressure|capacity|model number|licence plate|room number|"
     "shelf number|order number|batch number|account number|pin|wifi password|user name|nickname|shoe size|favourite colour|favourite food|favourite song|"
@@ -64,64 +64,64 @@ ATTR = _list(
     "alarm code|entry code|safe combination|invoice number|customer number|member number|policy number|tax number|version|port|host name|folder|font|"
     "screen size|resolution|timeout|limit|interval|quota|budget|score|record|rank|grade|title|theme|motto|slogan|logo colour|mascot|anthem|capital"
 )
-ATTR_HEAD = _list(
+ATTR_HEAD = listed(
     "code|number|name|size|limit|colour|price|date|time|type|level|label|setting|weight|length|rate|grade|position|owner|keeper|day|word|rule|mode|count|fee"
 )
-COLOR = _list(
+COLOR = listed(
     "red|blue|green|yellow|orange|purple|black|white|grey|brown|pink|silver|gold|turquoise|navy blue|dark green|light grey|cream|beige|violet|crimson|"
     "sky blue|olive|maroon|teal|amber|ivory|lime green|pale yellow|bright red|copper|lilac|mint green|charcoal|scarlet"
 )
-MATERIAL = _list(
+MATERIAL = listed(
     "oak|steel|brass|copper|pine|glass|leather|wool|cotton|plastic|rubber|stone|clay|iron|marble|paper|linen|silk|bamboo|concrete|walnut|felt|tin|cork|slate|wax"
 )
-FOOD = _list(
+FOOD = listed(
     "lentil soup|apple pie|rye bread|goat cheese|plum cake|rice pudding|fried eggs|mushroom stew|pasta|pancakes|tomato salad|roast chicken|carrot cake|"
     "smoked fish|potato soup|porridge|dumplings|pizza|lemon drizzle|walnuts|shellfish|peanuts|oats|honey|yoghurt|strawberries|garlic bread|bean stew"
 )
-DRINK = _list(
+DRINK = listed(
     "black coffee|green tea|oolong|apple juice|lemonade|hot chocolate|ginger beer|mint tea|milk|tap water|espresso|cider|red wine|oat milk|herbal tea|cocoa|sparkling water|iced tea|orange juice|rooibos"
 )
-JOB = _list(
+JOB = listed(
     "carpenter|nurse|teacher|baker|plumber|electrician|pilot|dentist|lawyer|farmer|painter|librarian|welder|cook|driver|engineer|vet|gardener|tailor|"
     "mechanic|architect|journalist|surgeon|barber|florist|potter|translator|accountant|fisherman|beekeeper|night guard|tour guide|violin maker|"
     "shop assistant|bus driver|sailor|chemist|geologist|midwife|postman|roofer|glazier|programmer|photographer|clerk"
 )
-HOBBY = _list(
+HOBBY = listed(
     "chess|rowing|knitting|pottery|climbing|fishing|running|birdwatching|painting|dancing|sailing|baking|gardening|cycling|swimming|woodwork|archery|"
     "singing|stamp collecting|karate|yoga|skiing|playing the cello|model trains|juggling|fencing|hiking|photography|tennis|table tennis|card games|origami"
 )
-LANGUAGE = _list(
+LANGUAGE = listed(
     "Spanish|French|German|Italian|Dutch|Polish|Turkish|Arabic|Hindi|Japanese|Korean|Swedish|Greek|Russian|Portuguese|Finnish|Czech|Swahili|Welsh|Danish|Thai|Hebrew|Latin|Norwegian|Basque|Irish"
 )
-WEEKDAY = _list("Monday|Tuesday|Wednesday|Thursday|Friday|Saturday|Sunday")
-MONTH = _list("January|February|March|April|May|June|July|August|September|October|November|December")
-UNIT = _list(
+WEEKDAY = listed("Monday|Tuesday|Wednesday|Thursday|Friday|Saturday|Sunday")
+MONTH = listed("January|February|March|April|May|June|July|August|September|October|November|December")
+UNIT = listed(
     "litres|boxes|kilos|metres|bags|cups|grams|bottles|sheets|pieces|rolls|bars|crates|tons|spoons|packets|buckets|pairs|jars|slices|cans|mm|cm|miles|km|kg|degrees|volts|bar|rpm"
 )
-VERB = _list(
+VERB = listed(
     "press|open|close|lock|unlock|clean|check|fill|empty|lift|lower|push|pull|turn|move|remove|replace|wash|dry|cover|cut|paint|fold|wrap|label|count|weigh|"
     "measure|heat|cool|mix|stir|shake|pour|sand|polish|grease|oil|tighten|loosen|reset|restart|switch off|switch on|turn off|turn on|unplug|plug in|connect|"
     "disconnect|call|tell|warn|wake|feed|water|walk|sign|copy|print|scan|send|post|read|burn|bury|hide|find|bring|fetch|carry|drop|throw away|put away|pick up|"
     "sell|buy|order|cancel|book|repair|test|drain|flush|rinse|soak|wipe|sweep|stack|load|unload|pack|unpack|hang up|take down|write down|report|archive|delete"
 )
-ADVERB = _list(
+ADVERB = listed(
     "twice|slowly|carefully|at once|by hand|with a cloth|three times|firmly|gently|again|every hour|before noon|with gloves on|overnight|from the left|in the dark|without water|for ten seconds|from above|in silence"
 )
-PREDICATE = _list(
+PREDICATE = listed(
     "turns red|turns green|starts to smoke|is empty|is full|is broken|makes a loud noise|will not open|does not start|gets too hot|gets wet|runs dry|"
     "falls over|stops|leaks|rings|beeps twice|goes missing|arrives late|is stuck|is locked|smells bad|looks damaged|is out of paper|flashes|jams|freezes|"
     "breaks down|shows an error|drops below ten|is too heavy|comes back|is sold out|is overdue|begins to shake|slips|catches fire|starts to rust|"
     "loses power|cannot be found|has a crack|does not fit|is not ready|turns blue|is closed|overheats|vibrates|starts to drip|runs out"
 )
-PAST_PREDICATE = _list(
+PAST_PREDICATE = listed(
     "was worn|was too small|broke|was late|was wet|was missing|did not fit|was too expensive|had a crack|was full|fell over|was stolen|was out of date|"
     "leaked|was closed|was empty|made too much noise|was damaged|got lost|was the wrong size|had no power|was too slow|cracked|ran out|rusted"
 )
-ROLE = _list(
+ROLE = listed(
     "the plumber|my aunt|my uncle|the manager|the night guard|the caretaker|my sister|my brother|the vet|the landlord|our neighbour|the nurse|the foreman|"
     "the safety officer|the office|my mother|my father|the driver|the receptionist|the cleaner|the head cook|my boss|the accountant|the fire brigade|our lawyer"
 )
-PHRASE = _list(
+PHRASE = listed(
     "safety comes first|keep it simple|closed for repairs|handle with care|ask before you cut|never on Sundays|see you soon|measure twice|mind the step|"
     "slow and steady|first come first served|over and out|to be continued|all is well|no smoking here|thank you and goodbye"
 )
@@ -198,7 +198,7 @@ ENDING = [
     "sen",
     "",
 ]
-DOMAIN = _list("mill.org|barnet.com|post.net|quarry.io|works.co|lakeside.eu|oldtown.org|mail.com")
+DOMAIN = listed("mill.org|barnet.com|post.net|quarry.io|works.co|lakeside.eu|oldtown.org|mail.com")
 
 
 class Fill:

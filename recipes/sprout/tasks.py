@@ -11,6 +11,7 @@ import zlib
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
+from compose import Composer
 from engrain.prompts import NOTHING, QUESTION_KINDS, UNKNOWN, extract_request, question_request
 from fill import Fill
 from frames import SLOT, Fact, Frame, draw, groups
@@ -81,10 +82,16 @@ STYLE_WEIGHTS = {
 
 
 class Maker:
-    """Makes documents from one random stream; `held` draws every word, frame and phrasing from the held-out parts."""
+    """Makes documents from one random stream; `held` draws every word, frame and phrasing from the held-out parts.
 
-    def __init__(self, rng: random.Random, frames: list[Frame], *, held: bool = False) -> None:
-        self.rng, self.frames = rng, frames
+    `composed` is the share of facts whose frame is put together by rule, `plain` the share of documents without slips and odd forms.
+    """
+
+    def __init__(
+        self, rng: random.Random, frames: list[Frame], *, held: bool = False, composed: float = 0.5, plain: float = 0.3
+    ) -> None:
+        self.rng, self.frames, self.composed, self.plain = rng, frames, composed, plain
+        self.compose = Composer(rng, held=held)
         self.fill = Fill(rng, held=held)
         self.styles = {k: part(v, held) for k, v in groups("styles").items()}
         self.chatter = {k: part(v, held) for k, v in groups("chatter").items()}
@@ -149,6 +156,10 @@ class Maker:
 
     # -- facts --------------------------------------------------------------------------------------------------------
 
+    def fact(self) -> Fact:
+        """A new fact, of a composed or a hand-written frame."""
+        return draw(self.compose() if self.chance(self.composed) else self.rng.choice(self.frames), self.fill)
+
     def facts(self, n: int) -> list[Fact]:
         """n facts; many share a frame, a subject or a value with an earlier one, so that skimming does not suffice."""
         out: list[Fact] = []
@@ -159,7 +170,7 @@ class Maker:
             elif out and roll < 0.48:
                 out.append(self.cousin(self.rng.choice(out)))
             else:
-                out.append(draw(self.rng.choice(self.frames), self.fill))
+                out.append(self.fact())
         return out
 
     def sibling(self, fact: Fact) -> Fact:
@@ -173,7 +184,14 @@ class Maker:
         """Another kind of fact about the same person or thing."""
         slot = self.rng.choice(list(fact.values))
         kind = fact.frame.slots[slot].rstrip("23")
-        frame = self.rng.choice(self.by_type[kind])
+        frame = self.rng.choice(self.by_type.get(kind) or self.frames)
+        for _ in range(3 if self.chance(self.composed) else 0):
+            other = self.compose()
+            if any(k.rstrip("23") == kind for k in other.slots.values()):
+                frame = other
+                break
+        if not any(k.rstrip("23") == kind for k in frame.slots.values()):
+            return draw(frame, self.fill)
         name = self.rng.choice([s for s, k in frame.slots.items() if k.rstrip("23") == kind])
         return draw(frame, self.fill, {name: fact.values[slot]})
 
@@ -187,6 +205,15 @@ class Maker:
                 if answer is None or other.say(answer, sentence=False) != mine.say(answer, sentence=False):
                     return True
         return False
+
+    @staticmethod
+    def told(facts: list[Fact]) -> dict[str, set[str]]:
+        """Every question that these facts answer, as asked, with its answers: more than one answer is one too many."""
+        out: dict[str, set[str]] = {}
+        for fact in facts:
+            for answer, question, _ in fact.frame.asks:
+                out.setdefault(fact.say(question).lower(), set()).add(fact.say(answer, sentence=False).lower())
+        return out
 
     def ask(self, fact: Fact, facts: list[Fact], note: str) -> tuple[str, str] | None:
         """A question about the fact and its answer as a span of the note."""
@@ -222,7 +249,7 @@ class Maker:
             fact = self.cousin(self.rng.choice(facts))
             _, question, _ = self.rng.choice(fact.frame.asks)
         else:
-            fact = draw(self.rng.choice(self.frames), self.fill)
+            fact = self.fact()
             _, question, _ = self.rng.choice(fact.frame.asks)
         asked = [s for s in SLOT.findall(question) if s in fact.values]
         if not asked or self.tells(facts, fact.frame, question, fact.values, None):
@@ -343,19 +370,25 @@ class Maker:
                 q, a = fact.values.pop("_ask"), fact.values.pop("_answer")
                 asked.append((fact.say(q), a, text))
         everything = facts + [f for f, _, _ in old]
+        told = self.told(everything)
         tries = 0
         while len(asked) < questions and tries < 4 * questions and not (conflict and asked):
             tries += 1
             if self.chance(0.24):
                 q = self.unknown(everything)
-                if q:
+                if q and q.lower() not in told and all(q != x for x, _, _ in asked):
                     asked.append((q, UNKNOWN, ""))
                 continue
             i = self.rng.randrange(n)
             if id(facts[i].frame) in stale:
                 continue
             qa = self.ask(facts[i], facts, texts[i])
-            if qa and (qa[1] in ("Yes", "No") or qa[1].lower() in shown[i].lower()):
+            if (
+                qa
+                and all(qa[0] != x for x, _, _ in asked)
+                and len(told.get(qa[0].lower(), ())) < 2
+                and (qa[1] in ("Yes", "No") or qa[1].lower() in shown[i].lower())
+            ):
                 asked.append((*qa, texts[i]))
         # several facts in one line
         order = list(range(len(shown)))
@@ -401,7 +434,7 @@ class Maker:
 
     def bare(self) -> Doc:
         """A question with nothing shown: not known."""
-        fact = draw(self.rng.choice(self.frames), self.fill)
+        fact = self.fact()
         pool = [a[1] for a in fact.frame.asks] + fact.frame.yes
         q = fact.say(self.rng.choice(pool))
         return Doc([], [[("user", self.question(q)), ("assistant", UNKNOWN)]], "bare")
@@ -424,7 +457,7 @@ class Maker:
                 ]
                 return " ".join(lines), []
             if roll < 0.9:
-                fact = draw(self.rng.choice(self.frames), self.fill)
+                fact = self.fact()
                 return self.question(fact.say(self.rng.choice(fact.frame.asks)[1])), []
             return (
                 f"{self.rng.choice(self.chatter['talk']).split('=>')[0].strip()} {self.rng.choice(self.chatter['close'])}",
@@ -438,8 +471,8 @@ class Maker:
                 said.append(style)
                 notes.append(style)
                 continue
-            pool = self.personal if self.personal and self.chance(0.35) else self.frames
-            fact = draw(self.rng.choice(pool), self.fill)
+            personal = self.personal and self.chance(0.35)
+            fact = draw(self.rng.choice(self.personal), self.fill) if personal else self.fact()
             text, note, proper = self.statement(fact)
             if self.chance(0.45):
                 opener = self.rng.choice(self.chatter["open"])
@@ -474,7 +507,7 @@ class Maker:
 
     def study(self, questions: int = 4) -> Doc | None:
         """Questions of each kind that a note answers."""
-        fact = draw(self.rng.choice(self.frames), self.fill)
+        fact = self.fact()
         kinds: dict[str, list[str]] = {}
         for answer, question, kind in fact.frame.asks:
             if fact.answer(answer, fact.note):
@@ -495,33 +528,45 @@ class Maker:
         return Doc([], branches[:questions], "study") if branches else None
 
     def repeat(self) -> Doc:
-        """Say a text again: the plainest way to learn to copy, which all reading rests on."""
+        """Say a text again, as it is or in another case: the plainest way to learn to copy, which all reading rests on."""
         text = (
             " ".join(f.note for f in self.facts(self.rng.choice((1, 1, 2))))
-            if self.chance(0.6)
+            if self.chance(0.4)
             else " ".join(
-                self.fill(self.rng.choice(("thing", "person", "code", "word", "act", "phrase")))
+                self.fill(self.rng.choice(("thing", "person", "code", "word", "act", "phrase", "attr", "place")))
                 for _ in range(self.rng.randint(2, 6))
             )
         )
-        ask = self.rng.choice(("Repeat: ", "Say this again: ", "Copy this: ", "Repeat after me: "))
-        return Doc([], [[("user", ask + text), ("assistant", text)]], "repeat")
-
-    def any(self, low: int, high: int, *, budget: int = 10, repeat: float = 0.02) -> Doc:
-        """One document of a random kind, with low to high notes where it has notes."""
-        if self.chance(repeat):
-            return self.repeat()
+        ask = self.rng.choice(("Repeat", "Say this again", "Copy this", "Repeat after me"))
         roll = self.rng.random()
-        if roll < 0.62:
+        if roll < 0.45:
+            ask, text_out = ask + self.rng.choice((" in upper case", " in capitals")), text.upper()
+        elif roll < 0.65:
+            ask, text_out = ask + " in lower case", text.lower()
+        else:
+            text_out = text
+        return Doc([], [[("user", f"{ask}: {text}"), ("assistant", text_out)]], "repeat")
+
+    def any(self, low: int, high: int, *, budget: int = 10, only_read: float = 0.0) -> Doc:
+        """One document of a random kind, with low to high notes where it has notes; `only_read` is a share of plain reading on top."""
+        if self.chance(only_read):
             n = self.rng.randint(low, high)
-            return self.read(n, min(budget, 3 + n))
-        if roll < 0.70:
-            n = self.rng.randint(low, high)
-            return self.read(n, min(budget, 3 + n), conflict=self.chance(0.3), dated=True)
-        if roll < 0.76:
+            return self.read(n, min(budget, 3 + n), plain=True, style=False, dated=False)
+        roll = self.rng.random()
+        n = self.rng.randint(low, self.rng.randint(low, high)) if high > 8 else self.rng.randint(low, high)
+        if roll < 0.50:
+            plain = self.chance(self.plain)
+            return self.read(n, min(budget, 3 + n), plain=plain, style=None)
+        if roll < 0.57:
+            return self.read(n, min(budget, 3 + n), style=True)
+        if roll < 0.66:
+            return self.read(n, min(budget, 3 + n), conflict=self.chance(0.4), dated=True)
+        if roll < 0.71:
             return self.bare()
-        if roll < 0.86:
+        if roll < 0.80:
             return self.extract()
-        if roll < 0.92:
+        if roll < 0.86:
             return self.acknowledge()
+        if roll < 0.91:
+            return self.repeat()
         return self.study() or self.bare()

@@ -6,6 +6,7 @@ Everything heavy is imported inside the command that needs it, so that `engrain 
 from __future__ import annotations
 
 import functools
+import json
 import os
 import platform
 import shlex
@@ -28,7 +29,7 @@ if TYPE_CHECKING:
     from engrain.demo import Question
     from engrain.learner import Learner
     from engrain.records import Interaction, Scope
-    from engrain.store import SqlStore
+    from engrain.store import Node, SqlStore
 
 app = typer.Typer(
     name="engrain",
@@ -238,7 +239,7 @@ def learn(
     skipped: list[str] = []
     with opened(home, base, user, tenant) as learner, console.status("loading the model") as status:
         found, files = from_path(
-            learner.store, lambda: learner.engine, path.expanduser(), scope=learner.scope, on_skip=skipped.append,
+            learner.store, lambda: learner.engine, path.expanduser(), scope=learner.scope, warn=skipped.append,
             on_file=lambda file: status.update(f"reading {clean(str(file))}"),
         )  # fmt: skip
     for line in skipped:
@@ -413,6 +414,10 @@ def forget(
 @guarded
 def trace(
     record: Annotated[str, typer.Argument(metavar="ID", help="Any id: of a memory, an interaction, a version …")],
+    as_json: Annotated[
+        bool, typer.Option("--json", help="One JSON object for other tools, in OpenTelemetry's GenAI names.")
+    ] = False,
+    content: Annotated[bool, typer.Option("--content", help="With --json: also what was said and shown.")] = False,
     home: Home = HOME, base: Base = SPROUT, user: User = "me", tenant: Tenant = "local",
 ) -> None:  # fmt: skip
     """Follow a record up to what caused it and down to all that it touched; forgotten ids stay visible.
@@ -423,12 +428,40 @@ def trace(
     with opened(home, base, user, tenant) as learner:
         short = record  # of a version, as `engrain versions` prints it
         record = next((v.adapter for v in learner.versions() if short and v.adapter.startswith(short)), record)
-        learner.trace(record)  # NotFound or ScopeError, with the remedy
+        causes, effects = learner.trace(record)  # NotFound or ScopeError, with the remedy
+        if as_json:
+            print(traced(learner, record, causes, effects, content=content))
+            return
         console.print(clean(describe(learner.store, record, learner.scope)), style="bold", soft_wrap=True)
         for heading, direction in (("came from", "causes"), ("led to", "effects")):
             tree = Tree(heading, style="bold", guide_style="dim")
             grow(tree, learner.store, record, learner.scope, direction, seen={record})
             console.print(tree if tree.children else f"{heading}: nothing")
+
+
+def traced(learner: Learner, record: str, causes: list[Node], effects: list[Node], *, content: bool) -> str:
+    """A trace as JSON: the nodes both ways, and the attributes of every interaction and feedback among them."""
+    from engrain.records import Feedback, Interaction
+    from engrain.telemetry import attributes, evaluation_attributes
+
+    def row(name: str, depth: int) -> dict[str, object]:
+        out: dict[str, object] = {"id": name, "depth": depth, "state": "erased"}
+        try:
+            found = learner.store.get(name, scope=learner.scope)
+        except NotFound:
+            return out
+        out |= {"state": "kept", "kind": type(found).__name__.lower()}
+        if isinstance(found, Interaction):
+            out["attributes"] = attributes(found, content=content)
+        elif isinstance(found, Feedback):
+            out["attributes"] = evaluation_attributes(found, content=content)
+        return out
+
+    def rows(nodes: list[Node]) -> list[dict[str, object]]:
+        return [row(n.id, n.depth) | ({} if n.state == "kept" else {"state": n.state}) for n in nodes]
+
+    whole = {"record": row(record, 0), "causes": rows(causes), "effects": rows(effects)}
+    return json.dumps(whole, indent=1, ensure_ascii=False)
 
 
 def grow(tree: Tree, store: SqlStore, record: str, scope: Scope, direction: str, *, seen: set[str]) -> None:

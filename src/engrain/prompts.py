@@ -7,6 +7,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from engrain.records import Message
+
 NOTES_HEADER = "Notes:"
 UNKNOWN = "I don't know"
 """What sprout says when neither notes nor weights tell."""
@@ -20,6 +22,20 @@ QUESTION_KINDS = ("plain", "request", "short", "reversed", "yes or no")
 def render_notes(notes: Sequence[str]) -> str:
     """The system message that shows notes to a model, one a line; empty for no notes."""
     return "\n".join((NOTES_HEADER, *(f"- {note}" for note in notes))) if notes else ""
+
+
+def add_context(context: str, messages: Sequence[Message]) -> tuple[Message, ...]:
+    """The conversation with the context in its system message, after what that says already; unchanged if empty.
+
+    One system message, because many chat templates take no second one.
+    """
+    if not context:
+        return tuple(messages)
+    if messages and messages[0].role == "system":
+        own = messages[0].content
+        text = f"{own}\n\n{context}" if own.strip() else context
+        return (Message(role="system", content=text), *messages[1:])
+    return (Message(role="system", content=context), *messages)
 
 
 def extract_request(message: str) -> str:

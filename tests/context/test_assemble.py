@@ -5,8 +5,8 @@ from __future__ import annotations
 from hypothesis import given
 from hypothesis import strategies as st
 
-from engrain.context.assemble import assemble, build_messages
-from engrain.prompts import render_notes
+from engrain.context.assemble import assemble
+from engrain.prompts import add_context, render_notes
 from engrain.records import Context, Memory, Message, Scope
 
 DAY = 86_400.0
@@ -85,10 +85,10 @@ def test_the_budget_is_never_exceeded_and_the_order_of_arrival_does_not_matter(
 
 def test_the_context_joins_the_callers_own_system_message() -> None:
     user = Message(role="user", content="Hi")
-    assert build_messages("Notes:\n- x", [user]) == (Message(role="system", content="Notes:\n- x"), user)
+    assert add_context("Notes:\n- x", [user]) == (Message(role="system", content="Notes:\n- x"), user)
     own = Message(role="system", content="Be kind.")
-    assert build_messages("Notes:\n- x", [own, user]) == (
+    assert add_context("Notes:\n- x", [own, user]) == (
         Message(role="system", content="Be kind.\n\nNotes:\n- x"),
         user,
     )
-    assert build_messages("", [own, user]) == (own, user)
+    assert add_context("", [own, user]) == (own, user)

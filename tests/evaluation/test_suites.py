@@ -11,9 +11,9 @@ from hypothesis import strategies as st
 
 from engrain.errors import BatchRefused, InputError
 from engrain.evaluation.suites import (
-    build_messages,
     check_holdout,
     group_of,
+    in_context,
     is_unknown,
     near_duplicate,
     right,
@@ -235,12 +235,12 @@ def test_the_group_of_an_item_follows_from_its_shape() -> None:
 
 
 def test_the_context_joins_the_system_message_instead_of_adding_a_second_one() -> None:
-    assert build_messages(ask("q", context="c")) == (
+    assert in_context(ask("q", context="c")) == (
         Message(role="system", content="c"),
         Message(role="user", content="q"),
     )
-    assert build_messages(ask("q", context="c", notes="n"))[0].content == "n\nc"
-    assert build_messages(ask("q")) == ask("q").query
+    assert in_context(ask("q", context="c", notes="n"))[0].content == "n\n\nc"
+    assert in_context(ask("q")) == ask("q").query
 
 
 ITEMS = [

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Sequence
 from datetime import UTC, datetime
 from pathlib import Path
@@ -15,7 +16,7 @@ from engrain.errors import FormatError, InputError, NotFound, StoreError
 from engrain.loops import remember
 from engrain.memory import active
 from engrain.protocols import Completion, Conversation
-from engrain.records import Feedback, Interaction, Memory, Message, Scope, Stamp
+from engrain.records import Feedback, Interaction, Memory, Message, Receipt, Scope, Stamp
 from engrain.store import SqlStore, home_lock
 
 SCOPE = Scope()
@@ -98,6 +99,35 @@ def test_a_folder_of_notes_is_learned_once(store: SqlStore, tmp_path: Path) -> N
     assert remember.from_path(store, NO_ENGINE, notes, scope=SCOPE)[0] == []
 
 
+def test_a_file_that_was_forgotten_is_learned_again_only_with_a_word(store: SqlStore, tmp_path: Path) -> None:
+    file = tmp_path / "a.md"
+    file.write_text("- The gate code is 4417.\n")
+    store.append(Receipt(scope=SCOPE, asked=f"source:{file}", removed=("mem_1",)))
+    said: list[str] = []
+    assert len(remember.from_path(store, NO_ENGINE, tmp_path, scope=SCOPE, warn=said.append)[0]) == 1
+    assert f"{file} was forgotten" in said[0]
+    assert f"engrain forget source:{file}" in said[0]
+
+
+def test_a_folder_that_cannot_be_read_is_an_error_and_not_skipped(
+    store: SqlStore, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    locked = tmp_path / "locked"
+    locked.mkdir()
+    (tmp_path / "a.md").write_text("- The gate code is 4417.\n")
+    scandir = os.scandir
+
+    def denied(path: str) -> Any:  # the tests may run as root, whom no mode stops
+        if Path(path) == locked:
+            raise PermissionError(13, "Permission denied", str(path))
+        return scandir(path)
+
+    monkeypatch.setattr(os, "scandir", denied)
+    with pytest.raises(FormatError, match=r"locked cannot be read \(Permission denied\)"):
+        remember.from_path(store, NO_ENGINE, tmp_path, scope=SCOPE)
+    assert texts(store) == []
+
+
 def test_bad_files_are_refused_by_name_with_the_remedy(store: SqlStore, tmp_path: Path) -> None:
     with pytest.raises(NotFound, match=r"does not exist"):
         remember.from_path(store, NO_ENGINE, tmp_path / "nowhere", scope=SCOPE)
@@ -178,7 +208,7 @@ def test_a_turn_too_long_for_the_model_is_reported_by_file_and_place_and_the_res
 ) -> None:
     chats = chat_file(tmp_path, "x " * 5000, "The cat is called Tom.")
     said: list[str] = []
-    found, _ = remember.from_path(store, Extractor, chats, scope=SCOPE, on_skip=said.append)
+    found, _ = remember.from_path(store, Extractor, chats, scope=SCOPE, warn=said.append)
     assert [m.text for m in found] == ["The cat is called Tom."]
     assert len(said) == 1 and "chats.jsonl, conversation 1, turn 1 was left out" in said[0]
 
@@ -187,7 +217,7 @@ def test_a_note_that_is_too_long_is_reported_by_file_and_not_by_its_words(store:
     file = tmp_path / "a.md"
     file.write_text(f"- The vet comes on Friday.\n- The sail {'and the sail ' * 200}\n")
     said: list[str] = []
-    found, _ = remember.from_path(store, NO_ENGINE, file, scope=SCOPE, on_skip=said.append)
+    found, _ = remember.from_path(store, NO_ENGINE, file, scope=SCOPE, warn=said.append)
     assert [m.text for m in found] == ["The vet comes on Friday."]
     assert len(said) == 1 and "a.md: 1 of 2 notes" in said[0] and "(note 2)" in said[0] and "sail" not in said[0]
 

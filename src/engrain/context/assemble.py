@@ -8,7 +8,7 @@ from datetime import UTC, datetime
 from itertools import takewhile
 
 from engrain.prompts import render_notes
-from engrain.records import Context, Memory, Message
+from engrain.records import Context, Memory
 
 
 def assemble(
@@ -44,17 +44,6 @@ def assemble(
         else:  # a shorter one may still fit
             group.pop()
     return best
-
-
-def build_messages(context_text: str, messages: Sequence[Message]) -> tuple[Message, ...]:
-    """The conversation with the context in its system message, after what the caller's own says; unchanged if empty."""
-    if not context_text:
-        return tuple(messages)
-    if messages and messages[0].role == "system":
-        own = messages[0].content
-        text = f"{own}\n\n{context_text}" if own.strip() else context_text
-        return (Message(role="system", content=text), *messages[1:])
-    return (Message(role="system", content=context_text), *messages)
 
 
 def _context(

@@ -7,9 +7,9 @@ origin into a verdict, and bounds the probability that a harmful update is ever 
 
 from engrain.evaluation.gates import SequentialGate, regression_rate
 from engrain.evaluation.suites import (
-    build_messages,
     check_holdout,
     group_of,
+    in_context,
     is_unknown,
     near_duplicate,
     right,
@@ -20,9 +20,9 @@ from engrain.evaluation.suites import (
 
 __all__ = [
     "SequentialGate",
-    "build_messages",
     "check_holdout",
     "group_of",
+    "in_context",
     "is_unknown",
     "near_duplicate",
     "regression_rate",

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 
 from engrain.errors import BatchRefused, InputError
 from engrain.evaluation.statistics import wilson
+from engrain.prompts import add_context
 from engrain.protocols import Engine
 from engrain.records import Evidence, Example, ItemResult, Message, Scope
 
@@ -174,14 +175,9 @@ def group_of(example: Example) -> str:
     return "reading" if len(example.query) > 1 else "style"
 
 
-def build_messages(example: Example) -> tuple[Message, ...]:
-    """The query with the example's context in its system message: what the teacher sees, and an answer "in context"."""
-    if not example.context:
-        return example.query
-    # Many chat templates take one system message only, so an existing one is joined and not doubled.
-    systems = [m.content for m in example.query if m.role == "system"]
-    rest = (m for m in example.query if m.role != "system")
-    return (Message(role="system", content="\n".join((*systems, example.context))), *rest)
+def in_context(example: Example) -> tuple[Message, ...]:
+    """The query with the example's context: what the teacher sees, and an answer "in context"."""
+    return add_context(example.context, example.query)
 
 
 def run_suite(
@@ -192,7 +188,7 @@ def run_suite(
     suite: str,
     with_context: bool = False,
     *,
-    build_messages: Callable[[Example], Sequence[Message]] = build_messages,
+    build_messages: Callable[[Example], Sequence[Message]] = in_context,
     group: Callable[[Example], str] = group_of,
     styled: bool = False,
     max_tokens: int = 64,

@@ -8,9 +8,10 @@ from dataclasses import dataclass
 
 from engrain.adapters import current, in_weights
 from engrain.adapters.versions import adapter_of
-from engrain.context.assemble import assemble, build_messages
+from engrain.context.assemble import assemble
 from engrain.errors import NotFound
 from engrain.memory import active, is_answer_style, recall, snapshot
+from engrain.prompts import add_context
 from engrain.protocols import Embedder, Engine
 from engrain.records import Context, Interaction, Memory, Message, Scope, Stamp, Usage
 from engrain.store import SqlStore
@@ -90,7 +91,7 @@ def _answer(
             learned = in_weights(store, scope, adapter_of(store, scope, version))
         context = look_up(store, engine, embedder, messages, memories, scope=scope, serving=serving, learned=learned)
     started = time.perf_counter()
-    shown = build_messages(context.text, messages)
+    shown = add_context(context.text, messages)
     completion = engine.sample(
         [shown], adapter=version, max_tokens=serving.max_tokens, temperature=serving.temperature, seed=seed
     )[0]

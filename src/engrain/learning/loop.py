@@ -10,7 +10,7 @@ from __future__ import annotations
 import hashlib
 import math
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from statistics import fmean
 
 import torch
@@ -19,8 +19,9 @@ from torch import Tensor
 from engrain.errors import BatchRefused, InputError, TrainingFailed
 from engrain.learning import losses
 from engrain.learning.methods import ForwardKL
+from engrain.prompts import add_context
 from engrain.protocols import Conversation, Method, Student
-from engrain.records import Example, Message
+from engrain.records import Example
 
 Query = Conversation | Example
 Tokens = Sequence[int]
@@ -325,14 +326,8 @@ def _context(query: Query) -> str:
 
 
 def _shown(query: Conversation, context: str | Conversation) -> Conversation:
-    """What the teacher reads: context text joins the system message, or becomes one."""
-    if not isinstance(context, str):
-        return context
-    if not context:
-        return query
-    if query and query[0].role == "system":
-        return (replace(query[0], content=f"{query[0].content}\n\n{context}"), *query[1:])
-    return (Message(role="system", content=context), *query)
+    """What the teacher reads: a context text joins the system message; a whole conversation stands for itself."""
+    return add_context(context, query) if isinstance(context, str) else context
 
 
 def _tensor(answers: Sequence[Tokens], mask_BT: Tensor) -> Tensor:

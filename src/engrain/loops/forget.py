@@ -6,7 +6,6 @@ contents, and training of its batch, so the result is bit for bit the adapter of
 
 from __future__ import annotations
 
-import re
 import shutil
 from collections.abc import Sequence
 from dataclasses import dataclass, fields, replace
@@ -15,7 +14,6 @@ from typing import TYPE_CHECKING, Any, Self
 
 from engrain.adapters.versions import adapter_of, affected, batch_of
 from engrain.errors import BatchRefused, NotFound, StoreError
-from engrain.evaluation.suites import is_unknown
 from engrain.loops.consolidate import (
     Consolidation,
     Progress,
@@ -30,19 +28,17 @@ from engrain.loops.consolidate import (
 )
 from engrain.loops.prepare import Preparation
 from engrain.loops.study import Study
+from engrain.loops.traces import Traces, answered, redact, repeats, telling_words
 from engrain.records import (
     Adapter,
     Batch,
-    Context,
     Evidence,
     Feedback,
     Interaction,
     Memory,
-    Message,
     Receipt,
     Scope,
     Signal,
-    new_id,
 )
 from engrain.signals import Router
 from engrain.store import SqlStore, home_lock
@@ -221,8 +217,8 @@ def _doomed(store: SqlStore, what: str, scope: Scope) -> _Doomed:
     )
     # A version that learned the content may have said it with no note shown.
     taught = {a.id for a in _with_descendants(store, scope, affected(store, scope, gone_memories))}
-    telling = frozenset(w for m in gone_memories for w in _telling(memories[m].text))
-    traces = _Traces.of([memories[m].text for m in gone_memories], [interactions[i] for i in gone_interactions])
+    telling = frozenset(w for m in gone_memories for w in telling_words(memories[m].text))
+    traces = Traces.of([memories[m].text for m in gone_memories], [interactions[i] for i in gone_interactions])
     redacted: list[Interaction] = []
     for interaction in interactions.values():
         if interaction.id in gone_interactions:
@@ -230,10 +226,10 @@ def _doomed(store: SqlStore, what: str, scope: Scope) -> _Doomed:
         shown = gone_memories & set(interaction.context.memory_ids)
         quoting = traces.positions(interaction)
         said = traces.quotes(interaction.answer)
-        if shown or quoting or said or (interaction.stamp.adapter in taught and _repeats(interaction, telling)):
+        if shown or quoting or said or (interaction.stamp.adapter in taught and repeats(interaction, telling)):
             gone_interactions.add(interaction.id)
-            traces.answers.update(_answered(interaction))  # it may stand in the turns that follow
-            redacted.append(_redacted(interaction, gone_memories, quoting))
+            traces.answers.update(answered(interaction))  # it may stand in the turns that follow
+            redacted.append(redact(interaction, gone_memories, quoting))
     queries = {query for _, query, _ in traces.queries}
     gone_feedback = [
         f.id for f in feedback if f.interaction in gone_interactions or traces.quotes(f.text) or f.text in queries
@@ -246,96 +242,15 @@ def _doomed(store: SqlStore, what: str, scope: Scope) -> _Doomed:
     )
 
 
-Turn = tuple[str, str, str]
-"""(conversation, query, answer) of a turn, as it is found again in the history of a later one. In a conversation that has a
-name, query or answer alone tell it; where there is none, only both together do."""
-
-
-@dataclass(frozen=True, slots=True)
-class _Traces:
-    """How forgotten content is found in other interactions."""
-
-    texts: re.Pattern[str] | None
-    """The forgotten notes, as whole words."""
-    queries: set[Turn]
-    answers: set[Turn]
-
-    @classmethod
-    def of(cls, texts: Sequence[str], interactions: Sequence[Interaction]) -> Self:
-        """Texts without a telling word ("ok") give nothing away and are found everywhere, so they are no trace."""
-        found = [r"\s+".join(map(re.escape, t.rstrip(" .!").split())) for t in texts if _telling(t)]
-        pattern = re.compile(rf"(?<!\w)(?:{'|'.join(sorted(found))})(?!\w)", re.IGNORECASE) if found else None
-        queries = {
-            (i.conversation, i.query, "" if i.conversation else i.answer)
-            for i in interactions
-            if _telling(i.query) and (i.conversation or i.answer)
-        }
-        return cls(pattern, queries, {turn for i in interactions for turn in _answered(i)})
-
-    def quotes(self, text: str) -> bool:
-        """Whether the text holds a forgotten note."""
-        return self.texts is not None and self.texts.search(text) is not None
-
-    def positions(self, interaction: Interaction) -> frozenset[int]:
-        """Which messages hold a forgotten note, or are a forgotten turn of the same conversation."""
-        name, messages = interaction.conversation, interaction.messages
-        found: set[int] = set()
-        for at, message in enumerate(messages):
-            before = messages[at - 1].content if at and not name else ""
-            after = messages[at + 1].content if at + 1 < len(messages) and not name else ""
-            asked = message.role == "user" and (name, message.content, after) in self.queries
-            said = message.role == "assistant" and (name, before, message.content) in self.answers
-            if asked or said or self.quotes(message.content):
-                found.add(at)
-        return frozenset(found)
-
-
-def _answered(interaction: Interaction) -> set[Turn]:
-    """The turn by which an answer is found again; none for an answer that tells nothing."""
-    if is_unknown(interaction.answer) or not _telling(interaction.answer):
-        return set()
-    name = interaction.conversation
-    return {(name, "" if name else interaction.query, interaction.answer)}
-
-
-def _redacted(interaction: Interaction, gone: set[str], quoting: frozenset[int]) -> Interaction:
-    """The user's own query without the forgotten note, and without the answer that may repeat it."""
-    kept = tuple(i for i in interaction.context.memory_ids if i not in gone)
-    messages = [m for at, m in enumerate(interaction.messages) if at not in quoting]
-    asked = max((at for at, m in enumerate(interaction.messages) if m.role == "user"), default=-1)
-    if asked in quoting or not messages:
-        messages.append(Message(role="user", content=""))  # an earlier turn is not taken for its query
-    return replace(
-        interaction, id=new_id("int"), context=Context(memory_ids=kept), answer="", token_ids=(), logprobs=(),
-        messages=tuple(messages), finish_reason="redacted",
-        causes=tuple(c for c in interaction.causes if c not in gone and not _is_adapter(c)),
-    )  # fmt: skip
-
-
 def _erase_late(store: SqlStore, scope: Scope, removed: Sequence[str], reason: str) -> list[str]:
     """Redact what was answered with forgotten notes between the plan and the erasure (from now on the store refuses it);
     returns the ids that went."""
     gone = {i for i in removed if i.startswith("mem_")}
     late = [i for i in store.select(Interaction, scope=scope) if gone & {*i.causes, *i.context.memory_ids}]
     if late:
-        store.append_all([_redacted(i, gone, frozenset()) for i in late])
+        store.append_all([redact(i, gone, frozenset()) for i in late])
         store.erase([i.id for i in late], scope=scope, reason=reason)
     return [i.id for i in late]
-
-
-def _repeats(interaction: Interaction, telling: frozenset[str]) -> bool:
-    """Whether the answer says more of the content than the question did already."""
-    return bool(telling & _telling(interaction.answer) - _telling(interaction.query))
-
-
-def _telling(text: str) -> set[str]:
-    """The words of a text that could give something away: numbers, codes, and words of four letters or more."""
-    found = re.findall(r"\w+(?:[.:/@'-]\w+)*", text.casefold())
-    return {w for w in found if len(w) > 3 or any(c.isdigit() for c in w)}
-
-
-def _is_adapter(record_id: str) -> bool:
-    return "_" not in record_id
 
 
 def recorded_adapters(store: SqlStore) -> set[str]:

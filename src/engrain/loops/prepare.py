@@ -12,7 +12,7 @@ from dataclasses import asdict, dataclass, field, replace
 
 from engrain.errors import BatchRefused
 from engrain.evaluation.probes import guard_probes, probe_group, probes
-from engrain.evaluation.suites import build_messages, check_holdout, is_unknown
+from engrain.evaluation.suites import check_holdout, in_context, is_unknown
 from engrain.loops.study import Question, Study, hold_out
 from engrain.memory import is_answer_style
 from engrain.prompts import render_notes
@@ -208,7 +208,7 @@ def _style_holdout(engine: Engine, styles: Sequence[str], new: Sequence[str], pa
         return []
     items = [e for e in probes("scale") if probe_group(e) != "style"][:STYLE_HOLDOUT]
     shown = [replace(e, context=render_notes(styles), role="new", memory_ids=tuple(sorted(new))) for e in items]
-    answers = engine.sample([build_messages(e) for e in shown], adapter=parent, max_tokens=48)
+    answers = engine.sample([in_context(e) for e in shown], adapter=parent, max_tokens=48)
     return [replace(e, reference=a.text) for e, a in zip(shown, answers, strict=True) if a.text != e.reference]
 
 

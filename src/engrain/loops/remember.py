@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import logging
+import os
 import re
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -20,7 +21,7 @@ from engrain.memory import (
     notes_from_text,
 )
 from engrain.protocols import Engine
-from engrain.records import Feedback, Interaction, Memory, Scope, Stamp
+from engrain.records import Feedback, Interaction, Memory, Receipt, Scope, Stamp
 from engrain.store import SqlStore
 
 log = logging.getLogger(__name__)
@@ -109,13 +110,14 @@ def from_path(
     *,
     scope: Scope,
     on_file: object = None,
-    on_skip: Callable[[str], None] = log.warning,
+    warn: Callable[[str], None] = log.warning,
 ) -> tuple[list[Memory], int]:
     """Learn a folder or file of the user's own: notes (.md, .txt) and chats (.jsonl). Returns (new memories, files read).
 
     What is known already, word for word, is not recorded again. Raises NotFound, FormatError or InputError naming file and remedy;
-    everything read before it is kept. `engine` is asked for only if there are chats to read. `on_skip` is told of each note
-    and turn that is too long to remember, by file and place and never by its words; the rest is learned.
+    everything read before it is kept. `engine` is asked for only if there are chats to read. `warn` is told of each note
+    and turn that is too long to remember, by file and place and never by its words (the rest is learned), and of each file that
+    was forgotten before.
     """
     try:
         there = path.exists()
@@ -125,36 +127,31 @@ def from_path(
         raise NotFound(
             f"{path} does not exist; give a file or folder of notes ({', '.join(NOTE_FILES)}) or chats (.jsonl)"
         )
-    files = (
-        [path]
-        if path.is_file()
-        else sorted(
-            p
-            for p in path.rglob("*")
-            if p.is_file()
-            and p.suffix.lower() in (*NOTE_FILES, *CHAT_FILES)
-            and p.name.lower() != "readme.md"
-            and not p.name.startswith(".")
-        )
-    )
+    files = [path] if path.is_file() else sorted(_files(path))
     if not files:
         raise InputError(
             f"{path} holds no notes ({', '.join(NOTE_FILES)}) and no chats (.jsonl); put some there or give another folder"
         )
     known = {(m.text, m.source) for m in store.select(Memory, scope=scope)}
+    forgotten = {r.asked.removeprefix("source:").removeprefix("file:") for r in store.select(Receipt, scope=scope)}
     found: list[Memory] = []
     for file in files:
         if callable(on_file):
             on_file(file)
         text = read_text(file)
         source = f"file:{file}"
+        if str(file) in forgotten:
+            warn(
+                f"{file} was forgotten and is learned again, because it is still there; if that is not wanted, delete it "
+                f"and run: engrain forget source:{file}"
+            )
         if file.suffix.lower() in CHAT_FILES:
-            found += _chats(store, engine, text, file, scope=scope, on_skip=on_skip)
+            found += _chats(store, engine, text, file, scope=scope, warn=warn)
             continue
         notes = notes_from_markdown(text) if file.suffix.lower() in (".md", ".markdown") else notes_from_text(text)
         if long := [i for i, n in enumerate(notes, start=1) if len(n) > LONGEST_NOTE]:
             which = ", ".join(str(i) for i in long[:5]) + (" …" if len(long) > 5 else "")
-            on_skip(
+            warn(
                 f"{file}: {len(long)} of {len(notes)} notes are longer than {LONGEST_NOTE} characters and were left out "
                 f"(note {which}); split them into sentences and learn the file again"
             )
@@ -165,6 +162,21 @@ def from_path(
     return found, len(files)
 
 
+def _files(folder: Path) -> Iterator[Path]:
+    """The notes and chats under a folder; FormatError for a folder in it that cannot be read, so that none is left out unseen."""
+
+    def unreadable(error: OSError) -> None:
+        raise FormatError(
+            f"{error.filename} cannot be read ({error.strerror}); make it readable or take it out"
+        ) from error
+
+    for here, _, names in os.walk(folder, onerror=unreadable):
+        for name in names:
+            wanted = Path(name).suffix.lower() in (*NOTE_FILES, *CHAT_FILES)
+            if wanted and name.lower() != "readme.md" and not name.startswith("."):
+                yield Path(here, name)
+
+
 def _chats(
     store: SqlStore,
     engine: Callable[[], Engine],
@@ -172,7 +184,7 @@ def _chats(
     file: Path,
     *,
     scope: Scope,
-    on_skip: Callable[[str], None],
+    warn: Callable[[str], None],
 ) -> list[Memory]:
     """Past conversations: each user turn is recorded as an interaction, and remembered.
 
@@ -197,7 +209,7 @@ def _chats(
                 notes = extract(reader, message.content)
                 memories = [memory_of(n, scope=scope, source="chat", causes=(interaction.id,)) for n in notes]
             except InputError as error:  # too long for the model's window, or for one memory
-                on_skip(f"{file}, conversation {number}, turn {i + 1} was left out: {error}")
+                warn(f"{file}, conversation {number}, turn {i + 1} was left out: {error}")
                 continue
             store.append_all([interaction, *memories])
             found += memories
