@@ -94,13 +94,12 @@ class Encoder:
 
 
 STAGES = (
-    (0.00, 1, 1, 6, 0.90, 1.00, 0.9, 2048),
-    (0.08, 1, 1, 8, 0.35, 0.85, 0.8, 3072),
-    (0.13, 1, 1, 8, 0.05, 0.80, 0.7, 3072),
-    (0.20, 1, 2, 8, 0.03, 0.75, 0.6, 4096),
-    (0.30, 1, 5, 8, 0.02, 0.65, 0.3, 4096),
-    (0.50, 1, 10, 9, 0.01, 0.55, 0.2, 4096),
-    (0.70, 2, 30, 10, 0.01, 0.50, 0.1, 5120),
+    (0.00, 1, 1, 6, 0.30, 1.00, 0.9, 2048),
+    (0.02, 1, 1, 8, 0.10, 0.85, 0.8, 2048),
+    (0.15, 1, 2, 8, 0.05, 0.75, 0.6, 3072),
+    (0.28, 1, 5, 8, 0.03, 0.65, 0.3, 4096),
+    (0.48, 1, 10, 9, 0.02, 0.55, 0.2, 4096),
+    (0.68, 2, 30, 10, 0.02, 0.50, 0.1, 5120),
 )
 """(from this share of the run, fewest notes, most notes, most questions, share of drills, of composed frames, of plain reading only,
 tokens of a minibatch). One note first: to read a note is to tell its parts from one another; to find it among others comes after, and
@@ -173,6 +172,7 @@ def worker(rank: int, args: argparse.Namespace) -> None:
             vocab=tokenizer.get_vocab_size(), layers=args.layers, width=args.width, inner=args.inner, heads=args.heads
         )
     )
+    model.plant_copying()
     matrices = [p for layer in model.layers for p in layer.values() if p.ndim == 2]  # type: ignore[operator]
     others = [p for p in model.parameters() if all(p is not m for m in matrices)]
     muon = torch.optim.Muon(matrices, lr=args.muon_lr, weight_decay=0.05, momentum=0.95, adjust_lr_fn="match_rms_adamw")
@@ -300,8 +300,8 @@ def main() -> None:
     parser.add_argument("--width", type=int, default=192)
     parser.add_argument("--inner", type=int, default=512)
     parser.add_argument("--heads", type=int, default=6)
-    parser.add_argument("--muon-lr", type=float, default=0.004)
-    parser.add_argument("--adam-lr", type=float, default=0.002)
+    parser.add_argument("--muon-lr", type=float, default=0.002)
+    parser.add_argument("--adam-lr", type=float, default=0.001)
     parser.add_argument(
         "--decay", type=float, default=0.8, help="share of the run over which the learning rate falls to nothing"
     )

@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
+import signal
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -91,3 +95,41 @@ def test_a_version_is_affected_by_what_it_was_trained_on_and_stale_when_that_no_
     (_, newest) = store.select(Adapter, scope=SCOPE)
     assert stale(newest, {"mem_2"}) == ("mem_1",)
     assert stale(None, set()) == ()
+
+
+PROMOTE = """
+import os, signal, sys
+from sqlalchemy import event
+from engrain.adapters import promote
+from engrain.records import Scope
+from engrain.store import SqlStore
+home, verdict, last = sys.argv[1], sys.argv[2], int(sys.argv[3])
+store, scope, done = SqlStore(home), Scope(), 0
+decided = store.get(verdict, scope=scope)
+
+def killed(*_):
+    global done
+    done += 1
+    if done == last:
+        os.kill(os.getpid(), signal.SIGKILL)
+
+event.listen(store._db.engine, "after_cursor_execute", killed)
+event.listen(store._db.engine, "commit", killed)
+promote(store, scope, decided)
+"""
+
+
+def test_a_promotion_killed_after_any_statement_leaves_the_old_version_live(store: SqlStore, tmp_path: Path) -> None:
+    said = verdict(store, A, "")
+    entries = store.verify()
+    store.close()
+    for last in range(1, 40):
+        run = subprocess.run([sys.executable, "-c", PROMOTE, tmp_path, said.id, str(last)], check=False)
+        with contextlib.closing(SqlStore(tmp_path)) as again:
+            if run.returncode == 0:
+                assert last > 4  # it was killed in the middle, and more than once
+                assert (again.live(SCOPE), again.verify()) == (A, entries + 1)
+                return
+            assert run.returncode == -signal.SIGKILL
+            assert (again.live(SCOPE), again.verify()) == ("", entries)
+    raise AssertionError("the promotion never came to its end")

@@ -158,6 +158,42 @@ def test_two_consolidations_of_one_home_do_not_run_at_once(taught: Learner) -> N
         taught.consolidate()
 
 
+def test_forgetting_rebuilds_a_version_and_its_child_in_a_style_as_if_the_record_had_never_been(tmp_path: Path) -> None:
+    def history(home: Path, first: tuple[str, ...]) -> Learner:
+        me = learner(home, first)
+        me.consolidate()
+        for later in ("Answer in upper case.", "The vet of the goats is Dr. Lund.", "The kiln needs 3 kW."):
+            me.tell(later)
+        me.consolidate()
+        return me
+
+    with history(tmp_path / "told", (*FACTS[:3], SECRET)) as me, history(tmp_path / "never", FACTS[:3]) as never:
+        child = me.versions()[-1]
+        assert child.parent == me.versions()[-2].adapter
+        receipt = me.forget(next(m.id for m in me.memories() if m.text == SECRET))
+        assert [old for old, _ in receipt.rebuilt] == [child.parent, child.adapter]
+        assert [v.adapter for v in me.versions()] == [v.adapter for v in never.versions()]
+        assert me.store.live(me.scope) == never.store.live(never.scope)
+
+
+def test_a_changed_fact_is_corrected_in_the_weights_by_the_next_run(tmp_path: Path) -> None:
+    from engrain.loops.consolidate import stale_memories
+
+    with learner(tmp_path / "home", FACTS[4:]) as me:
+        first = me.consolidate().adapter
+        me.tell("The departure time of the ferry is now 9:15.")
+        assert stale_memories(me.store, me.scope)
+        outcome = me.consolidate()
+        assert outcome.verdict is not None, outcome.reason
+        assert outcome.adapter != first
+        assert not stale_memories(me.store, me.scope)
+        batch = me.store.get(outcome.batch, scope=me.scope)
+        assert isinstance(batch, Batch)
+        taught = " ".join(e.reference for e in (*batch.train, *batch.holdout))
+        assert "9:15" in taught
+        assert "7:40" not in taught
+
+
 RUN = """
 import json, sys
 from pathlib import Path
@@ -168,27 +204,60 @@ print("ready", flush=True)
 outcome = me.consolidate(progress=lambda what, share: print(what, share, flush=True))
 print(json.dumps({{"adapter": outcome.adapter}}), flush=True)
 """
+FORGET = """
+import sys
+from pathlib import Path
+sys.path.insert(0, {tests!r})
+from end_to_end_settings import learner
+me = learner(Path(sys.argv[1]), ())
+me.forget(sys.argv[2], progress=lambda what, share: print(what, share, flush=True))
+"""
 
 
-@pytest.mark.parametrize("moment", ["studying", "learning 0.5", "evaluating"])
-def test_a_consolidation_killed_at_any_moment_leaves_the_old_version_live_and_goes_on(
-    tmp_path: Path, moment: str
-) -> None:
-    helper = tmp_path / "end_to_end_settings.py"
-    helper.write_text(
+def killed_at(moment: str, command: Sequence[str]) -> None:
+    """Run this and kill it as soon as it prints a line that begins so."""
+    environment = os.environ | {"OMP_NUM_THREADS": "1"}
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env=environment) as process:
+        assert process.stdout is not None
+        assert any(line.startswith(moment) for line in process.stdout)
+        os.kill(process.pid, signal.SIGKILL)
+
+
+@pytest.fixture
+def helper(tmp_path: Path) -> str:
+    """The folder of a module through which another process comes by this file's learner."""
+    (tmp_path / "end_to_end_settings.py").write_text(
         "import importlib.util\n"
         f"spec = importlib.util.spec_from_file_location('loop_tests', {str(Path(__file__))!r})\n"
         "module = importlib.util.module_from_spec(spec); spec.loader.exec_module(module)\nlearner = module.learner\n"
     )
-    command = [sys.executable, "-c", RUN.format(tests=str(tmp_path)), str(tmp_path / "home")]
-    with subprocess.Popen(
-        command, stdout=subprocess.PIPE, text=True, env=os.environ | {"OMP_NUM_THREADS": "1"}
-    ) as process:
-        assert process.stdout is not None
-        for line in process.stdout:
-            if line.startswith(moment):
-                break
-        os.kill(process.pid, signal.SIGKILL)
+    return str(tmp_path)
+
+
+@pytest.mark.parametrize("moment", ["rebuilding", "learning 0.5"])
+def test_a_forgetting_killed_at_any_moment_has_taken_the_content_away_and_is_finished_by_the_next_command(
+    tmp_path: Path, helper: str, moment: str
+) -> None:
+    home = tmp_path / "home"
+    with learner(home, (*FACTS[:3], SECRET)) as me:
+        me.consolidate()
+        secret = next(m.id for m in me.memories() if m.text == SECRET)
+    killed_at(moment, [sys.executable, "-c", FORGET.format(tests=helper), str(home), secret])
+    with Learner(home, consolidation=QUICK) as me:
+        assert me.store.live(me.scope) == ""  # the newest version that never saw it
+        assert me.store.verify() > 0
+        assert not [f for f in home.rglob("*") if f.is_file() and b"90210" in f.read_bytes()]
+        me.consolidate()  # finishes what was begun, and finds nothing new to learn
+        with learner(tmp_path / "never", FACTS[:3]) as never:
+            assert never.consolidate().adapter == me.store.live(me.scope)
+
+
+@pytest.mark.parametrize("moment", ["studying", "learning 0.5", "evaluating"])
+def test_a_consolidation_killed_at_any_moment_leaves_the_old_version_live_and_goes_on(
+    tmp_path: Path, helper: str, moment: str
+) -> None:
+    command = [sys.executable, "-c", RUN.format(tests=helper), str(tmp_path / "home")]
+    killed_at(moment, command)
     with Learner(tmp_path / "home", consolidation=QUICK) as me:
         assert me.store.live(me.scope) == ""
         assert me.store.verify() > 0

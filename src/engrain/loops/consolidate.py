@@ -83,7 +83,9 @@ class Consolidation:
         return int(min(self.most_steps, max(self.least_steps, self.steps_per_memory * memories)))
 
 
-RUN_SETTINGS = ("router", "steps_per_memory", "least_steps", "most_steps", "scales", "scale_loss", "gate_items")
+RUN_SETTINGS = (
+    "router", "steps_per_memory", "least_steps", "most_steps", "least_advantage", "scales", "scale_loss", "gate_items",
+)  # fmt: skip
 """What a batch keeps of these beside its preparation and its learning, so that `forget` can run it again as it was."""
 
 
@@ -151,8 +153,7 @@ def consolidate(
             batch = batch_for(store, engine, scope, wanted, base, at, settings)
         except BatchRefused as error:
             return stop(str(error))
-        before, in_context = advantage(engine, batch, scope)
-        gained = rate(in_context) - rate(before)
+        before, in_context, gained = advantage(engine, batch, scope)
         if gained < settings.least_advantage:
             return stop(
                 f"the teacher's advantage is {gained:+.0%} on {len(before.results)} held-out questions, less than "
@@ -284,11 +285,12 @@ def queries(store: SqlStore, scope: Scope, memories: Sequence[Memory], at: float
     return found
 
 
-def advantage(engine: Engine, batch: Batch, scope: Scope) -> tuple[Evidence, Evidence]:
-    """The parent's answers to the new held-out questions, without and with the notes."""
+def advantage(engine: Engine, batch: Batch, scope: Scope) -> tuple[Evidence, Evidence, float]:
+    """The parent's answers to the new held-out questions, without and with the notes, and how much more are right with them."""
     items = [e for e in batch.holdout if e.role == "new"]
     before = run_suite(engine, items, batch.parent, scope, "advantage")
-    return before, run_suite(engine, items, batch.parent, scope, "advantage", with_context=True)
+    in_context = run_suite(engine, items, batch.parent, scope, "advantage", with_context=True)
+    return before, in_context, rate(in_context) - rate(before)
 
 
 def train(engine: LocalEngine, batch: Batch, settings: Consolidation, *, home: Path, tick: Progress) -> LocalStudent:
@@ -300,18 +302,19 @@ def train(engine: LocalEngine, batch: Batch, settings: Consolidation, *, home: P
     plan = Plan(batch_size=int(learning["batch_size"]), learning_rate=float(learning["learning_rate"]), seed=batch.seed)
     student = engine.student(batch.parent, rank=int(learning["rank"]), seed=batch.seed, max_tokens=40)
     start = load_checkpoint(home, batch, student)
-    last = [0.0]
+    saved = start.step if start else 0
 
     def on_step(state: TrainState, _: StepReport) -> None:
+        nonlocal saved
         tick("learning", state.step / steps)
         if state.step % settings.checkpoint_every == 0:
             save_checkpoint(home, batch, student, state)
-            last[0] = state.step
+            saved = state.step
 
     try:
         context_learning(student, batch.train, steps, plan=plan, on_step=on_step, start=start)
     except KeyboardInterrupt:
-        log.info("stopped after step %d of batch %s; the same command goes on from there", last[0], batch.id)
+        log.info("stopped after step %d of batch %s; the same command goes on from there", saved, batch.id)
         raise
     return student
 

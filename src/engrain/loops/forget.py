@@ -17,6 +17,7 @@ from engrain.errors import BatchRefused, NotFound, StoreError
 from engrain.loops.consolidate import (
     Consolidation,
     Progress,
+    advantage,
     batch_for,
     check_rebuilt,
     choose_scale,
@@ -344,6 +345,8 @@ def _rebuild(
     try:
         batch = batch_for(store, engine, scope, wanted, parent, at, settings)
     except BatchRefused:
+        return parent
+    if advantage(engine, batch, scope)[2] < settings.least_advantage:  # kept in text, as in `consolidate`
         return parent
     store.append(batch)
     try:
