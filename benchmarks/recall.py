@@ -18,6 +18,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import numpy as np
+
 from common import Run, options, picture, table
 from engrain.memory import HashedEmbedder, recall
 from engrain.memory.recall import RecallSettings

@@ -17,7 +17,6 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-
 EMBED = 0.3
 """Standard deviation of the embeddings at first. At the usual 0.02 AdamW rewrites them within ten steps, and what rests on them with
 them; the last norm begins small in return, so that the logits begin at a standard deviation of 1."""
