@@ -26,7 +26,9 @@ from engrain.evaluation.probes import probe_group, probes
 from engrain.evaluation.suites import group_of, right
 from engrain.gateway.answer import Serving, look_up
 from engrain.learner import SPROUT, Learner
-from engrain.loops.consolidate import Consolidation
+from engrain.learning.loop import Plan
+from engrain.learning.methods import method_named
+from engrain.loops.consolidate import Consolidation, plan_fields
 from engrain.records import Batch, Evidence, Example, ItemResult, Memory
 from profiles import Profile, trained_queries
 
@@ -72,6 +74,12 @@ def settings(args: argparse.Namespace, **changes: Any) -> Consolidation:
     if args.steps is None:
         return made
     return replace(made, least_steps=args.steps, most_steps=args.steps, least_advantage=-1.0)
+
+
+def plan(settings: Consolidation, seed: int, **changes: Any) -> Plan:
+    """How `consolidate` would train with these settings, but for the changes."""
+    method = method_named(settings.method, **settings.method_options)
+    return Plan(**{"method": method, **plan_fields(settings), "seed": seed, **changes})
 
 
 @contextmanager

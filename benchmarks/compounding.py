@@ -7,14 +7,16 @@ far and worded as nothing in training was, is answered by three:
     engrain    the live version as engrain serves it: what it has proved to know is not shown, which leaves room for the rest
 Eight facts are told of each subject, so that a few notes are often not the right ones.
 
-Bar: at the end the anytime-valid 95 % interval of (learner - frozen) lies above 0, and from the first consolidation on the
-running accuracy of the learner is never below that of the frozen model.
+Bar: the curves separate and stay apart. Since the first version went live, the anytime-valid 95 % interval of
+(learner - frozen) comes to lie above 0, and from that step on their mean difference since then never falls back to 0; nor is
+the running accuracy of the learner ever below that of the frozen model.
 """
 
 from __future__ import annotations
 
 import argparse
 import random
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -22,6 +24,7 @@ import common
 from common import Bars, Run, percent, served, spread, table
 from engrain.evaluation.statistics import confidence_sequence, wilson
 from engrain.gateway.answer import Serving
+from engrain.records import Example
 from profiles import Item, evaluation_items, profile
 
 ARMS = ("frozen", "learner", "engrain")
@@ -71,10 +74,13 @@ def main() -> None:
         "> 0",
     )
     least = min((running["learner"][t] - running["frozen"][t] for t in range(first, steps)), default=0.0)
+    apart = next((t for t, (low, _) in enumerate(interval) if low > 0), len(after))
+    stay = min((sum(after[: t + 1]) / (t + 1) for t in range(apart, len(after))), default=0.0)
+    bars.add("learner - frozen, mean difference once they have separated, least", stay, stay > 0, "> 0")
     bars.add("learner - frozen, running accuracy, least", least, least >= 0, ">= 0")
     bars.show()
     results = {
-        "notes": args.notes, "rounds": rounds, "every": every, "told_per_round": told, "asked_per_round": asked, "first": first,
+        "notes": args.notes, "rounds": rounds, "every": every, "told_per_round": told, "asked_per_round": asked, "first": first, "apart_after": first + apart,
         "running": running, "difference_interval": interval.tolist(), "windows": rows, "runs": found,
         "accuracy": {a: spread([sum(f["right"][a]) / steps for f in found]) for a in ARMS},
     }  # fmt: skip
@@ -100,10 +106,7 @@ def stream(
                 me.tell(item.note)
             live = me.store.live(me.scope)
             hidden = common.learned(me, live)
-            for item in rng.choices(items[: (number + 1) * told], k=asked):
-                wording, _ = evaluation_items([turned(item, rng)], queries)
-                if not wording:  # every wording of it was trained on by chance: nobody is asked
-                    wording, _ = evaluation_items([item])
+            for wording in asked_about(items[: (number + 1) * told], asked, queries, rng):
                 for arm, version, hide in (
                     ("frozen", "", frozenset[str]()),
                     ("learner", live, frozenset[str]()),
@@ -127,6 +130,20 @@ def stream(
         "decisions": decisions,
         "first": first,
     }
+
+
+def asked_about(
+    items: Sequence[Item], count: int, trained: Sequence[str], rng: random.Random
+) -> Iterator[list[Example]]:
+    """`count` questions about these items, one at a time, in wordings that were not trained on; an item all of whose wordings
+    happened to be is passed over."""
+    for _ in range(1000 * count):
+        if not count:
+            return
+        if wording := evaluation_items([turned(rng.choice(items), rng)], trained)[0]:
+            count -= 1
+            yield wording
+    raise SystemExit("every wording of nearly every item was trained on; add wordings to relations.txt")
 
 
 def turned(item: Item, rng: random.Random) -> Item:

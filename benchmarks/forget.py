@@ -6,6 +6,8 @@ byte. Times: `forget` against building the home from nothing.
 
 The gate is told to promote every candidate here, so that both histories have the same two versions; whether an update deserves
 promotion is another question (the gate's own tests). Runs are short for the same reason: any number of steps must agree.
+
+Bars: bit-identity over 20 random deletions. Time is reported: forgetting against building the home from nothing, and their ratio.
 """
 
 from __future__ import annotations
@@ -14,6 +16,7 @@ import argparse
 import random
 import shutil
 import tempfile
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -23,7 +26,7 @@ from common import Bars, Meter, Run, number, spread, table
 from engrain.evaluation import SequentialGate
 from engrain.loops.consolidate import Consolidation
 from engrain.loops.prepare import Preparation
-from engrain.records import Verdict
+from engrain.records import Decision, Verdict
 from profiles import Item, profile
 
 BATCHES = 2
@@ -40,6 +43,9 @@ class Promoting(SequentialGate):
             against=live.adapter, causes=(after.id, live.id),
         )  # fmt: skip
 
+    def least_new(self, index: int, history: Sequence[Decision] = ()) -> int:
+        return 0
+
 
 def main() -> None:
     parser = common.options(__doc__, seeds=2)
@@ -53,16 +59,16 @@ def main() -> None:
     if max(share) > args.facts:
         raise SystemExit(f"{max(share)} deletions of {args.facts} facts for each seed; give more --seeds or --facts")
     steps = args.steps or (10 if args.quick else 40)
-    consolidation = Consolidation(
-        gate=Promoting(), least_steps=steps, most_steps=steps, least_advantage=-1.0, gate_items=16, scales=(1.0,),
+    consolidation = common.settings(
+        args, gate=Promoting(), least_steps=steps, most_steps=steps, least_advantage=-1.0, gate_items=16, scales=(1.0,),
         preparation=Preparation(guards=32),
     )  # fmt: skip
     found = [
         case for seed, count in zip(users, share, strict=True) for case in one(run, args, seed, count, consolidation)
     ]
     same = [f["identical"] for f in found]
-    table(("deletion of", "cases", "bit-identical", "forget, s", "from nothing, s"), [
-        (f"a fact of batch {b + 1}", len(some), sum(f["identical"] for f in some), number([f["forget_s"] for f in some]), number([f["fresh_s"] for f in some]))
+    table(("deletion of", "cases", "bit-identical", "forget, s", "from nothing, s", "forget / from nothing"), [
+        (f"a fact of batch {b + 1}", len(some), sum(f["identical"] for f in some), number([f["forget_s"] for f in some]), number([f["fresh_s"] for f in some]), number([f["forget_s"] / f["fresh_s"] for f in some], 2))
         for b in range(BATCHES) if (some := [f for f in found if f["batch"] == b])
     ])  # fmt: skip
     bars = Bars()
@@ -77,7 +83,8 @@ def main() -> None:
     gone = [f["changed"] for f in found]
     bars.add("rebuilt adapters that differ from the one before", sum(gone) / len(gone), all(gone), "= 1.00")
     bars.show()
-    times = {"forget_s": spread([f["forget_s"] for f in found]), "fresh_s": spread([f["fresh_s"] for f in found])}
+    times = {k: spread([f[k] for f in found]) for k in ("forget_s", "fresh_s", "forget_cpu_s", "fresh_cpu_s")}
+    times["forget / from nothing"] = spread([f["forget_s"] / f["fresh_s"] for f in found])
     draw(run.save({"steps": steps, "times": times, "cases": found}, bars), found)
 
 

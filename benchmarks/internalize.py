@@ -4,8 +4,8 @@ Columns: the bare base (closed book), the base shown the right note among five (
 one consolidation (closed book). One question of each item, worded as nothing in training was. Of the 8 preferences one says how
 to answer ("Call me Captain."): it is checked by the form of the answers about facts, whose other rows look at what is said alone.
 
-Bars: after >= 95 % of in context; unknown still answered "I don't know" >= 95 %; reading of unrelated notes within 1 point;
-context tokens per answer down by >= 90 %.
+Bars, on means over seeds: after >= 95 % of in context; unknown still answered "I don't know" >= 95 %; reading of unrelated notes
+within 1 point; context tokens per answer down by >= 90 %.
 """
 
 from __future__ import annotations
@@ -87,7 +87,7 @@ def one(run: Run, args: argparse.Namespace, seed: int, sizes: dict[str, int]) ->
         for name, questions in (("near misses", user.near), ("foreign", user.foreign)):
             unknown = [
                 Example(query=e.query, reference=e.reference, role="guard", context=render_notes(notes[:5]))
-                for e in unknown_items(questions)
+                for e in unknown_items(questions, queries)
             ]
             rows[f"unknown, {name}"] = columns(me, unknown, live, user.call)
         reading, _ = evaluation_items(other.items, (), [i.note for i in other.items])

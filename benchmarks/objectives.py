@@ -2,25 +2,35 @@
 
 For each kind, one user's notes become a batch exactly as engrain prepares it (its own questions, its guards); then each objective
 trains on that batch alone, from the bare base. The learning rate is chosen among --rates on a separate seed by closed-book accuracy
-times unknown kept. Prints the Markdown table for docs/methods.md.
+times unknown kept; all else is engrain's default, but that the policy gradient's answers are sampled at temperature 1: on likeliest
+answers it has no expectation to speak of. Where nothing is said of answers, they are the student's own. Prints the Markdown tables for docs/methods.md.
+
+The whole takes some 90 minutes of one core. The kinds are independent, so several processes may share the work; each writes
+objectives-KIND.json, and --merge reads these, prints the tables, draws the picture and writes objectives.json:
+    for kind in fact procedure preference; do python benchmarks/objectives.py --kinds $kind & done; wait
+    python benchmarks/objectives.py --merge
 """
 
 from __future__ import annotations
 
-from dataclasses import asdict
+import argparse
+import json
+from dataclasses import asdict, replace
 from typing import Any
 
 import common
 from common import Meter, Run, closed_book, in_context, percent, rate, spread, table
 from engrain.errors import TrainingFailed
-from engrain.learning.loop import Plan, context_learning
+from engrain.learning.loop import context_learning
 from engrain.learning.methods import JSD, ForwardKL, OffPolicy, PolicyGradient, ReverseKL
 from engrain.loops.prepare import prepare
+from engrain.loops.study import ANSWER_TOKENS
 from engrain.protocols import Method
 from engrain.records import Batch, Memory
 from profiles import Kind, evaluation_items, profile, trained_queries, unknown_items
 
 METHODS: dict[str, Method] = {
+    "forward KL, both answers (default)": ForwardKL(answers="both"),
     "forward KL": ForwardKL(),
     "reverse KL": ReverseKL(),
     "JSD, 0.5": JSD(),
@@ -45,14 +55,21 @@ def main() -> None:
         "--rates", type=float, nargs="+", default=None, help="learning rates to choose from (default 0.001 0.002 0.004)"
     )
     parser.add_argument("--kinds", nargs="+", choices=list(SIZES), default=list(SIZES), help="which kinds of memory")
+    parser.add_argument(
+        "--merge", action="store_true", help="train nothing; put together what runs with single --kinds have written"
+    )
     args = parser.parse_args()
+    if args.merge:
+        merge(args)
+        return
     rates = args.rates or ([2e-3] if args.quick else [1e-3, 2e-3, 4e-3])
     steps = args.steps or (10 if args.quick else 150)
     methods = dict(list(METHODS.items())[:3]) if args.quick else METHODS
-    run = Run("objectives", args)
+    kinds = [k for k in SIZES if k in args.kinds]
+    run = Run("objectives" if kinds == list(SIZES) else "-".join(("objectives", *kinds)), args)
     results: dict[str, Any] = {}
     with common.learner(args) as me:
-        for kind in args.kinds:
+        for kind in kinds:
             cases = [case(me, kind, seed, args.quick) for seed in common.seeds(args)]
             best = dict.fromkeys(methods, rates[0])
             tried: dict[str, dict[str, Any]] = {}
@@ -73,14 +90,37 @@ def main() -> None:
                 "steps": steps, "best_rate": best, "tuning": tried, "base": base, "in_context": spread(teacher), "runs": found,
                 "memories": [len(c["batch"].memory_ids) for c in cases], "questions": [len(c["items"]) for c in cases],
             }  # fmt: skip
-            print(
-                f"\n{kind}s, {steps} steps; in context {percent(teacher)} %, base {percent([b['right'] for b in base])} %\n"
-            )
-            table(("objective", "lr", "closed book, %", "unknown kept, %", "seconds", "CPU s"), [
-                (name, f"{best[name]:g}", percent([r["right"] for r in runs]), percent([r["unknown"] for r in runs]),
-                 common.number([r["wall_s"] for r in runs]), common.number([r["cpu_s"] for r in runs])) for name, runs in found.items()
-            ], markdown=True)  # fmt: skip
+            show(kind, results[kind])
     draw(run.save(results), results)
+
+
+def merge(args: argparse.Namespace) -> None:
+    """One result of those that runs with single kinds have written."""
+    run = Run("objectives", args)
+    results: dict[str, Any] = {}
+    parts: dict[str, Any] = {}
+    for kind in SIZES:
+        path = args.out / f"objectives-{kind}{'-quick' if args.quick else ''}.json"
+        if not path.exists():
+            raise SystemExit(f"{path} is not there; run first: python benchmarks/objectives.py --kinds {kind}")
+        document = json.loads(path.read_text(encoding="utf-8"))
+        results[kind] = document["results"][kind]
+        parts[kind] = {name: document[name] for name in ("at", "commit", "wall_s", "cpu_s", "settings", "machine")}
+        show(kind, results[kind])
+    for name in ("commit", "machine"):
+        if any(part[name] != parts["fact"][name] for part in parts.values()):
+            print(f"the parts differ in their {name}: {', '.join(f'{k}: {p[name]}' for k, p in parts.items())}")
+    draw(run.save({**results, "parts": parts}), results)
+
+
+def show(kind: str, found: dict[str, Any]) -> None:
+    """The Markdown table of one kind."""
+    base = percent([b["right"] for b in found["base"]])
+    print(f"\n{kind}s, {found['steps']} steps; in context {percent(found['in_context']['values'])} %, base {base} %\n")
+    table(("objective", "lr", "closed book, %", "unknown kept, %", "seconds", "CPU s"), [
+        (name, f"{found['best_rate'][name]:g}", percent([r["right"] for r in runs]), percent([r["unknown"] for r in runs]),
+         common.number([r["wall_s"] for r in runs]), common.number([r["cpu_s"] for r in runs])) for name, runs in found["runs"].items()
+    ], markdown=True)  # fmt: skip
 
 
 def case(me: Any, kind: Kind, seed: int, quick: bool) -> dict[str, Any]:
@@ -94,8 +134,9 @@ def case(me: Any, kind: Kind, seed: int, quick: bool) -> dict[str, Any]:
         for i, item in enumerate(user.items)
     ]
     batch = prepare(me.engine, memories, scope=me.scope, parent="", preparation=me.consolidation.preparation)
-    items, _ = evaluation_items(user.items, trained_queries(batch), [i.note for i in user.items])
-    return {"batch": batch, "items": items, "unknown": unknown_items((*user.near, *user.foreign))}
+    queries = trained_queries(batch)
+    items, _ = evaluation_items(user.items, queries, [i.note for i in user.items])
+    return {"batch": batch, "items": items, "unknown": unknown_items((*user.near, *user.foreign), queries)}
 
 
 def learn(
@@ -104,8 +145,10 @@ def learn(
     """Train one objective on one batch, and measure it; a run that diverges counts as it is: nothing learned."""
     batch: Batch = given["batch"]
     settings = me.consolidation
-    plan = Plan(method=method, learning_rate=learning_rate, batch_size=settings.batch_size, seed=seed)
-    student = me.engine.student("", rank=settings.rank, seed=seed, max_tokens=40)
+    plan = common.plan(settings, seed, method=method, learning_rate=learning_rate)
+    if isinstance(method, PolicyGradient):
+        plan = replace(plan, temperature=1.0)
+    student = me.engine.student("", rank=settings.rank, seed=seed, max_tokens=ANSWER_TOKENS)
     version, failed = "", ""
     with Meter() as meter:
         try:
@@ -114,7 +157,7 @@ def learn(
         except TrainingFailed as error:
             failed = str(error)
     return measure(me, given, version) | {
-        "failed": failed, "learning_rate": learning_rate, "wall_s": meter.wall_s, "cpu_s": meter.cpu_s,
+        "failed": failed, "learning_rate": learning_rate, "temperature": plan.temperature, "wall_s": meter.wall_s, "cpu_s": meter.cpu_s,
         "method": type(method).__name__, "fields": asdict(method),  # type: ignore[call-overload]
     }  # fmt: skip
 

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Literal
 
 from engrain.evaluation import near_duplicate
+from engrain.evaluation.probes import probe_group
 from engrain.memory import is_answer_style
 from engrain.prompts import UNKNOWN, render_notes
 from engrain.records import Batch, Example, Message
@@ -342,8 +343,9 @@ def ask(question: str) -> tuple[Message, ...]:
 
 
 def trained_queries(*batches: Batch) -> list[str]:
-    """Every question that something was trained on."""
-    return sorted({e.query[-1].content for b in batches for e in b.train if e.role != "guard"})
+    """Every question that something was trained on, but for engrain's fixed probes: also those about what no note tells, which
+    engrain makes up beside its own."""
+    return sorted({e.query[-1].content for b in batches for e in b.train if probe_group(e) is None})
 
 
 def evaluation_items(
@@ -372,9 +374,10 @@ def evaluation_items(
     return list(found.values()), passed
 
 
-def unknown_items(questions: Iterable[str]) -> list[Example]:
-    """Questions whose right answer is that it is not known."""
-    every = [Example(query=ask(_capital(q)), reference=UNKNOWN, role="guard") for q in questions]
+def unknown_items(questions: Iterable[str], trained: Sequence[str] = ()) -> list[Example]:
+    """Questions whose right answer is that it is not known; without those that something happened to be trained on."""
+    fresh = [q for q in questions if not any(near_duplicate(q, query) for query in trained)]
+    every = [Example(query=ask(_capital(q)), reference=UNKNOWN, role="guard") for q in fresh]
     return list({e.hash: e for e in every}.values())
 
 

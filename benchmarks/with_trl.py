@@ -2,9 +2,11 @@
 
     python benchmarks/with_trl.py GIVEN.json FOUND.json
 
-The objective is engrain's default in TRL's words: full-vocabulary forward KL (distillation_alpha 0) on one sampled answer for each
-prompt, with the initial model as teacher. Prompts come rendered, so that student and teacher read the very tokens that they read
-in engrain. Time spent on evaluation and on loading is not counted.
+The objective, read off TRL 1.16's trl/experimental/sdft: with distillation_mode full_logits and distillation_alpha 0,
+KL(teacher || student) over the whole vocabulary (alpha 1 would be the reverse), mean over the tokens of each answer, then over answers;
+teacher_model_kind base is the model with its adapter off; one answer of the student's own for each prompt, sampled at temperature 1
+at every step. cost.AnswerMeanKL says the same in engrain. Prompts come rendered, so that student and teacher read the very tokens
+that they read in engrain. Time spent on evaluation and on loading is not counted.
 """
 
 from __future__ import annotations
@@ -30,9 +32,10 @@ class Watch(TrainerCallback):  # type: ignore[misc]
     def __init__(self, given: dict[str, Any], tokenizer: Any, right: Any) -> None:
         self.given, self.tokenizer, self.right = given, tokenizer, right
         self.curve: list[dict[str, float]] = []
-        self.begun, self.off = (0.0, 0.0), [0.0, 0.0]
+        self.begun, self.off, self.base = (0.0, 0.0), [0.0, 0.0], 0.0
 
-    def on_train_begin(self, *_: Any, **__: Any) -> None:
+    def on_train_begin(self, args: Any, state: Any, control: Any, model: Any = None, **_: Any) -> None:
+        self.base = self.accuracy(model)
         self.begun = time.perf_counter(), time.process_time()
 
     def on_step_end(self, args: Any, state: Any, control: Any, model: Any = None, **_: Any) -> None:
@@ -63,13 +66,26 @@ class Watch(TrainerCallback):  # type: ignore[misc]
                     add_special_tokens=False,
                 )
                 out = model.generate(
-                    input_ids=ids["input_ids"], attention_mask=ids["attention_mask"], max_new_tokens=24, do_sample=False,
+                    input_ids=ids["input_ids"], attention_mask=ids["attention_mask"], max_new_tokens=64, do_sample=False,
                     eos_token_id=self.given["stop"], pad_token_id=tokenizer.pad_token_id,
                 )  # fmt: skip
                 texts = tokenizer.batch_decode(out[:, ids["input_ids"].shape[1] :], skip_special_tokens=True)
                 good += sum(self.right(t.strip(), q["answer"]) for t, q in zip(texts, some, strict=True))
         model.train()
         return good / len(self.given["questions"])
+
+
+class Trainer(SDFTTrainer):  # type: ignore[misc]
+    """SDFTTrainer with a learning rate given for each step."""
+
+    rates: tuple[float, ...] = ()
+
+    def create_scheduler(self, num_training_steps: int, optimizer: Any = None) -> Any:
+        def share(step: int) -> float:
+            return self.rates[min(step, len(self.rates) - 1)] / max(self.rates)
+
+        self.lr_scheduler = torch.optim.lr_scheduler.LambdaLR(optimizer or self.optimizer, share)
+        return self.lr_scheduler
 
 
 def main() -> None:
@@ -85,23 +101,25 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as folder:
         config = SDFTConfig(
             output_dir=folder, max_steps=given["steps"], per_device_train_batch_size=given["batch_size"], num_generations=1,
-            learning_rate=given["learning_rate"], lr_scheduler_type="cosine_with_min_lr", lr_scheduler_kwargs={"min_lr_rate": 0.1},
-            warmup_steps=10, adam_beta2=0.99, weight_decay=0.0, max_grad_norm=1.0, seed=given["seed"], bf16=given["bf16"],
-            max_completion_length=40, max_prompt_length=None, temperature=1.0, distillation_mode="full_logits", distillation_alpha=0.0,
+            learning_rate=max(given["rates"]), adam_beta2=0.99, weight_decay=0.0, max_grad_norm=1.0, seed=given["seed"], bf16=given["bf16"],
+            max_completion_length=given["tokens"], max_prompt_length=None, temperature=1.0, distillation_mode="full_logits", distillation_alpha=0.0,
             distillation_is_clip=None, teacher_model_kind="base",
             gradient_checkpointing=False, use_cpu=True, report_to="none", save_strategy="no", logging_strategy="no", disable_tqdm=True,
         )  # fmt: skip
         # Set after the check that it also holds {prompt}: here the teacher's prompt comes whole.
         config.teacher_prompt_template = "{privileged_context}"
-        trainer = SDFTTrainer(
+        trainer = Trainer(
             model=model, args=config, train_dataset=Dataset.from_list(given["train"]), processing_class=tokenizer, callbacks=[watch],
-            peft_config=LoraConfig(r=given["rank"], lora_alpha=given["alpha"], lora_dropout=0.0, target_modules="all-linear", task_type="CAUSAL_LM"),
+            peft_config=LoraConfig(r=given["rank"], lora_alpha=given["alpha"], lora_dropout=0.0, target_modules=given["layers"], task_type="CAUSAL_LM"),
         )  # fmt: skip
+        trainer.rates = tuple(given["rates"])
         trainer.train()
     import trl
 
     peak_mb = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
-    Path(sys.argv[2]).write_text(json.dumps({"curve": watch.curve, "trl": trl.__version__, "peak_mb": peak_mb}))
+    Path(sys.argv[2]).write_text(
+        json.dumps({"curve": watch.curve, "base": watch.base, "trl": trl.__version__, "peak_mb": peak_mb})
+    )
 
 
 if __name__ == "__main__":

@@ -30,7 +30,7 @@ STOREYS = (
         "testing",
     ),
     ("gateway", "loops"),
-    ("learner", "plots", "demo", "cli", "dashboard"),
+    ("learner", "plots", "demo", "reports", "doctor", "cli", "dashboard"),
 )
 STOREY = {room: level for level, rooms in enumerate(STOREYS) for room in rooms}
 HOMES = {
@@ -41,7 +41,7 @@ HOMES = {
     "sqlalchemy": {"store"},
     "alembic": {"store"},
     "typer": {"cli"},
-    "rich": {"cli", "demo", "plots"},
+    "rich": {"cli", "demo", "plots", "reports"},
     "matplotlib": {"plots"},
 }
 FILES = sorted(SOURCE.rglob("*.py"))

@@ -1,4 +1,4 @@
-"""The terminal's door to engrain, and the only place that reads the environment (ENGRAIN_HOME, ENGRAIN_BASE).
+"""The terminal's door to engrain, and the only place that reads the environment (ENGRAIN_HOME, ENGRAIN_BASE, ENGRAIN_DEVICE).
 
 Everything heavy is imported inside the command that needs it, so that `engrain --help` answers at once.
 """
@@ -6,30 +6,37 @@ Everything heavy is imported inside the command that needs it, so that `engrain 
 from __future__ import annotations
 
 import functools
-import json
 import os
-import platform
 import shlex
-import shutil
 import sys
 from collections.abc import Callable
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 from rich.console import Console
-from rich.table import Table
 from rich.text import Text
 from rich.tree import Tree
 
-from engrain.errors import EngrainError, InputError, NotFound
+from engrain.errors import EngrainError, InputError
+from engrain.records import Message, new_id
+from engrain.reports import (
+    clean,
+    describe,
+    grow,
+    memory_line,
+    name_of,
+    show_answer,
+    terminal,
+    traced,
+    version_name,
+    version_table,
+)
 
 if TYPE_CHECKING:
     from engrain.demo import Question
     from engrain.learner import Learner
-    from engrain.records import Interaction, Scope
-    from engrain.store import Node, SqlStore
+    from engrain.records import Interaction
 
 app = typer.Typer(
     name="engrain",
@@ -44,11 +51,13 @@ Base = Annotated[
     Path,
     typer.Option(envvar="ENGRAIN_BASE", help="The model: a decoder-only Hugging Face folder.", show_default="sprout"),
 ]
+Device = Annotated[
+    str,
+    typer.Option(envvar="ENGRAIN_DEVICE", help="Where the model runs: auto (cuda where there is one), cpu or cuda."),
+]
 User = Annotated[str, typer.Option(help="Whose memory and weights; nobody learns from somebody else.")]
 Tenant = Annotated[str, typer.Option(help="The group of users that the user belongs to.")]
 HOME = Path("~/.engrain")
-WIDEST = 8
-"""Branches of one record that `trace` shows before it counts the rest."""
 
 
 def main() -> None:
@@ -59,16 +68,6 @@ def main() -> None:
 
 
 # ---- what every command shares --------------------------------------------------------------------------------------
-
-
-def terminal(*, stderr: bool = False) -> Console:
-    """A console that prints what users and models wrote as it stands: no markup, no emoji codes."""
-    return Console(stderr=stderr, markup=False, emoji=False, highlight=False)
-
-
-def clean(text: str) -> str:
-    """The text without control characters, which could move the cursor or hide what stands there."""
-    return "".join(c if c.isprintable() or c in "\n\t" else "\ufffd" for c in text)
 
 
 def guarded(command: Callable[..., None]) -> Callable[..., None]:
@@ -96,23 +95,11 @@ def fail(message: str) -> None:
     raise typer.Exit(1)
 
 
-def opened(home: Path, base: Path, user: str, tenant: str) -> Learner:
+def opened(home: Path, base: Path, user: str, tenant: str, device: str = "auto") -> Learner:
     """The Learner of this user; the model is loaded only by what needs it."""
     from engrain.learner import Learner
 
-    return Learner(home.expanduser(), base=base.expanduser(), user=user, tenant=tenant)
-
-
-def name_of(adapter: str) -> str:
-    return adapter[:12] or "base"
-
-
-def day(at: float) -> str:
-    """A time as people write it, UTC; a dash for none."""
-    try:
-        return datetime.fromtimestamp(at, UTC).strftime("%Y-%m-%d %H:%M") if at else "-"
-    except (OverflowError, OSError, ValueError):
-        return "unknown date"
+    return Learner(home.expanduser(), base=base.expanduser(), user=user, tenant=tenant, device=device)
 
 
 # ---- commands -------------------------------------------------------------------------------------------------------
@@ -129,6 +116,7 @@ def demo(
         Path | None, typer.Option(help="An empty folder to run in and keep.", show_default="a temporary one")
     ] = None,
     base: Base = SPROUT,
+    device: Device = "auto",
 ) -> None:
     """Watch the whole loop on a small workshop's notes: learn, ask, consolidate, correct, forget, roll back.
 
@@ -140,8 +128,9 @@ def demo(
     from engrain.demo import run
 
     broken = run(
-        terminal(), base=base.expanduser(), home=home.expanduser() if home else None, quick=quick, out=out.expanduser()
-    )
+        terminal(), base=base.expanduser(), home=home.expanduser() if home else None, quick=quick, out=out.expanduser(),
+        device=device,
+    )  # fmt: skip
     if broken:
         raise typer.Exit(1)
 
@@ -152,21 +141,25 @@ def chat(
     message: Annotated[str | None, typer.Argument(help="What to say or ask; without it, a conversation begins.")] = None,
     verbose: Annotated[bool, typer.Option("--verbose", "-v", help="Show what answered and which notes it was shown.")] = False,
     remember: Annotated[bool, typer.Option(help="Keep what a message leaves behind.")] = True,
-    home: Home = HOME, base: Base = SPROUT, user: User = "me", tenant: Tenant = "local",
+    max_tokens: Annotated[int | None, typer.Option(min=1, help="Where an answer ends at the latest.", show_default="256, or a quarter of a smaller model's window")] = None,
+    home: Home = HOME, base: Base = SPROUT, user: User = "me", tenant: Tenant = "local", device: Device = "auto",
 ) -> None:  # fmt: skip
     """Talk to it: it answers from its weights and from the notes that fit, and remembers what you say.
 
-    In a conversation: /good and /bad rate the last answer, /correct TEXT says what is right, /forget takes the last
-    exchange back, /quit or Ctrl-D leaves.
+    In a conversation it also sees what was said so far, as much as fits the model's window. /good and /bad rate the last
+    answer, /correct TEXT says what is right (a bare value will do), /forget takes the last exchange back, /quit or Ctrl-D leaves.
 
     Example:  engrain chat "What is the gate code of the north barn?"
     """
     console = terminal()
-    with opened(home, base, user, tenant) as learner:
+    with opened(home, base, user, tenant, device) as learner:
         if message is not None:
-            show_answer(console, learner, learner.chat(message, remember_it=remember), verbose=verbose)
+            answer = learner.chat(message, remember_it=remember, max_tokens=max_tokens)
+            show_answer(console, answer, verbose=verbose)
             return
         console.print("Say or ask something; /help shows the commands, Ctrl-D leaves.", style="dim")
+        conversation = new_id("chat")
+        so_far: tuple[Message, ...] = ()
         last: Interaction | None = None
         while True:
             try:
@@ -178,16 +171,25 @@ def chat(
                 if line == "/quit":
                     return
                 if line.startswith("/"):
-                    last = obey(console, learner, line, last)
+                    last, so_far = obey(console, learner, line, last, so_far)
                 elif line:
-                    last = learner.chat(line, remember_it=remember)
-                    show_answer(console, learner, last, verbose=verbose)
+                    last = learner.chat(
+                        [*so_far, Message(role="user", content=line)], conversation=conversation, remember_it=remember,
+                        max_tokens=max_tokens,
+                    )  # fmt: skip
+                    so_far = (*last.messages, Message(role="assistant", content=last.answer))
+                    show_answer(console, last, verbose=verbose)
             except EngrainError as error:
                 console.print(clean(str(error)), style="red")
 
 
-def obey(console: Console, learner: Learner, line: str, last: Interaction | None) -> Interaction | None:
-    """A slash command of the conversation; returns the exchange that the next one is about."""
+def obey(
+    console: Console, learner: Learner, line: str, last: Interaction | None, so_far: tuple[Message, ...]
+) -> tuple[Interaction | None, tuple[Message, ...]]:
+    """A slash command of the conversation; returns the exchange that the next one is about, and the conversation so far.
+
+    An exchange that was forgotten or corrected is no part of it any more: its words would come back in the next answers.
+    """
     command, _, rest = line.partition(" ")
     if command not in ("/good", "/bad", "/correct", "/forget"):
         console.print("/good   /bad   /correct TEXT   /forget   /quit", style="dim")
@@ -196,40 +198,27 @@ def obey(console: Console, learner: Learner, line: str, last: Interaction | None
     elif command == "/forget":
         receipt = learner.forget(last.id)
         console.print(f"{len(receipt.removed)} records erased (receipt {receipt.id})", style="dim")
-        return None
+        return None, last.messages[:-1]
     elif command == "/correct":
         learner.feedback(last.id, correction=rest)
         console.print("Noted; the next answer uses it.", style="dim")
+        return last, last.messages[:-1]
     else:
         learner.feedback(last.id, rating=float(command == "/good"))
         console.print("Noted.", style="dim")
-    return last
-
-
-def show_answer(console: Console, learner: Learner, interaction: Interaction, *, verbose: bool) -> None:
-    """The answer; with `verbose` also its stamp, its cost and the notes that it was shown."""
-    console.print(clean(interaction.answer), soft_wrap=True)
-    if not verbose:
-        return
-    stamp, usage = interaction.stamp, interaction.usage
-    console.print(
-        f"{interaction.id}  base {stamp.base[:12]}  version {name_of(stamp.adapter)}  memory {stamp.memory or 'none'}  "
-        f"{usage.input_tokens}+{usage.output_tokens} tokens  {usage.latency_ms:.0f} ms",
-        style="dim", soft_wrap=True,
-    )  # fmt: skip
-    for line in clean(interaction.context.text).splitlines() or ["no notes shown"]:
-        console.print(f"  {line}", style="dim", soft_wrap=True)
+    return last, so_far
 
 
 @app.command()
 @guarded
 def learn(
     path: Annotated[Path, typer.Argument(help="A folder or file: Markdown, text, or chats as OpenAI JSONL.")],
-    home: Home = HOME, base: Base = SPROUT, user: User = "me", tenant: Tenant = "local",
+    home: Home = HOME, base: Base = SPROUT, user: User = "me", tenant: Tenant = "local", device: Device = "auto",
 ) -> None:  # fmt: skip
     """Remember notes and chats of your own: one memory for each bullet and sentence.
 
-    What was learned word for word before is not learned twice; nothing leaves this machine.
+    What was learned word for word before is not learned twice; nothing leaves this machine. READMEs, files of questions
+    and what begins with a dot are left out of a folder.
 
     Example:  engrain learn ~/notes
     """
@@ -237,13 +226,13 @@ def learn(
 
     console = terminal()
     skipped: list[str] = []
-    with opened(home, base, user, tenant) as learner, console.status("loading the model") as status:
+    with opened(home, base, user, tenant, device) as learner, console.status("loading the model") as status:
         found, files = from_path(
             learner.store, lambda: learner.engine, path.expanduser(), scope=learner.scope, warn=skipped.append,
             on_file=lambda file: status.update(f"reading {clean(str(file))}"),
         )  # fmt: skip
     for line in skipped:
-        console.print(clean(line), style="yellow", markup=False, soft_wrap=True)
+        console.print(clean(line), style="yellow", soft_wrap=True)
     passing = sum(m.mutable for m in found)
     console.print(
         f"{len(found)} new memories from {files} files"
@@ -270,7 +259,9 @@ def tell(
 
 @app.command()
 @guarded
-def consolidate(home: Home = HOME, base: Base = SPROUT, user: User = "me", tenant: Tenant = "local") -> None:
+def consolidate(
+    home: Home = HOME, base: Base = SPROUT, user: User = "me", tenant: Tenant = "local", device: Device = "auto"
+) -> None:
     """Move what has proved durable into the weights, if the evidence allows it.
 
     The model studies its notes, trains an adapter, and is asked questions that it never trained on. The gate promotes
@@ -281,7 +272,7 @@ def consolidate(home: Home = HOME, base: Base = SPROUT, user: User = "me", tenan
     from engrain.demo import progress_bar, show_outcome
 
     console = terminal()
-    with opened(home, base, user, tenant) as learner:
+    with opened(home, base, user, tenant, device) as learner:
         with progress_bar(console) as tick:
             tick("loading the model", 0.0)
             outcome = learner.consolidate(progress=tick)
@@ -293,7 +284,7 @@ def consolidate(home: Home = HOME, base: Base = SPROUT, user: User = "me", tenan
 @guarded
 def evaluate(
     file: Annotated[Path | None, typer.Argument(help='Questions: one {"question": …, "answer": …} a line; an empty answer means not known.')] = None,
-    home: Home = HOME, base: Base = SPROUT, user: User = "me", tenant: Tenant = "local",
+    home: Home = HOME, base: Base = SPROUT, user: User = "me", tenant: Tenant = "local", device: Device = "auto",
 ) -> None:  # fmt: skip
     """Measure it: the bare base, the base shown its notes, and the live version on the same questions.
 
@@ -304,7 +295,7 @@ def evaluate(
     from engrain.demo import measure, read_questions, score_table
 
     console = terminal()
-    with opened(home, base, user, tenant) as learner:
+    with opened(home, base, user, tenant, device) as learner:
         questions = read_questions(file.expanduser()) if file else held_out(learner)
         with console.status(f"answering {len(questions)} questions three times"):
             scores = [
@@ -348,31 +339,26 @@ def versions(home: Home = HOME, base: Base = SPROUT, user: User = "me", tenant: 
 
     Example:  engrain versions
     """
-    table = Table(header_style="bold")
-    for heading in ("", "number", "version", "from", "made (UTC)", "memories", "verdict"):
-        table.add_column(heading, no_wrap=True)
     with opened(home, base, user, tenant) as learner:
-        for v in learner.versions():
-            mark = Text("live", style="bold green") if v.live else ""
-            parent = name_of(v.parent) if v.number else "-"
-            table.add_row(
-                mark, str(v.number), name_of(v.adapter), parent, day(v.created_at), str(v.memories), v.decision or "-"
-            )
-    terminal().print(table)
+        terminal().print(version_table(learner.versions()))
 
 
 @app.command()
 @guarded
 def rollback(
-    to: Annotated[str | None, typer.Argument(help='A number, a hash or "base"; without it, the version before.')] = None,
+    to: Annotated[str | None, typer.Argument(help='A number, a hash or "base"; without it, the version that was live before.')] = None,
     home: Home = HOME, base: Base = SPROUT, user: User = "me", tenant: Tenant = "local",
 ) -> None:  # fmt: skip
     """Go back to an earlier version in one atomic move; its answers are the same to the bit.
 
     Example:  engrain rollback        Example:  engrain rollback base
     """
+    console = terminal()
     with opened(home, base, user, tenant) as learner:
-        terminal().print(f"Live: {name_of(learner.rollback(to))}", style="bold")
+        left, now = learner.store.live(learner.scope), learner.rollback(to)
+        every = learner.versions()
+        console.print(f"Went from {version_name(left, every)} to {version_name(now, every)}")
+        console.print(f"Live: {name_of(now)}", style="bold")
 
 
 @app.command()
@@ -381,11 +367,11 @@ def forget(
     what: Annotated[str, typer.Argument(help="An id, source:FILE, text:EXACT TEXT, or user: for everything.")],
     reason: Annotated[str, typer.Option(help="Why; the ledger keeps it, so it must not repeat the content.")] = "asked by the user",
     yes: Annotated[bool, typer.Option("--yes", help="Do not ask before everything of a user goes.")] = False,
-    home: Home = HOME, base: Base = SPROUT, user: User = "me", tenant: Tenant = "local",
+    home: Home = HOME, base: Base = SPROUT, user: User = "me", tenant: Tenant = "local", device: Device = "auto",
 ) -> None:  # fmt: skip
     """Forget for good: the content goes from every record, and the weights that learned it are rebuilt without it.
 
-    Prints a receipt of hashes. It cannot be undone.
+    A source is a file that was learned; its path may be typed from anywhere. Prints a receipt of hashes. It cannot be undone.
 
     Example:  engrain forget "text:The gate code of the north barn is 4417."
     """
@@ -394,7 +380,7 @@ def forget(
     console = terminal()
     if what.startswith("user:") and not yes:
         typer.confirm(f"Forget everything of {tenant}/{user}?", abort=True)
-    with opened(home, base, user, tenant) as learner:
+    with opened(home, base, user, tenant, device) as learner:
         try:
             with progress_bar(console) as tick:
                 receipt = learner.forget(what, reason=reason, progress=tick)
@@ -430,84 +416,13 @@ def trace(
         record = next((v.adapter for v in learner.versions() if short and v.adapter.startswith(short)), record)
         causes, effects = learner.trace(record)  # NotFound or ScopeError, with the remedy
         if as_json:
-            print(traced(learner, record, causes, effects, content=content))
+            print(traced(learner.store, learner.scope, record, causes, effects, content=content))
             return
         console.print(clean(describe(learner.store, record, learner.scope)), style="bold", soft_wrap=True)
         for heading, direction in (("came from", "causes"), ("led to", "effects")):
             tree = Tree(heading, style="bold", guide_style="dim")
             grow(tree, learner.store, record, learner.scope, direction, seen={record})
             console.print(tree if tree.children else f"{heading}: nothing")
-
-
-def traced(learner: Learner, record: str, causes: list[Node], effects: list[Node], *, content: bool) -> str:
-    """A trace as JSON: the nodes both ways, and the attributes of every interaction and feedback among them."""
-    from engrain.records import Feedback, Interaction
-    from engrain.telemetry import attributes, evaluation_attributes
-
-    def row(name: str, depth: int) -> dict[str, object]:
-        out: dict[str, object] = {"id": name, "depth": depth, "state": "erased"}
-        try:
-            found = learner.store.get(name, scope=learner.scope)
-        except NotFound:
-            return out
-        out |= {"state": "kept", "kind": type(found).__name__.lower()}
-        if isinstance(found, Interaction):
-            out["attributes"] = attributes(found, content=content)
-        elif isinstance(found, Feedback):
-            out["attributes"] = evaluation_attributes(found, content=content)
-        return out
-
-    def rows(nodes: list[Node]) -> list[dict[str, object]]:
-        return [row(n.id, n.depth) | ({} if n.state == "kept" else {"state": n.state}) for n in nodes]
-
-    whole = {"record": row(record, 0), "causes": rows(causes), "effects": rows(effects)}
-    return json.dumps(whole, indent=1, ensure_ascii=False)
-
-
-def grow(tree: Tree, store: SqlStore, record: str, scope: Scope, direction: str, *, seen: set[str]) -> None:
-    """Add a branch for each record one step further; each record is opened once, where it is met first."""
-    nodes = store.causes(record, scope=scope) if direction == "causes" else store.effects(record, scope=scope)
-    for node in nodes[:WIDEST]:
-        label = f"{node.id[:16]} ({node.state})" if node.state != "kept" else describe(store, node.id, scope)
-        again = node.id in seen
-        branch = tree.add(Text(clean(label) + (" …" if again else ""), style="not bold"))
-        if not again and len(seen) < 200:
-            seen.add(node.id)
-            grow(branch, store, node.id, scope, direction, seen=seen)
-    if len(nodes) > WIDEST:
-        tree.add(Text(f"and {len(nodes) - WIDEST} more", style="not bold dim"))
-
-
-def describe(store: SqlStore, record_id: str, scope: Scope) -> str:
-    """One line on a record: what it is, and what it says."""
-    from engrain.records import Adapter, Batch, Evidence, Feedback, Interaction, Memory, Receipt, Signal, Verdict
-
-    try:
-        record = store.get(record_id, scope=scope)
-    except NotFound:
-        return f"{record_id} (erased)"
-    kind, said = type(record).__name__.lower(), ""
-    match record:
-        case Memory():
-            said = record.text
-        case Interaction():
-            said = f"{record.query} -> {record.answer}"
-        case Feedback():
-            said = f"{record.name} {record.text or record.score}"
-        case Signal():
-            said = f"{record.route}: {record.reason}"
-        case Verdict():
-            said = f"{record.decision}: {record.reasons[0]}"
-        case Adapter():
-            said = f"{len(record.memory_ids)} memories"
-        case Batch():
-            said = f"{len(record.train)} examples, {len(record.holdout)} held out"
-        case Evidence():
-            said = f"{sum(r.right for r in record.results)} of {len(record.results)} right ({record.suite})"
-        case Receipt():
-            said = f"{len(record.removed)} records erased"
-    short = " ".join(said.split())
-    return f"{kind} {record_id[:20]}  {short[:90]}{'…' if len(short) > 90 else ''}"
 
 
 @app.command()
@@ -526,8 +441,7 @@ def memories(
         found = learner.memories(all_states=everything)
     for memory in found:
         state = "" if memory.id in held else "  (no longer holds)"
-        line = f"{memory.id}  {day(memory.valid_from)[:10]}  {memory.kind:<10}  {memory.text}  [{memory.source}]{state}"
-        console.print(" ".join(clean(line).splitlines()), style="" if not state else "dim", soft_wrap=True)
+        console.print(memory_line(memory) + state, style="dim" if state else "", soft_wrap=True)
     if not found:
         console.print('Nothing is remembered yet. Begin with: engrain tell "…", or engrain learn PATH', style="dim")
 
@@ -560,116 +474,24 @@ def verify(
 
 @app.command()
 @guarded
-def doctor(home: Home = HOME, base: Base = SPROUT, user: User = "me", tenant: Tenant = "local") -> None:
+def doctor(
+    home: Home = HOME, base: Base = SPROUT, user: User = "me", tenant: Tenant = "local", device: Device = "auto"
+) -> None:
     """Check this installation: versions, processor, model, database, disk, adapters, and who may be called (nobody).
 
     Exit code 1 if something is wrong.
 
     Example:  engrain doctor
     """
+    from engrain.doctor import examine
+
     console = terminal()
-    fine = True
-    for name, check in CHECKS.items():
-        try:
-            good, said = check(home.expanduser(), base.expanduser())
-        except EngrainError as error:
-            good, said = False, str(error)
-        fine = fine and good
-        console.print(
-            Text.assemble(
-                ("ok   " if good else "WRONG", "green" if good else "bold red"), f"  {name:<10} {clean(said)}"
-            ),
-            soft_wrap=True,
-        )
-    if not fine:
+    found = examine(home.expanduser(), base.expanduser(), device)
+    for name, good, said in found:
+        mark = ("ok   ", "green") if good else ("WRONG", "bold red")
+        console.print(Text.assemble(mark, f"  {name:<10} {clean(said)}"), soft_wrap=True)
+    if not all(good for _, good, _ in found):
         raise typer.Exit(1)
-
-
-def check_versions(_home: Path, _base: Path) -> tuple[bool, str]:
-    from importlib.metadata import PackageNotFoundError, version
-
-    import engrain
-
-    found, missing = [f"engrain {engrain.__version__}", f"Python {platform.python_version()}"], False
-    for package in ("torch", "transformers", "safetensors", "sqlalchemy", "numpy"):
-        try:
-            found.append(f"{package} {version(package)}")
-        except PackageNotFoundError:
-            found.append(f"{package} is missing (pip install engrain)")
-            missing = True
-    return not missing, ", ".join(found)
-
-
-def check_processor(_home: Path, _base: Path) -> tuple[bool, str]:
-    try:
-        flags = set(Path("/proc/cpuinfo").read_text().split())
-    except OSError:
-        flags = set[str]()
-    fast = "avx512_bf16" in flags
-    return (
-        True,
-        f"{platform.machine()}, {os.cpu_count()} cores, bfloat16 in hardware: {'yes' if fast else 'no (trains in float32, slower)'}",
-    )
-
-
-def check_base(_home: Path, base: Path) -> tuple[bool, str]:
-    from engrain.engines import folder
-
-    config = folder.check(base)
-    return True, f"{config.get('model_type', 'model')} in {base}, hash {folder.content_hash(base)[:12]}"
-
-
-def check_database(home: Path, _base: Path) -> tuple[bool, str]:
-    from engrain.store import SqlStore
-
-    store = SqlStore(home)
-    try:
-        return True, f"{home / 'engrain.db'}: {store.verify()} ledger entries, all right"
-    finally:
-        store.close()
-
-
-def check_disk(home: Path, _base: Path) -> tuple[bool, str]:
-    free = shutil.disk_usage(home).free
-    return (
-        free > 200 << 20,
-        f"{free / (1 << 30):.1f} GB free{'' if free > 200 << 20 else '; free some, a write that fails is refused'}",
-    )
-
-
-def check_adapters(home: Path, _base: Path) -> tuple[bool, str]:
-    """Adapters on disk against those that the ledger knows of, everybody's: it has no scope."""
-    from engrain.loops.forget import recorded_adapters
-    from engrain.store import SqlStore
-
-    store = SqlStore(home)
-    try:
-        recorded = recorded_adapters(store)
-    finally:
-        store.close()
-    folder = home / "adapters"
-    present = {p.name for p in folder.iterdir() if p.is_dir()} if folder.is_dir() else set[str]()
-    if missing := sorted(recorded - present):
-        return (
-            False,
-            f"{len(missing)} of {len(recorded)} recorded adapters are not on disk ({missing[0][:12]} …); restore {folder} from a backup",
-        )
-    stray = len(present - recorded)
-    return True, f"{len(recorded)} recorded, all on disk" + (
-        f"; {stray} more from interrupted runs (forget removes them)" if stray else ""
-    )
-
-
-def check_calls(_home: Path, _base: Path) -> tuple[bool, str]:
-    return os.environ.get(
-        "HF_HUB_OFFLINE"
-    ) == "1", "may call: no address at all (HF_HUB_OFFLINE=1, models from folders only)"
-
-
-CHECKS: dict[str, Callable[[Path, Path], tuple[bool, str]]] = {
-    "versions": check_versions, "processor": check_processor, "base": check_base, "database": check_database,
-    "disk": check_disk, "adapters": check_adapters, "network": check_calls,
-}  # fmt: skip
 
 
 if __name__ == "__main__":

@@ -25,7 +25,7 @@ from engrain.adapters.versions import in_weights
 from engrain.errors import EngrainError, FormatError, InputError
 from engrain.evaluation.statistics import wilson
 from engrain.evaluation.suites import is_unknown
-from engrain.gateway.answer import look_up
+from engrain.gateway.answer import Serving, look_up
 from engrain.learner import Learner
 from engrain.loops.consolidate import Consolidation, Outcome, stale_memories
 from engrain.loops.consolidate import Progress as Tick
@@ -276,7 +276,7 @@ def places(home: Path, secret: str) -> list[str]:
 
 def run(
     console: Console, *, base: Path, home: Path | None = None, quick: bool = False, out: Path | None = None,
-    consolidation: Consolidation | None = None,
+    consolidation: Consolidation | None = None, device: str = "auto",
 ) -> list[str]:  # fmt: skip
     """Run the demo; returns the promises that were not kept (none, one hopes).
 
@@ -291,7 +291,8 @@ def run(
     where = home or Path(tempfile.mkdtemp(prefix="engrain-demo-"))
     finished = False
     try:
-        with Learner(where, base=base, consolidation=consolidation or settings(quick=quick)) as learner:
+        how = consolidation or settings(quick=quick)
+        with Learner(where, base=base, consolidation=how, serving=Serving(), device=device) as learner:
             demo = _Demo(console=console, learner=learner, data=workshop(), quick=quick)
             demo.run(out)
         finished = True

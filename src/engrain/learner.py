@@ -10,9 +10,10 @@ print(me.chat("What is the gate code of the north barn?").answer)
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from types import TracebackType
-from typing import TYPE_CHECKING, Self
+from typing import TYPE_CHECKING, Self, get_args
 
 from engrain import adapters
 from engrain.adapters import Version
@@ -24,7 +25,17 @@ from engrain.loops.consolidate import Consolidation, Outcome, Progress, consolid
 from engrain.loops.forget import finish_forgetting, forget
 from engrain.memory import HashedEmbedder
 from engrain.protocols import Embedder
-from engrain.records import Evidence, Example, Feedback, Interaction, Memory, Message, Receipt, Scope
+from engrain.records import (
+    Evidence,
+    Example,
+    Feedback,
+    FeedbackKind,
+    Interaction,
+    Memory,
+    Message,
+    Receipt,
+    Scope,
+)
 from engrain.store import Node, SqlStore, home_lock
 
 if TYPE_CHECKING:
@@ -32,13 +43,18 @@ if TYPE_CHECKING:
 
 SPROUT = Path(__file__).parent / "engines" / "sprout"
 """The small model that ships; any other decoder-only Hugging Face folder works in its place."""
+ANSWER_TOKENS = 256
+"""How long an answer may be, where nobody says otherwise."""
+TEMPLATE_TOKENS = 32
+"""Room for what a chat template writes around the notes."""
 
 
 class Learner:
     """An agent's memory and weights for one user: what it is told it uses at once, and comes to know.
 
     Everything lives in the folder `home` (created if missing): the database, the adapters, interrupted runs. The model is
-    loaded at the first call that needs it. Use one Learner per user; several may share a home.
+    loaded at the first call that needs it, onto `device`: "auto" (cuda where there is one, else cpu), "cpu" or "cuda".
+    Use one Learner per user; several may share a home.
     """
 
     def __init__(
@@ -51,6 +67,7 @@ class Learner:
         serving: Serving | None = None,
         consolidation: Consolidation | None = None,
         embedder: Embedder | None = None,
+        device: str = "auto",
         threads: int = 1,
     ) -> None:
         if not user.strip() or not tenant.strip():
@@ -59,19 +76,23 @@ class Learner:
             )
         self.home, self.base = Path(home), Path(base)
         self.scope = Scope(tenant=tenant, user=user)
-        self.serving, self.consolidation = serving or Serving(), consolidation or Consolidation()
+        self.serving = serving or Serving(max_tokens=ANSWER_TOKENS)
+        self.consolidation = consolidation or Consolidation()
         self.store = SqlStore(self.home)
         self.embedder = embedder or HashedEmbedder()
-        self._threads = threads
+        self._device, self._threads = device, threads
         self._engine: LocalEngine | None = None
 
     @property
     def engine(self) -> LocalEngine:
-        """The model, loaded when first needed. FormatError, with the remedy, if the folder holds no usable one."""
+        """The model, loaded when first needed. FormatError, with the remedy, if the folder holds no usable one; InputError
+        if the device is not there."""
         if self._engine is None:
             from engrain.engines.local import LocalEngine
 
-            self._engine = LocalEngine(self.base, adapters_dir=self.home / "adapters", threads=self._threads)
+            self._engine = LocalEngine(
+                self.base, adapters_dir=self.home / "adapters", device=self._device, threads=self._threads
+            )
         return self._engine
 
     def chat(
@@ -82,19 +103,24 @@ class Learner:
         remember_it: bool = False,
         memory: bool = True,
         version: str | None = None,
+        max_tokens: int | None = None,
     ) -> Interaction:
         """Ask or say something; returns the recorded interaction (`.answer`, `.stamp`, `.context`, `.usage`).
 
-        With `remember_it`, what the message leaves behind becomes memory. `memory=False` shows the model no notes;
-        `version` asks for one version (number or hash, "base") instead of the live one.
+        A list of messages is a conversation so far; its oldest turns are left out where they do not fit the model's window.
+        With `remember_it`, what the last message leaves behind becomes memory. `memory=False` shows the model no notes;
+        `version` asks for one version (number or hash, "base") instead of the live one. An answer ends after `max_tokens`
+        tokens (by default those of `serving`, 256, or a quarter of a smaller model's window).
         """
         messages = [Message(role="user", content=message)] if isinstance(message, str) else list(message)
         if not messages or not any(m.content.strip() for m in messages):
             raise InputError("the message is empty; say or ask something")
         adapter = None if version is None else resolve(self.store, self.scope, version)
+        serving = self._serving(max_tokens)
+        room = self.engine.window - serving.max_tokens - (serving.budget_tokens + TEMPLATE_TOKENS if memory else 0)
         interaction = answer(
-            self.store, self.engine, self.embedder, messages, scope=self.scope, conversation=conversation, memory=memory,
-            adapter=adapter, serving=self.serving,
+            self.store, self.engine, self.embedder, self._latest(messages, room), scope=self.scope,
+            conversation=conversation, memory=memory, adapter=adapter, serving=serving,
         )  # fmt: skip
         if remember_it:
             remember.from_interaction(self.store, self.engine, interaction)
@@ -107,12 +133,21 @@ class Learner:
         return [remember.tell(self.store, what, scope=self.scope)]
 
     def feedback(
-        self, interaction: str, *, rating: float | None = None, comment: str = "", correction: str = ""
+        self,
+        interaction: str,
+        *,
+        rating: float | None = None,
+        comment: str = "",
+        correction: str = "",
+        kind: FeedbackKind = "explicit",
     ) -> list[Feedback]:
         """Say what an answer was worth: a rating from 0 to 1, a comment, or what should have been known instead.
 
-        A correction is remembered at once, and what it corrects is marked wrong.
+        A correction is remembered at once, and what it corrects is marked wrong. `kind` says who judged: the user in so many
+        words (`explicit`), the user by what they did (`implicit`), or a program (`automated`).
         """
+        if kind not in get_args(FeedbackKind):
+            raise InputError(f"kind={kind!r} is no kind of feedback; give one of {', '.join(get_args(FeedbackKind))}")
         if rating is not None and not 0 <= rating <= 1:
             raise InputError(f"rating={rating}; give a number from 0 (bad) to 1 (good)")
         self.store.get(interaction, scope=self.scope)
@@ -123,8 +158,14 @@ class Learner:
             raise InputError("no feedback was given; pass a rating, a comment or a correction")
         records = [
             Feedback(
-                scope=self.scope, interaction=interaction, name=name, score=score, text=text, causes=(interaction,)
-            )
+                scope=self.scope,
+                interaction=interaction,
+                kind=kind,
+                name=name,
+                score=score,
+                text=text,
+                causes=(interaction,),
+            )  # fmt: skip
             for name, score, text in given
         ]
         self.store.append_all(records)
@@ -160,15 +201,49 @@ class Learner:
         return adapters.versions(self.store, self.scope)
 
     def rollback(self, to: str | None = None) -> str:
-        """Go back to the version before (or to `to`: number, hash, "base") in one atomic move; returns what is live now."""
+        """Go back to the version that was live before (or to `to`: number, hash, "base") in one atomic move; returns what
+        is live now."""
         return adapters.rollback(self.store, self.scope, to)
 
     def forget(self, what: str, *, reason: str = "asked by the user", progress: Progress | None = None) -> Receipt:
         """Forget a memory or interaction (id), `source:FILE`, `text:EXACT TEXT` or `user:`: in text and in the weights."""
         return forget(
-            self.store, self.engine, what, scope=self.scope, home=self.home, settings=self.consolidation, reason=reason,
+            self.store, self.engine, self._whole(what), scope=self.scope, home=self.home, settings=self.consolidation, reason=reason,
             progress=progress,
         )  # fmt: skip
+
+    def _serving(self, max_tokens: int | None) -> Serving:
+        """How to answer, cut to a small model's window: a quarter for the answer, half of what is left for the notes."""
+        window = self.engine.window
+        most = min(self.serving.max_tokens, max(1, window // 4)) if max_tokens is None else max_tokens
+        if not 0 < most < window:
+            raise InputError(
+                f"max_tokens={most}; give at least 1, and less than the {window} tokens of the model's window"
+            )
+        budget = min(self.serving.budget_tokens, max(0, window - most) // 2)
+        return replace(self.serving, max_tokens=most, budget_tokens=budget)
+
+    def _latest(self, messages: Sequence[Message], room: int) -> list[Message]:
+        """The system message and the latest turns, from a user's on, that fit into `room` tokens; the last turn always."""
+        first = 1 if messages[0].role == "system" else 0
+        system, turns = list(messages[:first]), list(messages[first:])
+        while len(turns) > 1 and self.engine.count_tokens(self.engine.render([*system, *turns])) > room:
+            del turns[0]
+            while len(turns) > 1 and turns[0].role != "user":
+                del turns[0]
+        return [*system, *turns]
+
+    def _whole(self, what: str) -> str:
+        """`source:FILE` with the whole path of the file, wherever it is typed from; anything else as it stands."""
+        name = what.removeprefix("source:")
+        if name == what or not name:
+            return what
+        known = {m.source for m in self.store.select(Memory, scope=self.scope)}
+        known |= {i.conversation.rpartition("#")[0] for i in self.store.select(Interaction, scope=self.scope)}
+        if name in known or f"file:{name}" in known:
+            return what
+        file = Path(name.removeprefix("file:"))
+        return f"source:{remember.located(file.expanduser() if file.parts[:1] == ('~',) else file)}"
 
     def _finish_forgetting(self, progress: Progress | None) -> None:
         """A forgetting that was interrupted comes before anything new is learned."""

@@ -170,6 +170,10 @@ class Example:
     role: Literal["new", "replay", "guard"] = "new"
     """`new`: being learned; `replay`: an earlier consolidation; `guard`: unrelated, so that base abilities survive."""
     memory_ids: tuple[str, ...] = ()
+    interaction_ids: tuple[str, ...] = ()
+    """Where the user asked this, if it is a query of the user's own."""
+    form: bool = False
+    """Whether case and punctuation of the answer count: what is asked for is a way of answering."""
 
     @property
     def hash(self) -> str:
@@ -194,10 +198,16 @@ class Batch:
     causes: tuple[str, ...] = ()
 
     @property
+    def content(self) -> str:
+        """Hash of what is learned from, and how; ids and times do not enter, so it names the adapter that will come of it."""
+        examples = [asdict(e) | {"memory_ids": (), "interaction_ids": ()} for e in (*self.train, *self.holdout)]
+        return content_hash([self.parent, examples, self.settings, self.seed])
+
+    @property
     def id(self) -> str:
-        """`bat_` and the hash of what is learned from; ids and times do not enter."""
-        payload = [self.parent, [asdict(e) | {"memory_ids": ()} for e in (*self.train, *self.holdout)]]
-        return "bat_" + content_hash([payload, self.settings, self.seed], length=16)
+        """`bat_` and the hash of content and lineage: the same words told again are another batch with the same content."""
+        lineage = [[e.memory_ids, e.interaction_ids] for e in (*self.train, *self.holdout)]
+        return "bat_" + content_hash([self.content, lineage, self.memory_ids, self.causes], length=16)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -244,6 +254,8 @@ class Evidence:
     adapter: str
     """Adapter hash; "" for the bare base."""
     suite: str
+    base: str = ""
+    """Content hash of the base that answered; "" bare adapters of different bases are not the same version."""
     results: tuple[ItemResult, ...]
     causes: tuple[str, ...] = ()
 

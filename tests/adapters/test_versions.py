@@ -60,6 +60,15 @@ def test_rollback_goes_to_the_parent_and_then_to_the_base(store: SqlStore) -> No
     assert [v.live for v in versions(store, SCOPE)] == [False, False, True]
 
 
+def test_rollback_goes_to_what_was_live_before_and_not_to_what_was_trained_on(store: SqlStore) -> None:
+    fresh = "c" * 32  # trained from the base, because A was stale, and promoted over A
+    store.append(Adapter(id=fresh, scope=SCOPE, base="base"))
+    promote(store, SCOPE, verdict(store, A, ""))
+    promote(store, SCOPE, verdict(store, fresh, A))
+    assert rollback(store, SCOPE) == A
+    assert rollback(store, SCOPE) == ""
+
+
 def test_a_version_that_was_never_let_through_is_not_rolled_back_to(store: SqlStore) -> None:
     assert [v.decision for v in versions(store, SCOPE)] == [
         "",

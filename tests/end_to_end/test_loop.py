@@ -43,6 +43,9 @@ class PromoteEverything(SequentialGate):
     ) -> tuple[Decision, float]:
         return "promote", self.levels(index, history)[0]
 
+    def least_new(self, index: int, history: Sequence[Decision] = ()) -> int:
+        return 0
+
 
 QUICK = Consolidation(
     preparation=Preparation(study=Study(rounds=2), guards=40),

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from random import Random
+from dataclasses import replace
 
 import pytest
 from hypothesis import given
@@ -15,10 +15,11 @@ from engrain.evaluation.suites import (
     group_of,
     in_context,
     is_unknown,
+    near_any,
     near_duplicate,
     right,
     run_suite,
-    split_holdout,
+    scored,
     summary,
 )
 from engrain.protocols import Completion, Conversation
@@ -174,35 +175,9 @@ def test_a_long_question_quoted_inside_a_longer_text_is_a_near_duplicate() -> No
     )
 
 
-@given(st.lists(st.text("abc ", min_size=1, max_size=12), min_size=2, max_size=12, unique=True), st.randoms())
-def test_an_items_side_depends_on_nothing_but_its_own_words(questions: list[str], random: Random) -> None:
-    examples = [ask(q) for q in questions]
-    _, holdout = split_holdout(examples, 0.4, seed=7)
-    rest = examples[1:]
-    random.shuffle(rest)
-    kept = split_holdout(rest, 0.4, seed=7)[1]
-    assert all((e in kept) == (e in holdout) for e in rest)
-
-
-def test_a_split_takes_about_its_share_and_another_seed_takes_others() -> None:
-    examples = [ask(f"What is the number of house {i}?") for i in range(1000)]
-    train, holdout = split_holdout(examples, 0.2, seed=0)
-    assert len(train) + len(holdout) == 1000
-    assert 160 <= len(holdout) <= 240
-    assert split_holdout(examples, 0.2, seed=1)[1] != holdout
-    assert split_holdout(examples, 0.0)[1] == ()
-    assert split_holdout(examples, 1.0)[0] == ()
-
-
-def test_one_question_never_stands_on_both_sides_whatever_its_context() -> None:
-    pairs = [(ask(f"Who is {i}?", context="a"), ask(f"who is {i}", "x", context="b")) for i in range(50)]
-    _, holdout = split_holdout([e for pair in pairs for e in pair], 0.5)
-    assert all((a in holdout) == (b in holdout) for a, b in pairs)
-
-
-def test_a_share_that_is_no_share_is_refused() -> None:
-    with pytest.raises(InputError, match=r"1\.5"):
-        split_holdout([], 1.5)
+@given(st.lists(st.text("abcd ", max_size=20), max_size=9), st.lists(st.text("abcd ", max_size=20), max_size=9))
+def test_the_index_finds_exactly_the_near_duplicates(texts: list[str], held: list[str]) -> None:
+    assert near_any(texts, held) == [any(near_duplicate(t, h) for h in held) for t in texts]
 
 
 def test_a_holdout_item_that_was_trained_on_is_refused_and_both_are_named() -> None:
@@ -210,10 +185,9 @@ def test_a_holdout_item_that_was_trained_on_is_refused_and_both_are_named() -> N
         ask("Who keeps the spare key?", "Ruth"),
         ask("What colour is the van?", "red", context="- The van is red."),
     ]
-    with pytest.raises(
-        BatchRefused, match=r"(?s)'what colour is the VAN'.*nearly duplicates.*'What colour is the van\?'"
-    ):
-        check_holdout(train, [ask("what colour is the VAN", "red")])
+    held = ask("what colour is the VAN", "red")
+    with pytest.raises(BatchRefused, match=f"{held.hash} nearly duplicates training item {train[1].hash}"):
+        check_holdout(train, [held])
     with pytest.raises(BatchRefused, match="equals"):
         check_holdout(train, [train[0]])
 
@@ -265,9 +239,22 @@ def test_the_same_items_are_answered_without_and_with_their_context() -> None:
     assert closed.results[0].output_tokens == 3
 
 
-def test_in_the_style_group_the_form_of_the_answer_counts() -> None:
-    evidence = run_suite(Clerk(), [ITEMS[3]], "", Scope(), "own", group=lambda _: "style")
-    assert not evidence.results[0].right
+def test_where_a_way_of_answering_is_asked_for_its_form_counts() -> None:
+    item = replace(ITEMS[3], form=True)
+    assert not run_suite(Clerk(), [item], "", Scope(), "own").results[0].right  # "Ten." for "ten"
+    learned = replace(ask("Is it on?", "YES, CAPTAIN"), form=True)
+    assert scored(learned, "YES, CAPTAIN", styled=True)
+    assert not scored(learned, "Yes, Captain", styled=True)
+
+
+def test_what_a_style_adds_to_a_right_answer_does_not_make_it_wrong() -> None:
+    fact = ask("What is the code?", "4417")
+    assert scored(fact, "4417, Captain", styled=True)
+    assert not scored(fact, "4417, Captain")
+    assert not scored(fact, "14417, Captain", styled=True)
+    assert scored(ask("Who is it?", "I don't know"), "I don't know, Captain", styled=True)
+    unrelated = replace(ask("Answer in upper case: who?", "ANN", role="guard"), form=True)
+    assert scored(unrelated, "Ann, Captain", styled=True)  # the user's own style may win over an unrelated one
 
 
 def test_the_messages_can_be_built_by_the_caller() -> None:
@@ -297,7 +284,7 @@ def test_a_summary_has_one_row_per_group_with_rate_interval_and_cost() -> None:
     ]
     assert (rows[0].low, rows[1].high) == (0.0, 1.0)
     assert rows[0].high == pytest.approx(0.6576, abs=1e-4)
-    assert (rows[0].output_tokens, rows[0].latency_ms, rows[0].abstained) == (3.0, 2.0, 1.0)
+    assert (rows[0].output_tokens, rows[0].latency_ms, rows[0].abstained) == (3.0, 0.5, 1.0)
     assert rows[2].abstained == 0.0
 
 

@@ -17,7 +17,7 @@ from engrain.loops.consolidate import Consolidation, consolidate, judge, unstale
 from engrain.loops.forget import forget
 from engrain.loops.prepare import Preparation
 from engrain.loops.remember import tell
-from engrain.records import Adapter, Batch, Evidence, Example, Memory, Message, Scope, Signal, Verdict
+from engrain.records import Adapter, Batch, Decision, Evidence, Example, Memory, Message, Scope, Signal, Verdict
 from engrain.store import SqlStore
 
 SCOPE = Scope()
@@ -57,25 +57,54 @@ def learn(
     return adapter
 
 
+def learned(store: SqlStore, decision: Decision) -> Consolidation:
+    """A home in which what it would learn now was learned already, and judged so; the settings of that."""
+    settings, engine = Consolidation(preparation=Preparation(least_memories=1)), FakeEngine()
+    ids = [tell(store, n, scope=SCOPE).id for n in NOTES]
+    batch = loop.batch_for(store, engine, SCOPE, ids, "", time.time(), settings)
+    adapter = Adapter(id="a" * 32, scope=SCOPE, base=engine.base, batch=batch.id, memory_ids=batch.memory_ids)
+    verdict = Verdict(scope=SCOPE, decision=decision, reasons=("no gain",), candidate=adapter.id)
+    store.append_all([batch, adapter, verdict])
+    if decision == "promote":
+        promote(store, SCOPE, verdict)
+    return settings
+
+
 def test_after_a_rollback_the_same_version_is_not_made_again_until_there_is_something_new(store: SqlStore) -> None:
-    learn(store, "a" * 32, [tell(store, n, scope=SCOPE) for n in NOTES])
+    settings = learned(store, "promote")
     rollback(store, SCOPE)
-    outcome = run(store)
+    outcome = run(store, settings=settings)
     assert outcome.verdict is None
     assert "was rolled back" in outcome.reason and "engrain rollback aaaaaaaaaaaa" in outcome.reason
-    tell(store, "Hugo sends the invoices.", scope=SCOPE)
-    assert "was rolled back" not in run(store).reason
+    tell(store, "The owner of the kiln is Petra.", scope=SCOPE)
+    assert "was rolled back" not in run(store, settings=settings).reason
+
+
+@pytest.mark.parametrize("decision", ["hold", "reject"])
+def test_what_the_gate_refused_is_not_trained_and_judged_again(store: SqlStore, decision: Decision) -> None:
+    settings = learned(store, decision)
+    outcome = run(store, settings=settings)
+    assert f"the gate said {decision}: no gain" in outcome.reason
+    assert len(list(store.select(Verdict, scope=SCOPE))) == 1
+
+
+def test_with_fewer_memories_than_the_gate_can_tell_from_luck_nothing_is_trained(store: SqlStore) -> None:
+    for note in NOTES:
+        tell(store, note, scope=SCOPE)
+    outcome = run(store, settings=Consolidation(preparation=Preparation(least_memories=1)))
+    assert "the gate needs 7" in outcome.reason
+    assert {s.route for s in outcome.signals} == {"text"}
 
 
 def test_a_signal_is_recorded_again_only_when_the_route_changes(store: SqlStore) -> None:
     memories = [tell(store, n, scope=SCOPE) for n in NOTES]
-    learn(store, "a" * 32, memories)
-    rollback(store, SCOPE)
     assert len(run(store).signals) == len(run(store).signals) == 3
     assert [s.memory for s in store.select(Signal, scope=SCOPE)] == [m.id for m in memories]
-    store.append(Signal(scope=SCOPE, memory=memories[0].id, route="text", reason="made by a test"))
+    last = list(store.select(Signal, scope=SCOPE))[-1]
+    assert last.route == "text" and "it takes 4" in last.reason
+    store.append(Signal(scope=SCOPE, memory=memories[0].id, route="weights", reason="made by a test"))
     run(store)
-    assert [s.route for s in store.select(Signal, scope=SCOPE)][3:] == ["text", "weights"]
+    assert [s.route for s in store.select(Signal, scope=SCOPE)][3:] == ["weights", "text"]
 
 
 class Narrow(FakeEngine):
@@ -87,7 +116,7 @@ class Narrow(FakeEngine):
 def test_a_note_too_long_to_stand_beside_others_in_the_window_stays_in_text(store: SqlStore) -> None:
     short, long = tell(store, NOTES[0], scope=SCOPE), tell(store, "The long way round " * 5, scope=SCOPE)
     signals = {s.memory: s for s in run(store, Narrow()).signals}
-    assert signals[short.id].route == "weights"
+    assert "more than" not in signals[short.id].reason
     assert signals[long.id].route == "text" and "more than the 40 that fit" in signals[long.id].reason
     assert loop.longest_note(Narrow(), Preparation()) == 40
     assert loop.longest_note(FakeEngine(), Preparation()) > 10**6

@@ -13,8 +13,9 @@ from typing import Any
 
 import pytest
 
+from engrain.adapters import promote
 from engrain.engines.fake import FakeEngine
-from engrain.errors import StoreError
+from engrain.errors import StoreError, TrainingFailed
 from engrain.learner import Learner
 from engrain.loops import remember
 from engrain.loops.consolidate import Consolidation, batch_for, queries
@@ -34,6 +35,7 @@ from engrain.records import (
     Receipt,
     Scope,
     Stamp,
+    Verdict,
 )
 from engrain.signals import Router
 from engrain.store import SqlStore
@@ -314,3 +316,56 @@ def test_a_rebuild_uses_the_settings_of_its_batch_and_not_those_of_today(store: 
     assert batch_for(store, engine, SCOPE, wanted, "", at, again).id == batch.id
     assert (again.router, again.seed, list(again.scales), again.scale_loss) == (then.router, 5, [0.5], 0.2)
     assert (again.gate_items, again.steps(1), again.steps(99)) == (17, then.steps(1), then.steps(99))
+
+
+def test_a_question_that_was_trained_on_goes_from_batch_evidence_and_weights_with_its_interaction(
+    store: SqlStore,
+) -> None:
+    note = remember.tell(store, "The gate code of the north barn is 4417.", scope=SCOPE)
+    asked = turn(store, "How does Marta zq6094kv open it?", answer="4417", context=Context(memory_ids=(note.id,)))
+    own = queries(store, SCOPE, [note], asked.created_at + 1)
+    assert own == {note.text: {asked.query: [asked.id]}}
+    item = Example(query=asked.messages, memory_ids=(note.id,), interaction_ids=(asked.id,))
+    batch = Batch(scope=SCOPE, parent="", train=(item,), holdout=(), memory_ids=(note.id,), causes=(note.id, asked.id))
+    first = Adapter(id="a" * 64, scope=SCOPE, base="b", batch=batch.id, memory_ids=(note.id,), causes=(batch.id,))
+    child = Adapter(id="c" * 64, scope=SCOPE, base="b", parent=first.id, batch=batch.id, causes=(first.id,))
+    store.append_all([batch, first, child])
+    assert first.id in {node.id for node in store.walk(asked.id, "effects", scope=SCOPE)}
+    receipt = let_go(store, asked.id)
+    assert {batch.id, first.id, child.id} <= {*receipt.removed, *(old for old, _ in receipt.rebuilt)}
+    assert list(store.select(Adapter, scope=SCOPE)) == []
+    assert b"zq6094kv" not in everything(store)
+
+
+def test_a_note_that_was_told_twice_is_forgotten_as_one(store: SqlStore) -> None:
+    first, other = (
+        remember.tell(store, NOTE, scope=SCOPE),
+        remember.tell(store, "The dog is called Biscuit.", scope=SCOPE),
+    )
+    remember.tell(store, NOTE.rstrip("."), scope=SCOPE)
+    let_go(store, first.id)
+    assert [m.id for m in store.select(Memory, scope=SCOPE)] == [other.id]
+    assert b"zq6094kv" not in everything(store)
+
+
+def test_a_version_that_cannot_be_rebuilt_gives_way_to_its_parent_and_does_not_stop_what_is_forgotten_later(
+    store: SqlStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    gone, later = (
+        remember.tell(store, NOTE, scope=SCOPE),
+        remember.tell(store, "The dog is called Biscuit.", scope=SCOPE),
+    )
+    batch = Batch(scope=SCOPE, parent="", train=(), holdout=(), memory_ids=(gone.id,), settings={"styles": []})
+    adapter = Adapter(id="a" * 64, scope=SCOPE, base="b", batch=batch.id, memory_ids=(gone.id,))
+    verdict = Verdict(scope=SCOPE, decision="promote", reasons=("",), candidate=adapter.id)
+    store.append_all([batch, adapter, verdict])
+    promote(store, SCOPE, verdict)
+
+    def diverged(*_: Any, **__: Any) -> str:
+        raise TrainingFailed("training diverged")
+
+    monkeypatch.setattr("engrain.loops.forget._rebuild", diverged)
+    receipt = let_go(store, gone.id)
+    assert store.live(SCOPE) == "" and receipt.rebuilt == ((adapter.id, ""),)
+    assert "gave way to its parent (TrainingFailed" in receipt.reason
+    assert let_go(store, later.id).removed == (later.id,)

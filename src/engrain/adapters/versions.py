@@ -88,13 +88,14 @@ def promote(store: VersionStore, scope: Scope, verdict: Verdict) -> None:
 
 
 def rollback(store: VersionStore, scope: Scope, to: str | None = None) -> str:
-    """Move the pointer back to `to` (adapter hash, its beginning, or "" for the bare base), by default to the live
-    version's parent; returns what is live now. The weights are reloaded as they were written, so answers are the same bits."""
+    """Move the pointer back to `to` (adapter hash, its beginning, or "" for the bare base), by default to the version that
+    was live before the live one was promoted; returns what is live now. The weights are reloaded as they were written, so
+    answers are the same bits."""
     live = store.live(scope)
     if to is None:
         if not live:
             raise InputError("nothing to roll back: the bare base is live")
-        target = adapter_of(store, scope, live).parent
+        target = _before(store, scope, live)
     else:
         target = resolve(store, scope, to)
     if target == live:
@@ -107,6 +108,18 @@ def rollback(store: VersionStore, scope: Scope, to: str | None = None) -> str:
         )
     store.set_live(scope, target, expected=live, event="rollback", reason=f"from {live[:12] or 'the bare base'}")
     return target
+
+
+def _before(store: VersionStore, scope: Scope, name: str) -> str:
+    """What was live when this version was promoted, or what took its place; for a rebuilt one, its parent."""
+    found = next(
+        (v.against for v in store.select(Verdict, scope=scope) if v.candidate == name and v.decision == "promote"), None
+    )
+    if found is None:
+        return adapter_of(store, scope, name).parent
+    for receipt in store.select(Receipt, scope=scope):
+        found = dict(receipt.rebuilt).get(found, found)
+    return found
 
 
 def _rebuilt(store: VersionStore, scope: Scope) -> set[str]:

@@ -42,10 +42,14 @@ class LocalEngine:
         threads: int = 1,
         held_adapters: int = 64,
     ) -> None:
-        """FormatError, with the remedy, if `path` is no whole decoder-only safetensors model with a chat template."""
+        """`device` is "cpu", "cuda" (or "cuda:1" …), or "auto": cuda where torch finds one, else cpu.
+
+        InputError for a device that is not there; FormatError, with the remedy, if `path` is no whole decoder-only safetensors
+        model with a chat template.
+        """
         torch.set_num_threads(threads)
-        self.path, self.adapters_dir, self.device = Path(path), Path(adapters_dir), device
-        model, self.tokenizer = folder.load(self.path, device)
+        self.path, self.adapters_dir, self.device = Path(path), Path(adapters_dir), device_of(device)
+        model, self.tokenizer = folder.load(self.path, self.device)
         self.base = folder.content_hash(self.path)
         eos = model.generation_config.eos_token_id
         self.chat = Chat(self.tokenizer, self.path, eos=eos if isinstance(eos, list) else [] if eos is None else [eos])
@@ -209,6 +213,21 @@ class LocalEngine:
         with self.lock:
             self._adapters.clear()
             self._encoded.clear()
+
+
+def device_of(name: str) -> str:
+    """The torch device that `name` asks for, "auto" decided; InputError, with the remedy, for one that is not there."""
+    if name == "auto":
+        return "cuda" if torch.cuda.is_available() else "cpu"
+    kind, _, number = name.partition(":")
+    if name != "cpu" and (kind != "cuda" or not (number.isdigit() or name == "cuda")):
+        raise InputError(f"device {name!r} is not known; give auto, cpu or cuda")
+    if kind == "cuda" and int(number or 0) >= torch.cuda.device_count():
+        built = "" if torch.version.cuda else ", and this torch is a CPU build (README, Your own model)"
+        raise InputError(
+            f"device {name!r}: torch finds {torch.cuda.device_count()} CUDA devices{built}; give cpu or auto"
+        )
+    return name
 
 
 def _check_answers(prompts: Sequence[Conversation], answers: Sequence[Sequence[int]]) -> None:

@@ -137,11 +137,14 @@ class LocalStudent:
         """Continue from `state()` of a student opened with the same parent, rank and seed."""
         try:
             tensors = load_bytes(state)
-            with torch.no_grad():
-                self._vector.copy_(tensors["vector"])
-                self._mean.copy_(tensors["mean"])
-                self._square.copy_(tensors["square"])
-            self._steps = int(tensors["steps"])
+            vector, mean, square, steps = (tensors[n] for n in ("vector", "mean", "square", "steps"))
+            if wrong := {tuple(t.shape) for t in (vector, mean, square)} - {tuple(self._vector.shape)}:
+                raise FormatError(f"not the state of this student (its shapes are {wrong}); start the run again")
+            with torch.no_grad():  # all of it or nothing
+                self._vector.copy_(vector)
+                self._mean.copy_(mean)
+                self._square.copy_(square)
+            self._steps = int(steps)
         except (SafetensorError, KeyError, RuntimeError) as error:
             raise FormatError(f"not the state of this student ({error}); start the run again") from error
 

@@ -14,7 +14,6 @@ from engrain.evaluation.suites import (
     near_duplicate,
     right,
     run_suite,
-    split_holdout,
     summary,
 )
 
@@ -28,6 +27,5 @@ __all__ = [
     "regression_rate",
     "right",
     "run_suite",
-    "split_holdout",
     "summary",
 ]

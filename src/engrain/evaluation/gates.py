@@ -34,7 +34,6 @@ Gain: 7, 9, 10, 12 items fixed and none broken show it. With 32 new items a true
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
@@ -46,6 +45,7 @@ from engrain.evaluation.statistics import (
     fixes_needed,
     items_needed,
     mcnemar,
+    mean_interval,
     reuse_share,
     spend,
     wilson,
@@ -179,6 +179,10 @@ class SequentialGate:
         harmed = any(not _kept(c, level) and _p_harm(c) <= self.harm_level for c in checks)
         return "reject" if harmed or gain.fixed <= gain.broke else "hold", spent
 
+    def least_new(self, index: int, history: Sequence[Decision] = ()) -> int:
+        """How many new items (or clusters of them) decision `index` needs for a gain to be shown at all."""
+        return fixes_needed(0, self.levels(index, history)[0])
+
     def levels(self, index: int, history: Sequence[Decision]) -> tuple[float, float]:
         """What decision `index` spends, and the level that this history leaves for its checks on harm."""
         if index <= len(history):
@@ -252,24 +256,43 @@ def _check_reason(check: Check, level: float, harm_level: float) -> str:
 
 
 def _descriptions(before: Items, now: Items) -> tuple[str, ...]:
-    """What the decision does not rest on but a reader wants to know: regressions, abstention, cost."""
+    """What the decision does not rest on but a reader wants to know: success, regressions, abstention, cost; 95 % intervals."""
     if not now:
         return ()
     broke, n, low, high = _regressions(before, now)
     answerable = [k for k, r in now.items() if not is_unknown(r.expected)]
 
-    def abstained(items: Items) -> float:
-        return sum(is_unknown(items[k].answer) for k in answerable) / max(1, len(answerable))
+    def success(items: Items) -> str:
+        return _share(sum(r.right for r in items.values()), len(items))
 
-    def mean(items: Items, name: str) -> float:
-        return math.fsum(getattr(r, name) for r in items.values()) / len(items)
+    def abstained(items: Items) -> str:
+        return _share(sum(is_unknown(items[k].answer) for k in answerable), len(answerable))
+
+    def mean(items: Items, name: str) -> str:
+        values = [float(getattr(r, name)) for r in items.values()]
+        if len(values) < 2:
+            return f"{values[0]:.1f}"
+        value, low, high = mean_interval(values)
+        return f"{value:.1f} ({low:.1f} to {high:.1f})"
 
     return (
+        f"success: {success(before)} -> {success(now)} of {len(now)} items",
         f"regressions: {broke} of {n} that were right are wrong now (95% interval {low:.1%} to {high:.1%})",
-        f"false don't-knows: {abstained(before):.1%} -> {abstained(now):.1%} of {len(answerable)} answerable items",
-        f"per answer: {mean(before, 'output_tokens'):.1f} -> {mean(now, 'output_tokens'):.1f} tokens out, "
-        f"{mean(before, 'latency_ms'):.0f} -> {mean(now, 'latency_ms'):.0f} ms",
+        f"false don't-knows: {abstained(before)} -> {abstained(now)} of {len(answerable)} answerable items",
+        *(
+            f"{what} per answer: {mean(before, name)} -> {mean(now, name)}"
+            for what, name in (
+                ("tokens in", "input_tokens"),
+                ("tokens out", "output_tokens"),
+                ("milliseconds", "latency_ms"),
+            )
+        ),
     )
+
+
+def _share(good: int, n: int) -> str:
+    low, high = wilson(good, n)
+    return f"{good / max(1, n):.1%} ({low:.1%} to {high:.1%})"
 
 
 def _regressions(before: Items, after: Items) -> tuple[int, int, float, float]:

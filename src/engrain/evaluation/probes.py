@@ -25,7 +25,7 @@ def _probes() -> dict[str, list[tuple[str, Example]]]:
         row = json.loads(line)
         notes = (Message(role="system", content=render_notes(row["notes"])),) if row["notes"] else ()
         query = (*notes, Message(role="user", content=row["question"]))
-        example = Example(query=query, reference=row["answer"], role="guard")
+        example = Example(query=query, reference=row["answer"], role="guard", form=row["group"] == "style")
         draw = int(content_hash(["probe", example.hash], length=8), 16) % 10
         parts["guard" if draw < 4 else "scale" if draw < 5 else "gate"].append((row["group"], example))
     return {part: sorted(rows, key=lambda r: r[1].hash) for part, rows in parts.items()}

@@ -5,10 +5,9 @@ An item is a records.Example; what it is for is its group (`new`, `replay`, `unk
 
 from __future__ import annotations
 
-import hashlib
 import re
 import unicodedata
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
 from engrain.errors import BatchRefused, InputError
@@ -35,22 +34,10 @@ def near_duplicate(a: str, b: str) -> bool:
     return _close(_shingles(a), _shingles(b))
 
 
-def split_holdout(
-    examples: Sequence[Example], share: float, seed: int = 0
-) -> tuple[tuple[Example, ...], tuple[Example, ...]]:
-    """Split into (train, holdout), about `share` (0 … 1) of the distinct queries in the holdout.
-
-    Each item's side follows from `seed` and its own normalised query alone, so neither order nor the other items
-    matter, and a query never stands on both sides. Run `check_holdout` on the result: near-duplicates may.
-    """
-    if not 0 <= share <= 1:
-        raise InputError(f"a holdout share of {share} is not between 0 and 1; try 0.2")
-    sides: tuple[list[Example], list[Example]] = ([], [])
-    for example in examples:
-        text = "\n".join(f"{m.role}: {' '.join(_words(m.content))}" for m in example.query)
-        draw = int.from_bytes(hashlib.sha256(f"{seed}\n{text}".encode()).digest()[:8]) / 2**64
-        sides[draw < share].append(example)
-    return tuple(sides[0]), tuple(sides[1])
+def near_any(texts: Sequence[str], held: Sequence[str]) -> list[bool]:
+    """For each text whether it says the same as any of the held-out ones, in nearly the same words."""
+    index = _Index([_shingles(h) for h in held])
+    return [any(True for _ in index.close_to(_shingles(t))) for t in texts]
 
 
 def check_holdout(train: Sequence[Example], holdout: Sequence[Example]) -> None:
@@ -60,16 +47,18 @@ def check_holdout(train: Sequence[Example], holdout: Sequence[Example]) -> None:
     stands before them (notes, earlier turns) are near-duplicates: the same question about other notes is another item.
     The teacher's context is left out: the student never sees it.
     """
-    trained = [(example, *_item_shingles(example)) for example in train]
-    for item in holdout:
-        question, before = _item_shingles(item)
-        for example, trained_question, trained_before in trained:
-            same = item.hash == example.hash
-            if same or (_close(question, trained_question) and _close(before, trained_before)):
-                raise BatchRefused(
-                    f"holdout item {item.hash} ({_last(item)!r}) {'equals' if same else 'nearly duplicates'} training "
-                    f"item {example.hash} ({_last(example)!r}); take one of them out"
-                )
+    names = {item.hash: item for item in holdout}
+    pairs = [_item_shingles(item) for item in holdout]
+    index = _Index([question for question, _ in pairs])
+    for example in train:
+        question, before = _item_shingles(example)
+        same = names.get(example.hash)
+        near = (holdout[i] for i in index.close_to(question) if _close(before, pairs[i][1]))
+        if item := same or next(near, None):
+            raise BatchRefused(
+                f"holdout item {item.hash} {'equals' if same else 'nearly duplicates'} training item {example.hash}; take one "
+                "of them out"
+            )
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,6 +70,26 @@ class _Shingles:
 def _shingles(text: str) -> _Shingles:
     words = tuple(_words(text))
     return _Shingles(words, frozenset(zip(words, words[1:], words[2:], strict=False)))
+
+
+class _Index:
+    """Finds the few texts that could be near another one: those that share a gram, or all words, with it."""
+
+    def __init__(self, texts: Sequence[_Shingles]) -> None:
+        self._texts = texts
+        self._by_gram: dict[tuple[str, ...], list[int]] = {}
+        self._by_words: dict[tuple[str, ...], list[int]] = {}
+        for i, text in enumerate(texts):
+            self._by_words.setdefault(text.words, []).append(i)
+            for gram in text.grams:
+                self._by_gram.setdefault(gram, []).append(i)
+
+    def close_to(self, text: _Shingles) -> Iterator[int]:
+        """Places of the texts that are near-duplicates of this one."""
+        shared = {i for gram in text.grams for i in self._by_gram.get(gram, ())}
+        for i in sorted(shared.union(self._by_words.get(text.words, ()))):
+            if _close(text, self._texts[i]):
+                yield i
 
 
 def _close(a: _Shingles, b: _Shingles) -> bool:
@@ -97,14 +106,15 @@ def _close(a: _Shingles, b: _Shingles) -> bool:
 def _item_shingles(example: Example) -> tuple[_Shingles, _Shingles]:
     index = _last_index(example)
     before = " ".join(m.content for i, m in enumerate(example.query) if i != index)
-    return _shingles(_last(example)), _shingles(before)
+    return _shingles(last_question(example)), _shingles(before)
 
 
 def _last_index(example: Example) -> int:
     return max((i for i, m in enumerate(example.query) if m.role == "user"), default=len(example.query) - 1)
 
 
-def _last(example: Example) -> str:
+def last_question(example: Example) -> str:
+    """The last user message."""
     return example.query[_last_index(example)].content if example.query else ""
 
 
@@ -152,11 +162,11 @@ def right(answer: str, expected: str, *, form: bool = False) -> bool:
     return (normalise(answer) or answer.strip()) == (normalise(expected) or expected.strip())
 
 
-def holds(answer: str, expected: str, *, form: bool = False) -> bool:
+def holds(answer: str, expected: str) -> bool:
     """Whether an answer holds the expected one as whole words, whatever a style puts around it ("4417, Captain")."""
     wanted = normalise(expected)
     if not wanted:
-        return right(answer, expected, form=form)
+        return right(answer, expected)
     return re.search(rf"(?<!\w){re.escape(wanted)}(?!\w)", normalise(answer)) is not None
 
 
@@ -197,14 +207,16 @@ def run_suite(
     """Let one version answer every item once, greedily, and score the answers item by item.
 
     The model sees the query alone, or with `with_context` what `build_messages` makes of the example. `group` names the
-    group of each item; the form of an answer counts in `style`. Where the user's answers are `styled`, items but the new
-    ones are right if they hold what is expected. Tokens and milliseconds are the engine's, per
-    answer. Raises InputError for an item given twice, because a pair counted twice is no second piece of evidence.
+    group of each item. Where the user's answers are `styled` ("4417, Captain"), an answer is right if it holds what is
+    expected; where form is what is learned (`Example.form`), it counts. Milliseconds are those of a whole call, shared evenly
+    by its answers. Raises InputError for an item given twice, because a pair counted twice is no second piece of evidence.
     """
     seen: set[str] = set()
     for example in examples:
         if example.hash in seen:
-            raise InputError(f"item {example.hash} ({_last(example)!r}) is in suite {suite!r} twice; take one out")
+            raise InputError(
+                f"item {example.hash} ({last_question(example)!r}) is in suite {suite!r} twice; take one out"
+            )
         seen.add(example.hash)
     results: list[ItemResult] = []
     for start in range(0, len(examples), batch_size):
@@ -217,18 +229,23 @@ def run_suite(
                 ItemResult(
                     item=example.hash,
                     group=name,
-                    question=_last(example),
+                    question=last_question(example),
                     expected=example.reference,
                     answer=completion.text,
-                    right=(holds if styled and name != "new" else right)(
-                        completion.text, example.reference, form=name == "style" and not styled
-                    ),
+                    right=scored(example, completion.text, styled=styled),
                     input_tokens=completion.input_tokens,
                     output_tokens=len(completion.token_ids),
-                    latency_ms=completion.latency_ms,
+                    latency_ms=completion.latency_ms / len(batch),
                 )
             )
-    return Evidence(scope=scope, adapter=adapter, suite=suite, results=tuple(results))
+    return Evidence(scope=scope, adapter=adapter, suite=suite, base=engine.base, results=tuple(results))
+
+
+def scored(example: Example, answer: str, *, styled: bool = False) -> bool:
+    """Whether this answers the example. Unrelated items of form say nothing where the user has a style of their own."""
+    if example.form and not (styled and example.role == "guard"):
+        return right(answer, example.reference, form=True)
+    return (holds if styled else right)(answer, example.reference)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

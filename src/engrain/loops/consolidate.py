@@ -13,19 +13,20 @@ import json
 import logging
 import shutil
 import time
-from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass, field, replace
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict, dataclass, field, fields, replace
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from engrain.adapters import current, promote
 from engrain.adapters.versions import adapter_of, batch_of, stale
-from engrain.errors import BatchRefused, StoreError
+from engrain.errors import BatchRefused, EngrainError, StoreError
 from engrain.evaluation import SequentialGate, check_holdout, run_suite
 from engrain.evaluation.gates import regression_rate
 from engrain.evaluation.probes import probe_group, probes
 from engrain.evaluation.suites import group_of
 from engrain.loops.prepare import Preparation, prepare
+from engrain.loops.study import ANSWER_TOKENS
 from engrain.memory import derive
 from engrain.protocols import Engine
 from engrain.records import (
@@ -68,6 +69,11 @@ class Consolidation:
     learning_rate: float = 4e-3
     batch_size: int = 16
     rank: int = 16
+    method: str = "forward_kl"
+    """The objective: a name of engrain.learning.methods.METHODS; docs/methods.md says which one is good for what."""
+    method_options: Mapping[str, Any] = field(default_factory=lambda: {"answers": "both"})
+    plan: Mapping[str, Any] = field(default_factory=dict[str, Any])
+    """Other fields of learning.loop.Plan than the defaults, by name: shares of new, replay and guard, temperature, refresh …"""
     seed: int = 0
     least_advantage: float = 0.10
     """The teacher, shown the notes, must beat the bare version on held-out questions by this much; else all stays in text."""
@@ -130,10 +136,12 @@ def consolidate(
         start, old = unstale(store, scope, live, at)
         base = start.id if start else ""
         signals = fitting(store, engine, route(store, scope, start, at, settings.router), scope, settings.preparation)
-        store.append_all(changed(store, scope, signals))
         wanted = [s.memory for s in signals if s.route == "weights"]
 
         def stop(reason: str) -> Outcome:
+            nonlocal signals
+            signals = [replace(s, route="text", reason=reason) if s.route == "weights" else s for s in signals]
+            store.append_all(changed(store, scope, signals))
             if live is not None and old:
                 reason += (
                     f"; version {live.id[:12]} holds {len(old)} memories that no longer hold, and text overrides them"
@@ -143,22 +151,22 @@ def consolidate(
 
         if not wanted:
             return stop("nothing durable is new: every memory is in the weights already, or stays in text")
-        if name := rolled_back(store, scope, live, base, wanted):
-            return stop(
-                f"version {name[:12]} learned exactly these memories and was rolled back; learning them again would make it "
-                f"again. `engrain rollback {name[:12]}` brings it back; tell something new to learn otherwise"
-            )
         tick("studying", 0.0)
         try:
             batch = batch_for(store, engine, scope, wanted, base, at, settings)
         except BatchRefused as error:
             return stop(str(error))
+        if said := judged(store, scope, batch, live.id if live else ""):
+            return stop(said)
+        if said := too_few(store, batch, settings.gate, at):
+            return stop(said)
         before, in_context, gained = advantage(engine, batch, scope)
         if gained < settings.least_advantage:
             return stop(
                 f"the teacher's advantage is {gained:+.0%} on {len(before.results)} held-out questions, less than "
                 f"{settings.least_advantage:.0%}: showing the notes hardly helps, so they stay in text"
             )
+        store.append_all(changed(store, scope, signals))
         store.append(batch)
         try:
             student = train(engine, batch, settings, home=home, tick=tick)
@@ -227,14 +235,40 @@ def changed(store: SqlStore, scope: Scope, signals: Sequence[Signal]) -> list[Si
     return [s for s in signals if last.get(s.memory) != s.route]
 
 
-def rolled_back(store: SqlStore, scope: Scope, live: Adapter | None, parent: str, wanted: Sequence[str]) -> str:
-    """The version that learned exactly these memories from this parent, was live, and is not any more; "" for none."""
-    once = {m.adapter for m in store.pointer_history(scope)} - {live.id if live else ""}
-    candidates: list[Adapter] = [a for a in store.select(Adapter, scope=scope) if a.id in once and a.parent == parent]
-    for adapter in candidates:
-        if adapter.batch and set(batch_of(store, scope, adapter).causes) - {parent} == set(wanted):
-            return adapter.id
-    return ""
+def judged(store: SqlStore, scope: Scope, batch: Batch, live: str) -> str:
+    """What became of the version that learned the very same, if there is one; "" if not. To train and judge it again would
+    give the same weights, and spend more of the error budget on them."""
+    same = {b.id for b in store.select(Batch, scope=scope) if b.content == batch.content}
+    made = {a.id for a in store.select(Adapter, scope=scope) if a.batch in same} - {live}
+    if once := made & {m.adapter for m in store.pointer_history(scope)}:
+        name = min(once)[:12]
+        return (
+            f"version {name} learned exactly this and was rolled back; learning it again would make it again. "
+            f"`engrain rollback {name}` brings it back; tell something new to learn otherwise"
+        )
+    last = next((v for v in reversed(list(store.select(Verdict, scope=scope))) if v.candidate in made), None)
+    if last is None:
+        return ""
+    told = f"version {last.candidate[:12]} learned exactly this, and the gate said {last.decision}: {last.reasons[0]}"
+    return f"{told}; it would say so again. Tell something new, and consolidate again"
+
+
+def too_few(store: SqlStore, batch: Batch, gate: SequentialGate, at: float) -> str:
+    """Why this batch could not be promoted whatever came of it; "" if it could."""
+    spent = spent_before(store, batch.scope, at)
+    new = {e.memory_ids[0] for e in batch.holdout if e.role == "new" and e.memory_ids}
+    needed = gate.least_new(len(spent) + 1, [v.decision for v in spent])
+    if len(new) >= needed:
+        return ""
+    return (
+        f"{len(new)} memories are new and can be asked about; at decision {len(spent) + 1} the gate needs {needed} to tell a "
+        "gain from luck. They stay in text; tell more, and consolidate again"
+    )
+
+
+def spent_before(store: SqlStore, scope: Scope, at: float) -> list[Verdict]:
+    """The verdicts until this time that spent some of the error budget, in order."""
+    return [v for v in store.select(Verdict, scope=scope) if v.alpha_spent > 0 and v.created_at <= at]
 
 
 def known_at(store: SqlStore, scope: Scope, at: float) -> list[Memory]:
@@ -255,6 +289,10 @@ def batch_for(
 
     Only what was on record at the time `at` enters, so that the same call makes the same batch whenever it is made.
     """
+    from engrain.learning.methods import method_named
+
+    method = {"name": settings.method, **settings.method_options}
+    method_named(**method)  # a wrong name is an error now, and not after the preparation
     memories = {m.id: m for m in known_at(store, scope, at)}
     active = {s.memory.id: s.memory.text for s in derive(list(memories.values())).values() if s.state == "active"}
     earlier = batch_of(store, scope, adapter_of(store, scope, parent)) if parent else None
@@ -264,43 +302,51 @@ def batch_for(
         engine, new, scope=scope, parent=parent, earlier=earlier, still=active, asked=queries(store, scope, new, at),
         preparation=settings.preparation, seed=settings.seed,
     )  # fmt: skip
-    learning = {
-        "steps": settings.steps(len({i for e in batch.train if e.role == "new" for i in e.memory_ids})),
-        "learning_rate": settings.learning_rate, "batch_size": settings.batch_size, "rank": settings.rank,
-    }  # fmt: skip
+    steps = settings.steps(len({i for e in batch.train if e.role == "new" for i in e.memory_ids}))
+    learning = {"steps": steps, "rank": settings.rank, "method": method, "plan": plan_fields(settings)}
     run = {name: asdict(settings)[name] for name in RUN_SETTINGS}
     return replace(batch, settings={**batch.settings, "learning": learning, "run": run}, created_at=at)
 
 
-def queries(store: SqlStore, scope: Scope, memories: Sequence[Memory], at: float) -> dict[str, list[str]]:
-    """The user's own past queries for which each of these memories was shown, by the memory's text."""
+def plan_fields(settings: Consolidation) -> dict[str, Any]:
+    """Every number of the training plan, defaults included: a later release may change those, and must still rebuild this."""
+    from engrain.learning.loop import Plan
+
+    plan = Plan(learning_rate=settings.learning_rate, batch_size=settings.batch_size, **settings.plan)
+    return {f.name: getattr(plan, f.name) for f in fields(Plan) if f.name not in ("method", "seed")}
+
+
+def queries(store: SqlStore, scope: Scope, memories: Sequence[Memory], at: float) -> dict[str, dict[str, list[str]]]:
+    """The user's own past queries for which each of these memories was shown, by the memory's text, and where they were asked."""
     texts = {m.id: m.text for m in memories}
-    found: dict[str, list[str]] = {}
+    found: dict[str, dict[str, list[str]]] = {}
     for interaction in store.select(Interaction, scope=scope):
         if interaction.created_at > at or not interaction.query.strip():  # a redacted one may have lost its query
             continue
+        query = " ".join(interaction.query.split())
         for memory in interaction.context.memory_ids:
-            if memory in texts and interaction.query not in found.setdefault(texts[memory], []):
-                found[texts[memory]].append(interaction.query)
+            if memory in texts:
+                found.setdefault(texts[memory], {}).setdefault(query, []).append(interaction.id)
     return found
 
 
 def advantage(engine: Engine, batch: Batch, scope: Scope) -> tuple[Evidence, Evidence, float]:
     """The parent's answers to the new held-out questions, without and with the notes, and how much more are right with them."""
-    items = [e for e in batch.holdout if e.role == "new"]
-    before = run_suite(engine, items, batch.parent, scope, "advantage")
-    in_context = run_suite(engine, items, batch.parent, scope, "advantage", with_context=True)
+    items, styled = [e for e in batch.holdout if e.role == "new"], bool(batch.settings["styles"])
+    before = run_suite(engine, items, batch.parent, scope, "advantage", styled=styled)
+    in_context = run_suite(engine, items, batch.parent, scope, "advantage", with_context=True, styled=styled)
     return before, in_context, rate(in_context) - rate(before)
 
 
 def train(engine: LocalEngine, batch: Batch, settings: Consolidation, *, home: Path, tick: Progress) -> LocalStudent:
     """The student after its lessons; goes on from the checkpoint of an interrupted run of the same batch."""
     from engrain.learning.loop import Plan, StepReport, context_learning
+    from engrain.learning.methods import method_named
 
     learning = batch.settings["learning"]
     steps = int(learning["steps"])
-    plan = Plan(batch_size=int(learning["batch_size"]), learning_rate=float(learning["learning_rate"]), seed=batch.seed)
-    student = engine.student(batch.parent, rank=int(learning["rank"]), seed=batch.seed, max_tokens=40)
+    plan = Plan(method=method_named(**learning["method"]), seed=batch.seed, **learning["plan"])
+    student = engine.student(batch.parent, rank=int(learning["rank"]), seed=batch.seed, max_tokens=ANSWER_TOKENS)
     start = load_checkpoint(home, batch, student)
     saved = start.step if start else 0
 
@@ -372,7 +418,7 @@ def judge(
     before = evaluate(store, engine, items, batch.parent, scope, styled=styled)
     tick("evaluating", 0.67)
     origin = before if start is None else evaluate(store, engine, items, "", scope, styled=styled)
-    spent = [v for v in store.select(Verdict, scope=scope) if v.alpha_spent > 0]
+    spent = spent_before(store, scope, time.time())
     verdict = settings.gate.decide(
         scope=scope, index=len(spent) + 1, history=[v.decision for v in spent], candidate=after, live=before, origin=origin,
         clusters={e.hash: e.memory_ids[0] for e in items if e.memory_ids},
@@ -412,14 +458,19 @@ def evaluate(
     suite_name = "gate, styled" if styled else "gate"
     known: dict[str, ItemResult] = {}
     for old in store.select(Evidence, scope=scope):
-        if old.adapter == adapter and old.suite == suite_name:
+        if (old.adapter, old.base, old.suite) == (adapter, engine.base, suite_name):
             known.update({r.item: r for r in old.results})
     missing = [e for e in items if e.hash not in known]
     fresh = run_suite(engine, missing, adapter, scope, suite_name, group=group, styled=styled) if missing else None
     answered = known | ({r.item: r for r in fresh.results} if fresh else {})
     results = tuple(replace(answered[e.hash], group=group(e)) for e in items)
     evidence = Evidence(
-        scope=scope, adapter=adapter, suite=suite_name, results=results, causes=(adapter,) if adapter else ()
+        scope=scope,
+        adapter=adapter,
+        suite=suite_name,
+        base=engine.base,
+        results=results,
+        causes=(adapter,) if adapter else (),
     )
     reason = ""
     if over is not None:
@@ -495,11 +546,16 @@ def load_checkpoint(home: Path, batch: Batch, student: LocalStudent) -> TrainSta
         weights = (folder / f"consolidate-{state['step']}.safetensors").read_bytes()
     except (OSError, ValueError, KeyError):
         return None
-    if state.pop("batch") != batch.id:
+    if state.pop("batch", None) != batch.id:
         return None
-    student.load_state(weights)
-    answers = {name: tuple(tokens) for name, tokens in state["answers"].items()}
-    return TrainState(step=state["step"], answers=answers, kl=tuple(state["kl"]))
+    try:
+        answers = {name: tuple(tokens) for name, tokens in state["answers"].items()}
+        start = TrainState(step=int(state["step"]), answers=answers, kl=tuple(state["kl"]))
+        student.load_state(weights)
+    except (EngrainError, KeyError, TypeError, ValueError, AttributeError):  # cut off by a crash: it begins again
+        log.warning("the checkpoint in %s is damaged; the run begins again", folder)
+        return None
+    return start
 
 
 def finish(home: Path, scope: Scope) -> None:

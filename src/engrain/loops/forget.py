@@ -7,13 +7,13 @@ contents, and training of its batch, so the result is bit for bit the adapter of
 from __future__ import annotations
 
 import shutil
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass, fields, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
 
 from engrain.adapters.versions import adapter_of, affected, batch_of
-from engrain.errors import BatchRefused, NotFound, StoreError
+from engrain.errors import BatchRefused, EngrainError, NotFound, StoreError
 from engrain.loops.consolidate import (
     Consolidation,
     Progress,
@@ -25,6 +25,7 @@ from engrain.loops.consolidate import (
     fitting,
     keep,
     route,
+    too_few,
     train,
 )
 from engrain.loops.prepare import Preparation
@@ -58,6 +59,8 @@ class _Doomed:
     """What has to go, by kind of record."""
 
     memories: frozenset[str]
+    interactions: frozenset[str]
+    """Those of which not even the query stays."""
     others: tuple[str, ...]
     redacted: tuple[Interaction, ...]
     """Copies of interactions that were shown a forgotten note, without the note and without the answer."""
@@ -97,16 +100,21 @@ def forget(
 ) -> Receipt:
     """Forget a memory or interaction (by id), a source (`source:FILE`), an exact text (`text:…`) or everything (`user:`).
 
-    NotFound if nothing matches. The content goes first, in one transaction; if the process dies while adapters are rebuilt,
-    the live pointer already is at a version that never saw the content, and the same call finishes the work.
+    The same text told more than once goes as one. NotFound if nothing matches. The content goes first, in one transaction;
+    if the process dies while adapters are rebuilt, the live pointer already is at a version that never saw the content, and the
+    same call finishes the work. A version that cannot be rebuilt gives way to its parent, and the receipt says so.
     """
     settings = settings or Consolidation()
     with home_lock(home):
         finish_forgetting(store, engine, scope=scope, home=home, settings=settings, progress=progress)
         doomed = _doomed(store, what, scope)
-        old = _with_descendants(store, scope, affected(store, scope, doomed.memories))
+        old = _taught(store, scope, doomed.memories, doomed.interactions)
         once_live = {m.adapter for m in store.pointer_history(scope)}
-        removed = (*doomed.memories, *doomed.others, *_quoting(store, scope, old, doomed.memories))
+        removed = (
+            *doomed.memories,
+            *doomed.others,
+            *_quoting(store, scope, old, doomed.memories | doomed.interactions),
+        )
         plan = {
             "asked": "text:(hidden)" if what.startswith("text:") else what,
             "reason": reason,
@@ -162,7 +170,12 @@ def finish_forgetting(
         tick("rebuilding", number / len(olds))
         parent = rebuilt.get(old.parent, old.parent)
         then = _settings_of(old.settings, old.seed, settings)
-        rebuilt[old.name] = _rebuild(store, engine, parent, old.at, scope, home, then, tick) if old.was_live else ""
+        try:
+            rebuilt[old.name] = _rebuild(store, engine, parent, old.at, scope, home, then, tick) if old.was_live else ""
+        except EngrainError as error:  # it would fail again, and nothing could be forgotten any more
+            rebuilt[old.name] = parent
+            plan["reason"] += f"; version {old.name[:12]} gave way to its parent ({type(error).__name__}: {error})"
+            finish(home, scope)
         store.put_run(RUN, {**plan, "rebuilt": rebuilt}, scope=scope)
     wanted = rebuilt.get(plan["live"], plan["live"])
     if wanted != store.live(scope):
@@ -191,11 +204,11 @@ def _doomed(store: SqlStore, what: str, scope: Scope) -> _Doomed:
     gone_memories: set[str] = set()
     gone_interactions: set[str] = set()
     if what in memories:
-        gone_memories = {what}
+        gone_memories = {m.id for m in memories.values() if _same(m.text, memories[what].text)}
     elif what in interactions:
         gone_interactions = {what}
     elif what.startswith("text:"):
-        gone_memories = {m.id for m in memories.values() if m.text == what.removeprefix("text:").strip()}
+        gone_memories = {m.id for m in memories.values() if _same(m.text, what.removeprefix("text:"))}
     elif what.startswith("source:"):
         name = what.removeprefix("source:")
         sources = {name, f"file:{name}"}
@@ -217,10 +230,11 @@ def _doomed(store: SqlStore, what: str, scope: Scope) -> _Doomed:
         else set()
     )
     # A version that learned the content may have said it with no note shown.
-    taught = {a.id for a in _with_descendants(store, scope, affected(store, scope, gone_memories))}
+    taught = {a.id for a in _taught(store, scope, gone_memories, ())}
     telling = frozenset(w for m in gone_memories for w in telling_words(memories[m].text))
     traces = Traces.of([memories[m].text for m in gone_memories], [interactions[i] for i in gone_interactions])
     redacted: list[Interaction] = []
+    asked_still: set[str] = set()
     for interaction in interactions.values():
         if interaction.id in gone_interactions:
             continue
@@ -231,6 +245,8 @@ def _doomed(store: SqlStore, what: str, scope: Scope) -> _Doomed:
             gone_interactions.add(interaction.id)
             traces.answers.update(answered(interaction))  # it may stand in the turns that follow
             redacted.append(redact(interaction, gone_memories, quoting))
+            if redacted[-1].query == interaction.query:
+                asked_still.add(interaction.id)
     queries = {query for _, query, _ in traces.queries}
     gone_feedback = [
         f.id for f in feedback if f.interaction in gone_interactions or traces.quotes(f.text) or f.text in queries
@@ -238,6 +254,7 @@ def _doomed(store: SqlStore, what: str, scope: Scope) -> _Doomed:
     signals = [s.id for s in store.select(Signal, scope=scope) if s.memory in gone_memories]
     return _Doomed(
         memories=frozenset(gone_memories),
+        interactions=frozenset(gone_interactions - asked_still),
         others=(*sorted(gone_interactions), *gone_feedback, *signals),
         redacted=tuple(redacted),
     )
@@ -284,9 +301,21 @@ def _sweep(store: SqlStore, adapters: Path) -> None:
                 ) from error
 
 
-def _with_descendants(store: SqlStore, scope: Scope, old: list[Adapter]) -> list[Adapter]:
-    """These adapters and all that were trained on from them, oldest first."""
-    names = {a.id for a in old}
+def _same(one: str, other: str) -> bool:
+    """Whether two notes have the same words, however they are spaced, written large or ended."""
+    return " ".join(one.casefold().split()).rstrip(" .!") == " ".join(other.casefold().split()).rstrip(" .!")
+
+
+def _taught(store: SqlStore, scope: Scope, memories: Collection[str], interactions: Collection[str]) -> list[Adapter]:
+    """The adapters that were trained on these memories, or on what was asked in these interactions, and all that were trained
+    on from them, oldest first."""
+    batches = {
+        b.id
+        for b in store.select(Batch, scope=scope)
+        if not set(interactions).isdisjoint(i for e in (*b.train, *b.holdout) for i in e.interaction_ids)
+    }
+    names = {a.id for a in affected(store, scope, memories)}
+    names |= {a.id for a in store.select(Adapter, scope=scope) if a.batch in batches}
     found: list[Adapter] = []
     for adapter in store.select(Adapter, scope=scope):
         if adapter.id in names or adapter.parent in names:
@@ -304,10 +333,10 @@ def _quoting(store: SqlStore, scope: Scope, old: list[Adapter], gone: frozenset[
         for b in store.select(Batch, scope=scope)
         if b.id in own
         or b.parent in names
-        or gone & {*b.memory_ids, *(i for e in (*b.train, *b.holdout) for i in e.memory_ids)}
+        or gone & {*b.memory_ids, *(i for e in (*b.train, *b.holdout) for i in (*e.memory_ids, *e.interaction_ids))}
     ]
     # An item of another memory, shared with a version that stays, says nothing of this one, and is that version's own.
-    items = {e.hash for b in batches for e in b.holdout if gone & set(e.memory_ids)}
+    items = {e.hash for b in batches for e in b.holdout if gone & {*e.memory_ids, *e.interaction_ids}}
     evidence = [
         e.id
         for e in store.select(Evidence, scope=scope)
@@ -321,10 +350,12 @@ def _settings_of(stored: dict[str, Any], seed: int, today: Consolidation) -> Con
     if "run" not in stored:
         return today
     run, learning = dict(stored["run"]), stored["learning"]
+    method, plan = dict(learning["method"]), dict(learning["plan"])
     preparation = {f.name: stored[f.name] for f in fields(Preparation)} | {"study": Study(**stored["study"])}
     return replace(
         today, preparation=Preparation(**preparation), router=Router(**run.pop("router")), seed=seed,
-        learning_rate=learning["learning_rate"], batch_size=learning["batch_size"], rank=learning["rank"], **run,
+        rank=learning["rank"], method=method.pop("name"), method_options=method,
+        learning_rate=plan.pop("learning_rate"), batch_size=plan.pop("batch_size"), plan=plan, **run,
     )  # fmt: skip
 
 
@@ -346,7 +377,8 @@ def _rebuild(
         batch = batch_for(store, engine, scope, wanted, parent, at, settings)
     except BatchRefused:
         return parent
-    if advantage(engine, batch, scope)[2] < settings.least_advantage:  # kept in text, as in `consolidate`
+    # What `consolidate` would have kept in text, is kept in text.
+    if too_few(store, batch, settings.gate, at) or advantage(engine, batch, scope)[2] < settings.least_advantage:
         return parent
     store.append(batch)
     try:

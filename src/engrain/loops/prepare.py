@@ -12,8 +12,8 @@ from dataclasses import asdict, dataclass, field, replace
 
 from engrain.errors import BatchRefused
 from engrain.evaluation.probes import guard_probes, probe_group, probes
-from engrain.evaluation.suites import check_holdout, in_context, is_unknown
-from engrain.loops.study import Question, Study, hold_out
+from engrain.evaluation.suites import check_holdout, in_context, is_unknown, last_question, near_any
+from engrain.loops.study import ANSWER_TOKENS, Question, Study, hold_out
 from engrain.memory import is_answer_style
 from engrain.prompts import render_notes
 from engrain.protocols import Engine
@@ -50,14 +50,15 @@ def prepare(
     parent: str,
     earlier: Batch | None = None,
     still: Mapping[str, str] | None = None,
-    asked: Mapping[str, Sequence[str]] | None = None,
+    asked: Mapping[str, Mapping[str, Sequence[str]]] | None = None,
     preparation: Preparation | None = None,
     seed: int = 0,
 ) -> Batch:
     """The batch that teaches these memories to the parent version.
 
     `earlier` is the parent's batch: what it taught is replayed, as far as its memories still hold (`still`: id -> text).
-    `asked` maps a note's text to queries of the user's own. Raises BatchRefused where too little can be learned or judged.
+    `asked` maps a note's text to queries of the user's own, each with the interactions that it was asked in. Raises
+    BatchRefused where too little can be learned or judged.
     """
     settings = preparation or Preparation()
     if not memories:
@@ -66,8 +67,13 @@ def prepare(
     new_styles = [t for t in by_text if is_answer_style(t)]
     old_styles = [t for t in (earlier.settings.get("styles", ()) if earlier else ()) if t in (still or {}).values()]
     notes = {t: m for t, m in by_text.items() if t not in new_styles}
-    studied = settings.study.questions(engine, list(notes), adapter=parent, asked=asked)
-    split = {text: hold_out(questions, share=settings.holdout_share) for text, questions in studied.items()}
+    # The bare base studies: a version that has learned how to answer would put its questions and answers in that form.
+    studied = settings.study.questions(engine, list(notes), asked=asked)
+    replayed, replay_holdout = _replay(earlier, still or {})
+    split = _kept_apart(
+        {text: hold_out(questions, share=settings.holdout_share) for text, questions in studied.items()},
+        [last_question(e) for e in replay_holdout],
+    )
     # Only what is itself learned may stand beside what is learned: a note that the batch does not answer for, and that the
     # adapter's record does not name, must leave no trace in the weights.
     learnable = {t: mine for t, (mine, held) in split.items() if len(mine) >= settings.least_questions and held}
@@ -78,7 +84,8 @@ def prepare(
     for text, mine in learnable.items():
         learned.append(notes[text].id)
         others = _nearest(text, everything, settings.distractors + 3)
-        train += [_example(q, text, others, notes[text].id, settings) for q in mine]
+        own = (asked or {}).get(text, {})
+        train += [_example(q, text, others, notes[text].id, own, settings) for q in mine]
         context = [text, *others[: settings.distractors]]
         holdout += [
             Example(
@@ -86,10 +93,10 @@ def prepare(
                 context=_context(context, q.text),
                 reference=q.answer,
                 memory_ids=(notes[text].id,),
+                interaction_ids=tuple(own.get(q.text, ())),
             )
             for q in split[text][1]
         ]
-    replayed, replay_holdout = _replay(earlier, still or {})
     styled = _style_holdout(engine, sorted({*new_styles, *old_styles}), [by_text[t].id for t in new_styles], parent)
     styles = sorted({*(new_styles if styled else ()), *old_styles})
     train += replayed
@@ -104,16 +111,23 @@ def prepare(
     if earlier is not None:
         learned += [i for i in earlier.memory_ids if (still or {}).get(i) in old_styles]
     held_queries = {e.query for e in (*holdout, *replay_holdout)}
-    train = [e for e in train if e.query not in held_queries]
+    near = near_any([last_question(e) for e in train], [last_question(e) for e in holdout if not e.form])
+    train = [
+        e
+        for e, close in zip(train, near, strict=True)
+        if e.query not in held_queries and not (close and e.role == "replay")
+    ]
+    learned += [i for e in (*replayed, *replay_holdout) for i in e.memory_ids]
+    asked_in = {i for e in (*train, *holdout, *replay_holdout) for i in e.interaction_ids}
     batch = Batch(
         scope=scope,
         parent=parent,
         train=tuple(sorted({e.hash: e for e in train}.values(), key=lambda e: e.hash)),
         holdout=tuple(sorted({e.hash: e for e in (*holdout, *replay_holdout)}.values(), key=lambda e: e.hash)),
-        memory_ids=tuple(sorted({*learned, *(i for e in (*replayed, *replay_holdout) for i in e.memory_ids)})),
-        settings={**asdict(settings), "styles": styles},
+        memory_ids=tuple(sorted(set(learned))),
+        settings={**asdict(settings), "styles": styles, "base": engine.base},
         seed=seed,
-        causes=(*sorted(m.id for m in memories), *((parent,) if parent else ())),
+        causes=(*sorted(set(learned)), *sorted(asked_in), *((parent,) if parent else ())),
     )
     check(batch, settings)
     return batch
@@ -132,14 +146,38 @@ def check(batch: Batch, settings: Preparation) -> None:
     check_holdout([e for e in batch.train if e.role != "guard"], batch.holdout)
 
 
-def _example(question: Question, note: str, others: Sequence[str], memory: str, settings: Preparation) -> Example:
+def _kept_apart(
+    split: Mapping[str, tuple[list[Question], list[Question]]], held_before: Sequence[str]
+) -> dict[str, tuple[list[Question], list[Question]]]:
+    """The training questions without those that nearly repeat a held-out one of any note ("… in hall 2?", "… in hall 3?")."""
+    held = [*held_before, *(q.text for _, some in split.values() for q in some)]
+    train = [(text, q) for text, (mine, _) in split.items() for q in mine]
+    close = near_any([q.text for _, q in train], held)
+    kept: dict[str, list[Question]] = {text: [] for text in split}
+    for (text, question), near in zip(train, close, strict=True):
+        if not near:
+            kept[text].append(question)
+    return {text: (kept[text], held_out) for text, (_, held_out) in split.items()}
+
+
+def _example(
+    question: Question,
+    note: str,
+    others: Sequence[str],
+    memory: str,
+    own: Mapping[str, Sequence[str]],
+    settings: Preparation,
+) -> Example:
     """A training question; by its content some are asked among unrelated notes."""
     draw = int(content_hash(["company", note, question.text], length=8), 16) / 16**8
     context = _context([note, *others[: settings.distractors]], question.text)
     query = _ask(question.text)
     if draw < settings.in_company and len(others) > settings.distractors:
         query = (Message(role="system", content=render_notes(others[settings.distractors :])), *query)
-    return Example(query=query, context=context, reference=question.answer, role="new", memory_ids=(memory,))
+    return Example(
+        query=query, context=context, reference=question.answer, role="new", memory_ids=(memory,),
+        interaction_ids=tuple(own.get(question.text, ())),
+    )  # fmt: skip
 
 
 def _replay(earlier: Batch | None, still: Mapping[str, str]) -> tuple[list[Example], list[Example]]:
@@ -208,8 +246,12 @@ def _style_holdout(engine: Engine, styles: Sequence[str], new: Sequence[str], pa
         return []
     items = [e for e in probes("scale") if probe_group(e) != "style"][:STYLE_HOLDOUT]
     shown = [replace(e, context=render_notes(styles), role="new", memory_ids=tuple(sorted(new))) for e in items]
-    answers = engine.sample([in_context(e) for e in shown], adapter=parent, max_tokens=48)
-    return [replace(e, reference=a.text) for e, a in zip(shown, answers, strict=True) if a.text != e.reference]
+    answers = engine.sample([in_context(e) for e in shown], adapter=parent, max_tokens=ANSWER_TOKENS)
+    return [
+        replace(e, reference=a.text, form=True)
+        for e, a in zip(shown, answers, strict=True)
+        if a.text != e.reference and a.finish_reason == "stop"
+    ]
 
 
 def _led_by(styles: Sequence[str], context: str) -> str:

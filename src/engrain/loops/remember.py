@@ -10,15 +10,19 @@ from collections.abc import Callable, Iterator, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 
+from engrain.adapters.versions import adapter_of
 from engrain.errors import FormatError, InputError, NotFound
 from engrain.memory import (
     active,
+    contradicted,
     extract,
     is_mutable,
+    is_question_file,
     kind_of,
     messages_from_jsonl,
     notes_from_markdown,
     notes_from_text,
+    stated,
 )
 from engrain.protocols import Engine
 from engrain.records import Feedback, Interaction, Memory, Receipt, Scope, Stamp
@@ -76,14 +80,16 @@ def from_interaction(store: SqlStore, engine: Engine, interaction: Interaction) 
 
 
 def from_feedback(store: SqlStore, feedback: Feedback) -> Memory | None:
-    """A correction becomes a memory at once, and what it corrects is marked wrong; other feedback leaves memory as it is."""
+    """A correction becomes a memory at once, and what it corrects is marked wrong; other feedback leaves memory as it is.
+
+    A bare value ("5521") is kept as a sentence with what was asked, so that it can be read later.
+    """
     if feedback.name != "correction" or not feedback.text.strip():
         return None
     interaction = store.get(feedback.interaction, scope=feedback.scope)
     assert isinstance(interaction, Interaction)
-    correction = memory_of(
-        feedback.text, scope=feedback.scope, source="correction", causes=(feedback.id, interaction.id)
-    )
+    said = feedback.text if _DATED.match(feedback.text) else stated(interaction.query, feedback.text)
+    correction = memory_of(said, scope=feedback.scope, source="correction", causes=(feedback.id, interaction.id))
     wrong = _corrected(store, interaction, correction)
     memory = Memory(
         id=correction.id, scope=correction.scope, kind=correction.kind, text=correction.text, source=correction.source,
@@ -95,12 +101,27 @@ def from_feedback(store: SqlStore, feedback: Feedback) -> Memory | None:
 
 
 def _corrected(store: SqlStore, interaction: Interaction, correction: Memory) -> tuple[str, ...]:
-    """Ids of the memories that the correction replaces: active ones that it would supersede, and that gave the wrong answer."""
+    """Ids of the memories that the correction marks wrong, of those that hold now: what it gives another value of, and the
+    notes from which the wrong answer came (shown to it, or learned by the version that answered)."""
     before = list(store.select(Memory, scope=interaction.scope))
-    gone = {m.id for m in active(before)} - {m.id for m in active([*before, correction])}
-    answer = interaction.answer.strip().casefold()
-    texts = {m.id: m.text.casefold() for m in before}
-    return tuple(sorted(i for i in gone if answer and answer.strip(".!\"'") in texts[i]) or sorted(gone))
+    now = active(before)
+    gone = {m.id for m in now} - {m.id for m in active([*before, correction])}
+    answer = interaction.answer.strip(" .!\"'")
+    holding = re.compile(rf"(?<!\w){re.escape(answer)}(?!\w)", re.I)
+    replaced = {m.id for m in now if m.id in gone and answer and holding.search(m.text)} or gone
+    known = {*interaction.context.memory_ids, *_learned(store, interaction)}
+    source = contradicted(interaction.answer, correction.text, [m for m in now if m.id in known])
+    return tuple(sorted({*replaced, *source}))
+
+
+def _learned(store: SqlStore, interaction: Interaction) -> tuple[str, ...]:
+    """Ids of the memories that the version was trained on that answered; none where it is not there any more."""
+    if not interaction.stamp.adapter:
+        return ()
+    try:
+        return adapter_of(store, interaction.scope, interaction.stamp.adapter).memory_ids
+    except NotFound:
+        return ()
 
 
 def from_path(
@@ -114,10 +135,11 @@ def from_path(
 ) -> tuple[list[Memory], int]:
     """Learn a folder or file of the user's own: notes (.md, .txt) and chats (.jsonl). Returns (new memories, files read).
 
-    What is known already, word for word, is not recorded again. Raises NotFound, FormatError or InputError naming file and remedy;
-    everything read before it is kept. `engine` is asked for only if there are chats to read. `warn` is told of each note
-    and turn that is too long to remember, by file and place and never by its words (the rest is learned), and of each file that
-    was forgotten before.
+    What is known already, word for word, is not recorded again, wherever the path was typed from: a source is the whole path of
+    its file. Raises NotFound, FormatError or InputError naming file and remedy; everything read before it is kept. `engine` is
+    asked for only if there are chats to read. In a folder, what begins with a dot is passed over. `warn` is told of each README and
+    file of questions that is left out, of each note and turn that cannot be remembered, by file and place and never by its words
+    (the rest is learned), and of each file that was forgotten before.
     """
     try:
         there = path.exists()
@@ -127,7 +149,7 @@ def from_path(
         raise NotFound(
             f"{path} does not exist; give a file or folder of notes ({', '.join(NOTE_FILES)}) or chats (.jsonl)"
         )
-    files = [path] if path.is_file() else sorted(_files(path))
+    files = [located(path)] if path.is_file() else sorted(_files(Path(os.path.realpath(path)), warn))
     if not files:
         raise InputError(
             f"{path} holds no notes ({', '.join(NOTE_FILES)}) and no chats (.jsonl); put some there or give another folder"
@@ -135,10 +157,19 @@ def from_path(
     known = {(m.text, m.source) for m in store.select(Memory, scope=scope)}
     forgotten = {r.asked.removeprefix("source:").removeprefix("file:") for r in store.select(Receipt, scope=scope)}
     found: list[Memory] = []
+    read = 0
     for file in files:
         if callable(on_file):
             on_file(file)
         text = read_text(file)
+        if file.suffix.lower() in CHAT_FILES and is_question_file(text):
+            if len(files) == 1:
+                raise InputError(
+                    f"{file} holds questions, which are not learned; ask them with: engrain eval {file}, or give notes or chats"
+                )
+            warn(f"{file} holds questions and was left out, so that they stay a fair test; ask them with: engrain eval")
+            continue
+        read += 1
         source = f"file:{file}"
         if str(file) in forgotten:
             warn(
@@ -155,14 +186,26 @@ def from_path(
                 f"{file}: {len(long)} of {len(notes)} notes are longer than {LONGEST_NOTE} characters and were left out "
                 f"(note {which}); split them into sentences and learn the file again"
             )
-        fresh = [memory_of(n, scope=scope, source=source, at=None) for n in notes if len(n) <= LONGEST_NOTE]
+        fresh = [
+            memory_of(n, scope=scope, source=source) for n in notes if len(n) <= LONGEST_NOTE and not _only_a_date(n)
+        ]
         fresh = [m for m in fresh if (m.text, source) not in known]
         store.append_all(fresh)
         found += fresh
-    return found, len(files)
+    return found, read
 
 
-def _files(folder: Path) -> Iterator[Path]:
+def located(path: Path) -> Path:
+    """The whole path of a file, the same wherever it is typed from: links in its folders are followed, its own name stays."""
+    return Path(os.path.realpath(path.parent), path.name)
+
+
+def _only_a_date(note: str) -> bool:
+    dated = _DATED.match(note)
+    return dated is not None and not re.search(r"\w", note[dated.end() :])
+
+
+def _files(folder: Path, warn: Callable[[str], None]) -> Iterator[Path]:
     """The notes and chats under a folder; FormatError for a folder in it that cannot be read, so that none is left out unseen."""
 
     def unreadable(error: OSError) -> None:
@@ -170,11 +213,18 @@ def _files(folder: Path) -> Iterator[Path]:
             f"{error.filename} cannot be read ({error.strerror}); make it readable or take it out"
         ) from error
 
-    for here, _, names in os.walk(folder, onerror=unreadable):
+    for here, folders, names in os.walk(folder, onerror=unreadable):
+        folders[:] = [f for f in folders if not f.startswith(".")]  # .venv, .git, .trash: not the user's notes
         for name in names:
-            wanted = Path(name).suffix.lower() in (*NOTE_FILES, *CHAT_FILES)
-            if wanted and name.lower() != "readme.md" and not name.startswith("."):
-                yield Path(here, name)
+            file = Path(here, name)
+            if name.startswith(".") or file.suffix.lower() not in (*NOTE_FILES, *CHAT_FILES):
+                continue
+            if file.stem.lower() == "readme":
+                warn(
+                    f"{file} was left out, because a README describes its folder; if it holds notes, run: engrain learn {file}"
+                )
+            else:
+                yield file
 
 
 def _chats(
@@ -190,7 +240,10 @@ def _chats(
 
     A turn and what it leaves behind are written together, so an import that was interrupted goes on where it stood.
     """
-    conversations = messages_from_jsonl(text)
+    try:
+        conversations = messages_from_jsonl(text)
+    except FormatError as error:
+        raise FormatError(f"{file}: {error}; mend it, or move the file out of what is learned") from error
     if not conversations:
         raise FormatError(f'{file} holds no conversation; each line must be {{"messages": [...]}} in the OpenAI format')
     seen = {(i.conversation, i.query) for i in store.select(Interaction, scope=scope)}

@@ -6,13 +6,16 @@ Deterministic: what comes of a set of notes depends on their texts and on the ve
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from engrain.evaluation.suites import is_unknown, near_duplicate, normalise
 from engrain.prompts import QUESTION_KINDS, question_request, render_notes
 from engrain.protocols import Engine
 from engrain.records import Message, content_hash
+
+ANSWER_TOKENS = 64
+"""Longest answer that is learned, in tokens; one that is cut off there teaches to stop in the middle, so it is left out."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -42,7 +45,7 @@ class Study:
         notes: Sequence[str],
         *,
         adapter: str = "",
-        asked: Mapping[str, Sequence[str]] | None = None,
+        asked: Mapping[str, Collection[str]] | None = None,
     ) -> dict[str, list[Question]]:
         """Questions about each note that the version can answer from that note alone, by content hash order.
 
@@ -71,7 +74,7 @@ class Study:
             [Message(role="system", content=render_notes([note])), Message(role="user", content=question)]
             for note, question in pairs
         ]
-        answers = engine.sample(prompts, adapter=adapter, max_tokens=64)
+        answers = engine.sample(prompts, adapter=adapter, max_tokens=ANSWER_TOKENS)
         kept: dict[str, list[Question]] = {note: [] for note in notes}
         for (note, question), completion in zip(pairs, answers, strict=True):
             if completion.finish_reason == "stop" and answers_it(note, question, completion.text):

@@ -3,7 +3,8 @@
 Read `history` first: a memory's state is derived from the memories after it and stored nowhere.
 """
 
-from engrain.memory.documents import messages_from_jsonl, notes_from_markdown, notes_from_text
+from engrain.memory.corrections import contradicted, stated
+from engrain.memory.documents import is_question_file, messages_from_jsonl, notes_from_markdown, notes_from_text
 from engrain.memory.embed import HashedEmbedder
 from engrain.memory.extract import drop_recalled, extract
 from engrain.memory.history import Standing, active, as_of, derive, snapshot
@@ -17,15 +18,18 @@ __all__ = [
     "Standing",
     "active",
     "as_of",
+    "contradicted",
     "derive",
     "drop_recalled",
     "extract",
     "is_answer_style",
     "is_mutable",
+    "is_question_file",
     "kind_of",
     "messages_from_jsonl",
     "notes_from_markdown",
     "notes_from_text",
     "recall",
     "snapshot",
+    "stated",
 ]

@@ -105,6 +105,20 @@ def messages_from_jsonl(text: str) -> list[tuple[Message, ...]]:
     return [c for c in (*conversations, tuple(loose)) if c]
 
 
+def is_question_file(text: str) -> bool:
+    """Whether the first line of JSONL is a question with its answer, as `engrain eval` takes them, and no chat."""
+    first = next((line for line in text.removeprefix("\ufeff").split("\n") if line.strip()), "")
+    if len(first) > LONGEST_LINE:
+        return False
+    try:
+        value: Any = json.loads(first)
+    except (ValueError, RecursionError):
+        return False
+    return (
+        isinstance(value, dict) and {"question", "answer"} <= value.keys() and not {"messages", "role"} & value.keys()
+    )
+
+
 def _message(value: Any, number: int) -> Message:
     fields = cast("dict[str, Any]", value) if isinstance(value, dict) else {}
     role, content = fields.get("role"), fields.get("content")

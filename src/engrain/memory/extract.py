@@ -51,7 +51,7 @@ def parse_notes(answer: str) -> list[str]:
 def grounded(notes: list[str], message: str) -> list[str]:
     """The notes whose words and numbers all occur in the message, and that deny exactly where it denies."""
     there = {_stem(w) for w in _words(message)}
-    return [n for n in notes if all(_stem(w) in there for w in _content(n)) and _same_sign(n, message)]
+    return [n for n in notes if content_words(n) <= there and _same_sign(n, message)]
 
 
 def drop_recalled(message: str, context: str) -> str:
@@ -70,6 +70,16 @@ def drop_recalled(message: str, context: str) -> str:
             continue
         kept.append(re.sub(r"[\"“]([^\"“”]+)[\"”]", lambda m: "" if normalise(m[1]) in shown else m[0], line))
     return "\n".join(kept)
+
+
+def content_words(text: str) -> set[str]:
+    """The words of a text that carry its meaning, in lower case and cut to their stems; numbers and codes stay whole."""
+    return {_stem(w) for w in _content(text)}
+
+
+def denies(text: str) -> bool:
+    """Whether the text says that something is not so."""
+    return bool(_NEGATION.search(text))
 
 
 def _words(text: str) -> list[str]:
@@ -97,11 +107,10 @@ def _stem(word: str) -> str:
 
 def _same_sign(note: str, message: str) -> bool:
     """Whether the part of the message that the note comes from denies exactly if the note does."""
-    wanted = {_stem(w) for w in _content(note)}
+    wanted = content_words(note)
     clauses = re.split(r"[.!?;,\n]+\s|\s(?:but|and)\s", message)
     common = [len(wanted & {_stem(w) for w in _words(c)}) for c in clauses]
     closest = [c for c, n in zip(clauses, common, strict=True) if n == max(common) and n]
-    denies = bool(_NEGATION.search(note))
-    if denies:
-        return any(_NEGATION.search(c) for c, n in zip(clauses, common, strict=True) if n)
-    return not closest or any(not _NEGATION.search(c) for c in closest)
+    if denies(note):
+        return any(denies(c) for c, n in zip(clauses, common, strict=True) if n)
+    return not closest or any(not denies(c) for c in closest)

@@ -1,0 +1,166 @@
+"""How records look in a terminal: a line, a tree or a table of them, without what could trick the reader's screen."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING
+
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+from rich.tree import Tree
+
+from engrain.errors import NotFound
+from engrain.records import (
+    Adapter,
+    Batch,
+    Evidence,
+    Feedback,
+    Interaction,
+    Memory,
+    Receipt,
+    Scope,
+    Signal,
+    Verdict,
+)
+
+if TYPE_CHECKING:
+    from engrain.adapters import Version
+    from engrain.store import Node, SqlStore
+
+WIDEST = 8
+"""Branches of one record that a trace shows before it counts the rest."""
+
+
+def terminal(*, stderr: bool = False) -> Console:
+    """A console that prints what users and models wrote as it stands: no markup, no emoji codes."""
+    return Console(stderr=stderr, markup=False, emoji=False, highlight=False)
+
+
+def clean(text: str) -> str:
+    """The text without control characters, which could move the cursor or hide what stands there."""
+    return "".join(c if c.isprintable() or c in "\n\t" else "\ufffd" for c in text)
+
+
+def name_of(adapter: str) -> str:
+    return adapter[:12] or "base"
+
+
+def day(at: float) -> str:
+    """A time as people write it, UTC; a dash for none."""
+    try:
+        return datetime.fromtimestamp(at, UTC).strftime("%Y-%m-%d %H:%M") if at else "-"
+    except (OverflowError, OSError, ValueError):
+        return "unknown date"
+
+
+def version_name(adapter: str, versions: Sequence[Version]) -> str:
+    """A version with its number, as `versions` lists it."""
+    number = next((v.number for v in versions if v.adapter == adapter), None)
+    return f"version {number} ({name_of(adapter)})" if number is not None else name_of(adapter)
+
+
+def version_table(versions: Sequence[Version]) -> Table:
+    """Every version with the verdict on it, the live one marked."""
+    table = Table(header_style="bold")
+    for heading in ("", "number", "version", "from", "made (UTC)", "memories", "verdict"):
+        table.add_column(heading, no_wrap=True)
+    for v in versions:
+        mark = Text("live", style="bold green") if v.live else ""
+        parent = name_of(v.parent) if v.number else "-"
+        made, memories, verdict = day(v.created_at), str(v.memories), v.decision or "-"
+        table.add_row(mark, str(v.number), name_of(v.adapter), parent, made, memories, verdict)
+    return table
+
+
+def memory_line(memory: Memory) -> str:
+    """One memory on one line: id, when it became true, kind, text, source."""
+    line = f"{memory.id}  {day(memory.valid_from)[:10]}  {memory.kind:<10}  {memory.text}  [{memory.source}]"
+    return " ".join(clean(line).splitlines())
+
+
+def show_answer(console: Console, interaction: Interaction, *, verbose: bool) -> None:
+    """The answer; with `verbose` also its stamp, its cost and the notes that it was shown."""
+    console.print(clean(interaction.answer), soft_wrap=True)
+    if not verbose:
+        return
+    stamp, usage = interaction.stamp, interaction.usage
+    console.print(
+        f"{interaction.id}  base {stamp.base[:12]}  version {name_of(stamp.adapter)}  memory {stamp.memory or 'none'}  "
+        f"{usage.input_tokens}+{usage.output_tokens} tokens  {usage.latency_ms:.0f} ms",
+        style="dim", soft_wrap=True,
+    )  # fmt: skip
+    for line in clean(interaction.context.text).splitlines() or ["no notes shown"]:
+        console.print(f"  {line}", style="dim", soft_wrap=True)
+
+
+def traced(
+    store: SqlStore, scope: Scope, record: str, causes: Sequence[Node], effects: Sequence[Node], *, content: bool
+) -> str:
+    """A trace as JSON: the nodes both ways, and the attributes of every interaction and feedback among them."""
+    from engrain.telemetry import attributes, evaluation_attributes
+
+    def row(name: str, depth: int) -> dict[str, object]:
+        out: dict[str, object] = {"id": name, "depth": depth, "state": "erased"}
+        try:
+            found = store.get(name, scope=scope)
+        except NotFound:
+            return out
+        out |= {"state": "kept", "kind": type(found).__name__.lower()}
+        if isinstance(found, Interaction):
+            out["attributes"] = attributes(found, content=content)
+        elif isinstance(found, Feedback):
+            out["attributes"] = evaluation_attributes(found, content=content)
+        return out
+
+    def rows(nodes: Sequence[Node]) -> list[dict[str, object]]:
+        return [row(n.id, n.depth) | ({} if n.state == "kept" else {"state": n.state}) for n in nodes]
+
+    whole = {"record": row(record, 0), "causes": rows(causes), "effects": rows(effects)}
+    return json.dumps(whole, indent=1, ensure_ascii=False)
+
+
+def grow(tree: Tree, store: SqlStore, record: str, scope: Scope, direction: str, *, seen: set[str]) -> None:
+    """Add a branch for each record one step further; each record is opened once, where it is met first."""
+    nodes = store.causes(record, scope=scope) if direction == "causes" else store.effects(record, scope=scope)
+    for node in nodes[:WIDEST]:
+        label = f"{node.id[:16]} ({node.state})" if node.state != "kept" else describe(store, node.id, scope)
+        again = node.id in seen
+        branch = tree.add(Text(clean(label) + (" …" if again else ""), style="not bold"))
+        if not again and len(seen) < 200:
+            seen.add(node.id)
+            grow(branch, store, node.id, scope, direction, seen=seen)
+    if len(nodes) > WIDEST:
+        tree.add(Text(f"and {len(nodes) - WIDEST} more", style="not bold dim"))
+
+
+def describe(store: SqlStore, record_id: str, scope: Scope) -> str:
+    """One line on a record: what it is, and what it says."""
+    try:
+        record = store.get(record_id, scope=scope)
+    except NotFound:
+        return f"{record_id} (erased)"
+    kind, said = type(record).__name__.lower(), ""
+    match record:
+        case Memory():
+            said = record.text
+        case Interaction():
+            said = f"{record.query} -> {record.answer}"
+        case Feedback():
+            said = f"{record.name} {record.text or record.score}"
+        case Signal():
+            said = f"{record.route}: {record.reason}"
+        case Verdict():
+            said = f"{record.decision}: {record.reasons[0]}"
+        case Adapter():
+            said = f"{len(record.memory_ids)} memories"
+        case Batch():
+            said = f"{len(record.train)} examples, {len(record.holdout)} held out"
+        case Evidence():
+            said = f"{sum(r.right for r in record.results)} of {len(record.results)} right ({record.suite})"
+        case Receipt():
+            said = f"{len(record.removed)} records erased"
+    short = " ".join(said.split())
+    return f"{kind} {record_id[:20]}  {short[:90]}{'…' if len(short) > 90 else ''}"
