@@ -2,9 +2,11 @@
 PYTHON ?= python3.11
 VENV ?= .venv
 BIN := $(VENV)/bin
-# Which build of torch comes is your package index's choice. To choose: TORCH="torch==2.13.0 --index-url https://download.pytorch.org/whl/cpu"
-# for the CPU build, …/whl/cu130 for CUDA.
 TORCH ?= torch==2.13.0
+# torch's builds: its CPU index is asked beside your own, and 2.13.0+cpu comes before the plain 2.13.0 of PyPI, which on Linux
+# is the CUDA build. Where it cannot be reached, what your index has is taken. CUDA: TORCH_INDEX=https://download.pytorch.org/whl/cu130
+# (after `make clean`); your own index only: TORCH_INDEX=
+TORCH_INDEX ?= https://download.pytorch.org/whl/cpu
 export HF_HUB_OFFLINE = 1
 
 .PHONY: demo demo-quick test lint types sprout card bench clean help
@@ -37,7 +39,8 @@ bench: $(VENV)/ready           ## every benchmark; each prints a table, writes J
 $(VENV)/ready: pyproject.toml constraints.txt
 	$(PYTHON) -m venv $(VENV)
 	$(BIN)/pip install -q --upgrade pip
-	$(BIN)/pip install -q $(TORCH)
+	$(BIN)/pip install -q --no-deps --timeout 10 --retries 1 $(addprefix --extra-index-url ,$(TORCH_INDEX)) $(TORCH) \
+		|| $(BIN)/pip install -q --no-deps $(TORCH)
 	$(BIN)/pip install -q -c constraints.txt -e ".[dev]"
 	touch $@
 

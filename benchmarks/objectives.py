@@ -3,7 +3,8 @@
 For each kind, one user's notes become a batch exactly as engrain prepares it (its own questions, its guards); then each objective
 trains on that batch alone, from the bare base. The learning rate is chosen among --rates on a separate seed by closed-book accuracy
 times unknown kept; all else is engrain's default, but that the policy gradient's answers are sampled at temperature 1: on likeliest
-answers it has no expectation to speak of. Where nothing is said of answers, they are the student's own. Prints the Markdown tables for docs/methods.md.
+answers it has no expectation to speak of. Where nothing is said of answers, they are the student's own. Prints the Markdown
+tables for docs/methods.md.
 
 The whole takes some 90 minutes of one core. The kinds are independent, so several processes may share the work; each writes
 objectives-KIND.json, and --merge reads these, prints the tables, draws the picture and writes objectives.json:

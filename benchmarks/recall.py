@@ -16,6 +16,7 @@ import tempfile
 import time
 from collections.abc import Iterator, Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -31,6 +32,11 @@ SCOPE = Scope()
 FIRST = (1, 5, 10)
 Questions = list[tuple[str, list[int]]]
 """(question, indices of the notes that hold its answer)"""
+
+
+def lines(file: Path) -> list[Any]:
+    """The JSON values of a file, one on each line."""
+    return [json.loads(line) for line in file.read_text(encoding="utf-8").split("\n") if line]
 
 
 def locomo(folder: Path) -> Iterator[tuple[list[str], Questions]]:
@@ -52,11 +58,10 @@ def bfcl(folder: Path) -> Iterator[tuple[list[str], Questions]]:
     def plain(text: str) -> str:
         return re.sub(r"\W+", " ", text.lower()).strip()
 
-    answers = {x["id"]: x for x in map(json.loads, (folder / "possible_answer/BFCL_v4_memory.json").open())}
-    asked = [json.loads(line) for line in (folder / "BFCL_v4_memory.json").open()]
+    answers = {x["id"]: x for x in lines(folder / "possible_answer/BFCL_v4_memory.json")}
+    asked = lines(folder / "BFCL_v4_memory.json")
     for file in sorted((folder / "memory_prereq_conversation").glob("*.json")):
-        lines = map(json.loads, file.open())
-        notes = [m["content"] for x in lines for turn in x["question"] for m in turn if m["role"] == "user"]
+        notes = [m["content"] for x in lines(file) for turn in x["question"] for m in turn if m["role"] == "user"]
         texts = [plain(n) for n in notes]
         questions: Questions = []
         for q in asked:
@@ -72,7 +77,7 @@ def bfcl(folder: Path) -> Iterator[tuple[list[str], Questions]]:
 
 
 def letta(folder: Path) -> Iterator[tuple[list[str], Questions]]:
-    rows = [json.loads(line) for line in (folder / "core_memory_update.jsonl").open()]
+    rows = lines(folder / "core_memory_update.jsonl")
     extra = [r["agent_args"]["extra"] for r in rows]
     notes = list(dict.fromkeys(f for x in extra for f in x["facts"]))
     place = {f: i for i, f in enumerate(notes)}

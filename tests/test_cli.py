@@ -15,7 +15,18 @@ from typer.testing import CliRunner, Result
 
 from engrain.cli import app
 from engrain.learner import Learner
-from engrain.records import Adapter, Batch, Decision, Evidence, Example, ItemResult, Memory, Message, Verdict
+from engrain.records import (
+    Adapter,
+    Batch,
+    Decision,
+    Evidence,
+    Example,
+    Interaction,
+    ItemResult,
+    Memory,
+    Message,
+    Verdict,
+)
 
 sys.path.insert(0, str(Path(__file__).parent))
 SOURCE = Path(__file__).parents[1] / "src"
@@ -185,6 +196,30 @@ def test_a_conversation_takes_ratings_corrections_and_exchanges_back(home: Path,
         assert me.memories() == []  # the correction came from the exchange that was taken back
 
 
+def test_a_conversation_is_sent_as_far_as_it_went_without_what_was_corrected_or_taken_back(
+    home: Path, base: Path
+) -> None:
+    lines = ["One.", "Two.", "/correct It was three.", "Four.", "/forget", "Five.", "/quit"]
+    said = engrain("chat", "--no-remember", "--max-tokens", "3", home=home, base=base, said="\n".join(lines) + "\n")
+    assert said.exit_code == 0
+    with Learner(home) as me:
+        found = {i.query: i for i in me.store.select(Interaction, scope=me.scope)}
+    asked = {query: [m.content for m in i.messages if m.role == "user"] for query, i in found.items()}
+    assert asked == {"One.": ["One."], "Two.": ["One.", "Two."], "Five.": ["One.", "Five."]}
+    assert found["Two."].messages[1] == Message(role="assistant", content=found["One."].answer)
+    assert len({i.conversation for i in found.values()}) == 1 and found["One."].conversation
+    assert all(i.usage.output_tokens <= 3 for i in found.values())
+
+
+def test_a_bare_correction_in_a_conversation_can_be_read_later(home: Path, base: Path) -> None:
+    engrain("tell", NOTE, home=home)
+    lines = ["What is the gate code of the north barn?", "/correct 5521", "/quit"]
+    engrain("chat", "--no-remember", "--max-tokens", "3", home=home, base=base, said="\n".join(lines) + "\n")
+    listed = engrain("memories", home=home).stdout
+    assert "The gate code of the north barn is 5521." in listed
+    assert NOTE not in listed
+
+
 def test_the_end_of_the_input_ends_a_conversation(home: Path) -> None:
     assert engrain("chat", home=home, said="").exit_code == 0
 
@@ -224,7 +259,9 @@ def test_versions_are_listed_traced_and_rolled_back(home: Path, base: Path) -> N
     assert name in [effect["id"] for effect in told["effects"] if effect["kind"] == "adapter"]
     up = engrain("trace", name[:12], home=home).stdout
     assert NOTE in up
-    assert "Live: base" in engrain("rollback", home=home).stdout
+    back = engrain("rollback", home=home).stdout
+    assert f"Went from version 1 ({name[:12]}) to version 0 (base)" in back
+    assert "Live: base" in back
     assert engrain("rollback", home=home).exit_code == 1
     assert f"Live: {name[:12]}" in engrain("rollback", "1", home=home).stdout
 
@@ -290,6 +327,27 @@ def test_forgetting_prints_a_receipt_and_takes_the_version_along(home: Path, bas
         assert list(me.store.select(Memory, scope=me.scope)) == []
 
 
+def test_a_file_is_forgotten_by_the_path_that_is_typed(
+    home: Path, base: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "notes").mkdir()
+    (tmp_path / "notes" / "keys.md").write_text(f"- {NOTE}\n")
+    (tmp_path / "notes" / "README.md").write_text("About this folder.\n")
+    monkeypatch.chdir(tmp_path)
+    assert "README.md was left out" in engrain("learn", "notes", home=home).stdout
+    monkeypatch.chdir(tmp_path / "notes")
+    assert "0 new memories" in engrain("learn", ".", home=home).stdout
+    said = engrain("forget", "source:keys.md", home=home, base=base)
+    assert said.exit_code == 0, said.stderr
+    assert NOTE not in engrain("memories", home=home).stdout
+
+
+def test_a_device_that_is_not_there_is_one_line(home: Path, base: Path) -> None:
+    said = engrain("chat", "Hi", "--device", "gpu", home=home, base=base)
+    assert said.exit_code == 1
+    assert "give auto, cpu or cuda" in said.stderr
+
+
 def test_everything_of_a_user_goes_only_after_a_yes(home: Path, base: Path) -> None:
     engrain("tell", NOTE, home=home)
     assert engrain("forget", "user:", home=home, base=base, said="n\n").exit_code == 1
@@ -306,20 +364,3 @@ def test_the_ledger_is_verified_against_what_was_noted(home: Path) -> None:
     count, _, last = noted.partition(":")
     assert engrain("verify", "--expected", f"{count}:{last[::-1]}", home=home).exit_code == 1
     assert engrain("verify", "--expected", "7", home=home).exit_code == 1
-
-
-def test_the_doctor_finds_what_is_wrong_and_lists_no_address(
-    home: Path, base: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setenv("HF_HUB_OFFLINE", "1")
-    engrain("tell", NOTE, home=home)
-    name = add_version(home, base)
-    well = engrain("doctor", home=home, base=base)
-    assert well.exit_code == 0, well.stdout
-    assert "no address at all" in well.stdout
-    assert "1 recorded, all on disk" in well.stdout
-    lost = engrain("doctor", home=home, base=tmp_path / "nowhere")
-    assert lost.exit_code == 1
-    assert "no model folder" in lost.stdout
-    (home / "adapters" / name).rename(tmp_path / name)
-    assert "not on disk" in engrain("doctor", home=home, base=base).stdout

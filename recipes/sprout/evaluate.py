@@ -1,7 +1,8 @@
 """Evaluate sprout on words, frames and phrasings that training never produced, and on hand-written notes; write its card.
 
-python recipes/sprout/evaluate.py                       the shipped model; writes its README.md
-python recipes/sprout/evaluate.py --model build/sprout --no-card
+python recipes/sprout/evaluate.py                          the shipped model; writes its README.md
+python recipes/sprout/evaluate.py --model build/sprout     a new one, with its card beside it
+python recipes/sprout/evaluate.py --model build/sprout --install    and then it is the one that ships
 """
 
 from __future__ import annotations
@@ -10,6 +11,7 @@ import argparse
 import json
 import random
 import re
+import shutil
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -24,6 +26,10 @@ from frames import load
 from tasks import Doc, Maker
 
 HERE = Path(__file__).parent
+SHIPS = (
+    "config.json", "generation_config.json", "model.safetensors", "tokenizer.json", "tokenizer_config.json", "training.json",
+    "README.md",
+)  # fmt: skip
 SHIPPED = HERE.parent.parent / "src/engrain/engines/sprout"
 
 
@@ -64,8 +70,8 @@ class Evaluation:
             out += [c.text for c in self.engine.sample(prompts[i : i + 24], max_tokens=max_tokens)]
         return out
 
-    def documents(self, group: str, docs: list[Doc], *, exact: bool = False) -> None:
-        """First question of each branch, against the expected answer."""
+    def documents(self, group: str, docs: list[Doc], *, form: bool = False) -> None:
+        """First question of each branch, against the expected answer; with `form` case and punctuation count."""
         items = [(d, b) for d in docs for b in d.branches]
         prompts = [conversation([*d.prefix, b[0]]) for d, b in items]
         for (doc, branch), answer in zip(items, self.answers(prompts), strict=True):
@@ -73,10 +79,12 @@ class Evaluation:
             if expected == UNKNOWN:
                 self.score(f"{group}: unknown").add(is_unknown(answer), question, expected, answer)
                 continue
-            ok = answer == expected if exact else right(answer, expected)
+            ok = right(answer, expected, form=form)
             self.score(f"{group}: {doc.kind}").add(ok, question, expected, answer)
             if doc.kind != "style":
-                self.score(f"{group}: false don't-know").add(not is_unknown(answer), question, expected, answer)
+                self.score(f"{group}: answered where the notes tell").add(
+                    not is_unknown(answer), question, expected, answer
+                )
 
     def extraction(self, group: str, items: list[tuple[str, list[str]]]) -> float:
         """F1 of whole notes (normalised), and the share of empty messages from which nothing was taken."""
@@ -121,12 +129,19 @@ class Evaluation:
             self.score(f"{group}: at least 4 distinct answerable questions").add(n >= 4, note, ">= 4", str(n))
 
 
-def same_note(a: str, b: str) -> bool:
-    def plain(t: str) -> list[str]:
-        return re.findall(r"[a-z0-9]+", t.lower())
+LITTLE = frozenset(
+    "a an the is are was were has have had that this it its of to in on at by for with and i m am my me user s".split()  # noqa: SIM905
+)
+"""Words that do not tell one note from another; whether the user is "I" or "the user" does not either."""
 
-    x, y = plain(a), plain(b)
-    return x == y or len(set(x) & set(y)) / max(1, len(set(x) | set(y))) >= 0.7
+
+def same_note(a: str, b: str) -> bool:
+    """Whether two notes say the same: the same words, but for case, order and little ones. A wrong number is another note."""
+
+    def words(text: str) -> set[str]:
+        return set(re.findall(r"[a-z0-9]+", text.lower())) - LITTLE
+
+    return words(a) == words(b)
 
 
 def wild(evaluation: Evaluation, part: str) -> float:
@@ -153,7 +168,9 @@ def wild(evaluation: Evaluation, part: str) -> float:
             evaluation.score(f"wild: {kind}").add(
                 any(right(answer, e) for e in expected), question, " / ".join(expected), answer
             )
-            evaluation.score("wild: false don't-know").add(not is_unknown(answer), question, expected[0], answer)
+            evaluation.score("wild: answered where the notes tell").add(
+                not is_unknown(answer), question, expected[0], answer
+            )
     acks = [r["message"] for r in rows if r["kind"] == "ack"]
     for message, answer in zip(
         acks, evaluation.answers([[Message(role="user", content=m)] for m in acks]), strict=True
@@ -189,21 +206,23 @@ def generated(evaluation: Evaluation, n: int, seed: int) -> float:
                 out.append(doc)
         return out
 
-    spans = ((3, 8), (9, 16), (17, 30))
-    for low, high in spans:
-        evaluation.documents(
-            f"{low} to {high} notes",
-            docs(
-                lambda low=low, high=high: maker.read(
-                    maker.rng.randint(low, high), 5, plain=True, style=False, dated=False
+    for name, composed in (("composed sentences", 1.0), ("hand-written frames", 0.0)):
+        maker.composed = composed
+        for low, high in ((3, 8), (9, 16), (17, 30)):
+            evaluation.documents(
+                f"{name}, {low} to {high} notes",
+                docs(
+                    lambda low=low, high=high: maker.read(
+                        maker.rng.randint(low, high), 5, plain=True, style=False, dated=False
+                    ),
+                    n,
                 ),
-                n,
-            ),
-        )
+            )
+    maker.composed = 0.5
     evaluation.documents(
         "style",
         docs(lambda: maker.read(maker.rng.randint(3, 8), 3, plain=True, style=True, dated=False), n),
-        exact=False,
+        form=True,
     )
     evaluation.documents(
         "dated", docs(lambda: maker.read(maker.rng.randint(3, 8), 2, plain=True, style=False, conflict=True), n // 2)
@@ -227,6 +246,7 @@ def main() -> None:
     parser.add_argument("--wild", choices=("all", "dev", "test", "none"), default="all")
     parser.add_argument("--misses", type=int, default=0, help="print this many wrong answers of each ability")
     parser.add_argument("--no-card", action="store_true")
+    parser.add_argument("--install", action="store_true", help="copy model and card to where the package ships them")
     args = parser.parse_args()
     started = time.time()
     engine = LocalEngine(args.model, adapters_dir=Path("build/adapters"))
@@ -254,6 +274,10 @@ def main() -> None:
         for key, value in training.items():
             card = card.replace("{" + key + "}", str(value))
         (args.model / "README.md").write_text(card)
+    if args.install and args.model != SHIPPED:
+        for name in SHIPS:
+            shutil.copyfile(args.model / name, SHIPPED / name)
+        print(f"installed {args.model} in {SHIPPED}")
 
 
 if __name__ == "__main__":

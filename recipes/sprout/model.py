@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import cast
 
@@ -50,6 +50,11 @@ class Minibatch:
     """indices of the flat tokens whose successor is predicted"""
     target: Tensor
     weight: Tensor
+
+    def to(self, device: torch.device) -> Minibatch:
+        """The same on another device."""
+        moved = {f.name: getattr(self, f.name) for f in fields(self)}
+        return Minibatch(**{name: v.to(device) if isinstance(v, Tensor) else v for name, v in moved.items()})
 
 
 class _Permute(torch.autograd.Function):
@@ -107,7 +112,8 @@ class Sprout(nn.Module):
             self.layers.append(layer)
         half = d // shape.heads // 2
         angle = torch.arange(shape.positions)[:, None] * torch.exp(-torch.arange(half) / half * math.log(shape.theta))
-        self.cos, self.sin = angle.cos().bfloat16(), angle.sin().bfloat16()
+        self.register_buffer("cos", angle.cos().bfloat16(), persistent=False)
+        self.register_buffer("sin", angle.sin().bfloat16(), persistent=False)
 
     @torch.no_grad()
     def plant_copying(self, heads: int = 2, sharpness: float = 6.0, match: float = 3.0, output: float = 25.0) -> None:
@@ -155,7 +161,7 @@ class Sprout(nn.Module):
         p = batch.prefix
         dt = torch.bfloat16
         x = F.embedding(batch.ids_N, self.embed).to(dt)
-        causal = torch.full((p, p), float("-inf"), dtype=dt).triu_(1)
+        causal = torch.full((p, p), float("-inf"), dtype=dt, device=x.device).triu_(1)
         cos = self.cos[batch.position_N][:, None]
         sin = self.sin[batch.position_N][:, None]
         for layer in self.layers:
@@ -196,7 +202,7 @@ class Sprout(nn.Module):
             }  # fmt: skip
         folder.mkdir(parents=True, exist_ok=True)
         save_file(
-            {k: v.detach().to(torch.bfloat16).contiguous() for k, v in tensors.items()},
+            {k: v.detach().to("cpu", torch.bfloat16).contiguous() for k, v in tensors.items()},
             folder / "model.safetensors",
             metadata={"format": "pt"},
         )

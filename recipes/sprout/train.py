@@ -98,8 +98,8 @@ STAGES = (
     (0.02, 1, 1, 8, 0.10, 0.85, 0.8, 2048),
     (0.15, 1, 2, 8, 0.05, 0.75, 0.6, 3072),
     (0.28, 1, 5, 8, 0.03, 0.65, 0.3, 4096),
-    (0.48, 1, 10, 9, 0.02, 0.55, 0.2, 4096),
-    (0.68, 2, 30, 10, 0.02, 0.50, 0.1, 5120),
+    (0.48, 1, 10, 9, 0.02, 0.55, 0.1, 4096),
+    (0.68, 2, 30, 10, 0.01, 0.50, 0.0, 5120),
 )
 """(from this share of the run, fewest notes, most notes, most questions, share of drills, of composed frames, of plain reading only,
 tokens of a minibatch). One note first: to read a note is to tell its parts from one another; to find it among others comes after, and
@@ -129,13 +129,13 @@ def drill(rng: np.random.Generator, vocab: int) -> Encoded:
 
 
 def minibatches(
-    maker: Maker, encoder: Encoder, rng: np.random.Generator, share: float, pool: int = 160
+    maker: Maker, encoder: Encoder, rng: np.random.Generator, share: float, *, scale: int = 1
 ) -> list[Minibatch]:
     """A pool of documents cut into minibatches of like length, in random order."""
     _, low, high, questions, drills, maker.composed, only_read, tokens = [s for s in STAGES if s[0] <= share][-1]
     vocab = encoder.tokenizer.get_vocab_size()
     docs: list[Encoded] = []
-    for _ in range(pool):
+    for _ in range(160 * scale):
         docs += (
             [drill(rng, vocab)]
             if rng.random() < drills
@@ -147,7 +147,7 @@ def minibatches(
     size = 0
     for d in docs:
         n = len(d[0]) + sum(len(t) for t, _ in d[2])
-        if size + n > tokens and groups[-1]:
+        if size + n > scale * tokens and groups[-1]:
             groups.append([])
             size = 0
         groups[-1].append(d)
@@ -158,6 +158,7 @@ def minibatches(
 
 def worker(rank: int, args: argparse.Namespace) -> None:
     torch.set_num_threads(args.threads)
+    device = torch.device(args.device)
     world = args.processes
     if world > 1:
         os.environ.update(MASTER_ADDR="127.0.0.1", MASTER_PORT=str(args.port))
@@ -173,6 +174,7 @@ def worker(rank: int, args: argparse.Namespace) -> None:
         )
     )
     model.plant_copying()
+    model.to(device)
     matrices = [p for layer in model.layers for p in layer.values() if p.ndim == 2]  # type: ignore[operator]
     others = [p for p in model.parameters() if all(p is not m for m in matrices)]
     muon = torch.optim.Muon(matrices, lr=args.muon_lr, weight_decay=0.05, momentum=0.95, adjust_lr_fn="match_rms_adamw")
@@ -180,7 +182,7 @@ def worker(rank: int, args: argparse.Namespace) -> None:
     spent, step, seen = 0.0, 0, 0
     state_file = out / "checkpoint.pt"
     if state_file.exists():
-        state = torch.load(state_file, weights_only=True)
+        state = torch.load(state_file, weights_only=True, map_location=device)
         model.load_state_dict(state["model"])
         muon.load_state_dict(state["muon"])
         adam.load_state_dict(state["adam"])
@@ -201,8 +203,8 @@ def worker(rank: int, args: argparse.Namespace) -> None:
         if share >= 1:
             break
         if not queue:
-            queue = minibatches(maker, encoder, rng, share)
-        batch = queue.pop()
+            queue = minibatches(maker, encoder, rng, share, scale=args.scale)
+        batch = queue.pop().to(device)
         warm = min(1.0, (step + 1) / 100)
         decay = min(1.0, (1 - share) / args.decay)
         for group in muon.param_groups:
@@ -215,7 +217,7 @@ def worker(rank: int, args: argparse.Namespace) -> None:
         grads = [p.grad for p in model.parameters() if p.grad is not None]
         flat = torch.cat(
             [g.flatten() for g in grads]
-            + [torch.tensor([float(loss.detach()), float(weight), float(len(batch.ids_N))])]
+            + [torch.tensor([float(loss.detach()), float(weight), float(len(batch.ids_N))], device=device)]
         )
         if world > 1:
             dist.all_reduce(flat)
@@ -292,6 +294,12 @@ def main() -> None:
     parser.add_argument(
         "--minutes", type=float, default=145, help="length of the run; the learning rate and the curriculum follow it"
     )
+    parser.add_argument(
+        "--device",
+        default="cpu",
+        help="cpu, or cuda: then with --processes 1 --scale 8 --minutes 10 (a few minutes suffice)",
+    )
+    parser.add_argument("--scale", type=int, default=1, help="times the tokens of a minibatch, for a GPU")
     parser.add_argument("--processes", type=int, default=2)
     parser.add_argument("--threads", type=int, default=1, help="threads of each process")
     parser.add_argument("--seed", type=int, default=1)

@@ -165,7 +165,7 @@ class Learner:
                 score=score,
                 text=text,
                 causes=(interaction,),
-            )  # fmt: skip
+            )
             for name, score, text in given
         ]
         self.store.append_all(records)

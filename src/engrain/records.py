@@ -182,6 +182,24 @@ class Example:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Task:
+    """A question of the user's own with the right answer: every candidate is judged by it, and none is trained on it."""
+
+    id: str = field(default_factory=lambda: new_id("tsk"))
+    scope: Scope
+    created_at: float = field(default_factory=time.time)
+    question: str
+    answer: str
+    """ "I don't know" where a model is not to know."""
+    causes: tuple[str, ...] = ()
+
+    @property
+    def example(self) -> Example:
+        """The item that it is in a suite."""
+        return Example(query=(Message(role="user", content=self.question),), reference=self.answer, role="guard")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Batch:
     """A prepared batch: everything one consolidation trains on and is judged by, fixed before it starts."""
 
@@ -321,4 +339,4 @@ class LedgerEntry:
     hash: str
 
 
-Record = Interaction | Feedback | Memory | Signal | Batch | Adapter | Evidence | Verdict | Receipt
+Record = Interaction | Feedback | Memory | Signal | Task | Batch | Adapter | Evidence | Verdict | Receipt

@@ -11,7 +11,7 @@ import pytest
 import torch
 from transformers import AutoModelForCausalLM
 
-from engrain.engines.local import LocalEngine
+from engrain.engines.local import LocalEngine, device_of
 from engrain.errors import InputError
 from engrain.records import Message
 
@@ -149,3 +149,18 @@ def test_a_vocabulary_of_150_thousand_works(tmp_path: Path) -> None:
 def test_importing_engrain_and_its_contract_does_not_import_torch() -> None:
     code = "import sys, engrain, engrain.protocols, engrain.engines.fake; sys.exit('torch' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
+
+
+def test_the_device_is_cuda_where_there_is_one_unless_another_is_asked_for(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 2)
+    assert [device_of(name) for name in ("auto", "cpu", "cuda", "cuda:1")] == ["cuda", "cpu", "cuda", "cuda:1"]
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    assert device_of("auto") == "cpu"
+
+
+@pytest.mark.parametrize("name", ["cuda", "cuda:0", "gpu", "cuda:x", "cpu:0", "mps", ""])
+def test_a_device_that_is_not_there_is_refused_with_what_to_give(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 0)
+    with pytest.raises(InputError, match=r"give .*cpu"):
+        device_of(name)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 
+from engrain.engines.fake import FakeEngine
 from engrain.evaluation.probes import guard_probes, probe_group, probes
 from engrain.evaluation.suites import check_holdout, is_unknown
 from engrain.records import Example, Message
@@ -36,3 +37,12 @@ def test_guards_are_chosen_by_content_and_leave_styles_out_where_the_user_has_on
 def test_an_unknown_probe_expects_a_dont_know_and_anything_else_is_no_probe() -> None:
     assert all(is_unknown(e.reference) for e in probes("gate") if probe_group(e) == "unknown")
     assert probe_group(Example(query=(Message(role="user", content="What is this?"),))) is None
+
+
+def test_a_small_window_is_given_fewer_probes_and_none_that_it_cannot_read() -> None:
+    class Small(FakeEngine):
+        window = 400
+
+    few = probes("gate", engine=Small())
+    assert 0 < len(few) < len(probes("gate")) == len(probes("gate", engine=FakeEngine()))
+    assert all(sum(len(m.content) for m in e.query) < 400 for e in (*few, *guard_probes(200, engine=Small())))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +18,7 @@ from engrain.loops.consolidate import Consolidation, consolidate, judge, unstale
 from engrain.loops.forget import forget
 from engrain.loops.prepare import Preparation
 from engrain.loops.remember import tell
-from engrain.records import Adapter, Batch, Decision, Evidence, Example, Memory, Message, Scope, Signal, Verdict
+from engrain.records import Adapter, Batch, Decision, Evidence, Example, Memory, Message, Scope, Signal, Task, Verdict
 from engrain.store import SqlStore
 
 SCOPE = Scope()
@@ -218,3 +219,20 @@ def test_one_users_run_leaves_anothers_checkpoint_alone_and_a_full_disk_is_said_
     (blocked / "runs").write_text("a file where the folder should be")
     with pytest.raises(StoreError, match=r"checkpoint of step 7 .*free some space"):
         loop.save_checkpoint(blocked, ann, student, TrainState(step=7))
+
+
+def test_tasks_of_the_users_own_judge_every_candidate_and_are_never_trained_on(store: SqlStore) -> None:
+    settings, engine = Consolidation(preparation=Preparation(least_memories=1)), FakeEngine()
+    ids = [tell(store, n, scope=SCOPE).id for n in NOTES]
+    task = Task(scope=SCOPE, question="what is the gate code", answer="4417")
+    store.append_all([task, replace(task, id="tsk_2")])
+
+    def trained(at: float) -> set[str]:
+        batch = loop.batch_for(store, engine, SCOPE, ids, "", at, settings)
+        assert (task.example in loop.suite(store, engine, batch, 30)) == (at >= task.created_at)
+        return {e.query[-1].content for e in batch.train if e.role == "new"}
+
+    assert "What is the gate code?" in trained(task.created_at - 1e-5)  # as it was before the task was there
+    assert "What is the gate code?" not in trained(time.time())
+    assert loop.group(task.example) == "own"
+    assert loop.tasks(store, SCOPE, time.time()) == [task.example]

@@ -35,6 +35,7 @@ from engrain.records import (
     Receipt,
     Scope,
     Stamp,
+    Task,
     Verdict,
 )
 from engrain.signals import Router
@@ -369,3 +370,19 @@ def test_a_version_that_cannot_be_rebuilt_gives_way_to_its_parent_and_does_not_s
     assert store.live(SCOPE) == "" and receipt.rebuilt == ((adapter.id, ""),)
     assert "gave way to its parent (TrainingFailed" in receipt.reason
     assert let_go(store, later.id).removed == (later.id,)
+
+
+def test_a_task_of_the_users_own_goes_with_the_note_that_answers_it_or_by_its_id(store: SqlStore) -> None:
+    note = remember.tell(store, NOTE, scope=SCOPE)
+    answered = Task(scope=SCOPE, question="What opens the safe?", answer="zq6094kv")
+    other, third = (Task(scope=SCOPE, question=q, answer="Biscuit") for q in ("Who is the dog?", "What is eaten?"))
+    results = tuple(
+        ItemResult(item=t.example.hash, group="own", question=t.question, expected=t.answer, answer="", right=False)
+        for t in (answered, other)
+    )
+    judged = Evidence(scope=SCOPE, adapter="", suite="gate", results=results)
+    store.append_all([answered, other, third, judged])
+    let_go(store, note.id)
+    assert list(store.select(Task, scope=SCOPE)) == [other, third]
+    assert list(store.select(Evidence, scope=SCOPE)) == [] and b"zq6094kv" not in everything(store)
+    assert let_go(store, third.id).removed == (third.id,)

@@ -16,7 +16,7 @@ from engrain.errors import FormatError, InputError, NotFound, StoreError
 from engrain.loops import remember
 from engrain.memory import active
 from engrain.protocols import Completion, Conversation
-from engrain.records import Feedback, Interaction, Memory, Message, Receipt, Scope, Stamp
+from engrain.records import Adapter, Context, Feedback, Interaction, Memory, Message, Receipt, Scope, Stamp
 from engrain.store import SqlStore, home_lock
 
 SCOPE = Scope()
@@ -81,6 +81,51 @@ def test_a_correction_marks_what_it_corrects_wrong_and_not_old(store: SqlStore) 
     assert texts(store) == ["The gate code of the north barn is 5521."]
 
 
+def corrected(
+    store: SqlStore, question: str, answer: str, said: str, *, shown: Sequence[Memory] = (), adapter: str = ""
+) -> Memory:
+    """The memory that comes of correcting an answer."""
+    asked = Interaction(
+        scope=SCOPE, messages=(Message(role="user", content=question),), answer=answer,
+        stamp=Stamp(base="b", adapter=adapter), context=Context(memory_ids=tuple(m.id for m in shown)),
+    )  # fmt: skip
+    feedback = Feedback(scope=SCOPE, interaction=asked.id, name="correction", text=said)
+    store.append_all([asked, feedback])
+    memory = remember.from_feedback(store, feedback)
+    assert memory is not None
+    return memory
+
+
+def test_a_correction_marks_the_shown_note_wrong_that_gave_the_answer_whatever_its_verb(store: SqlStore) -> None:
+    wrong = remember.tell(store, "Marta repairs the sails.", scope=SCOPE)
+    other = remember.tell(store, "Marta feeds the goats.", scope=SCOPE)
+    memory = corrected(store, "Who repairs the sails?", "Marta", "Hugo repairs the sails.", shown=[wrong, other])
+    assert memory.retracts == (wrong.id,)
+    assert texts(store) == ["Marta feeds the goats.", "Hugo repairs the sails."]
+
+
+def test_a_note_that_was_not_shown_is_not_taken_for_the_source_of_an_answer(store: SqlStore) -> None:
+    remember.tell(store, "Marta repairs the sails.", scope=SCOPE)
+    assert corrected(store, "Who repairs the sails?", "Marta", "Hugo repairs the sails.").retracts == ()
+
+
+def test_a_note_that_the_answering_version_had_learned_may_be_the_source_of_its_answer(store: SqlStore) -> None:
+    wrong = remember.tell(store, "Marta repairs the sails.", scope=SCOPE)
+    version = Adapter(id="a" * 64, scope=SCOPE, base="b", memory_ids=(wrong.id,), causes=(wrong.id,))
+    store.append(version)
+    memory = corrected(store, "Who repairs the sails?", "Marta", "Hugo repairs the sails.", adapter=version.id)
+    assert memory.retracts == (wrong.id,)
+
+
+def test_a_bare_value_is_remembered_as_a_sentence_that_can_be_read_later(store: SqlStore) -> None:
+    wrong = remember.tell(store, "The gate code of the north barn is 4417.", scope=SCOPE)
+    memory = corrected(store, "What is the gate code of the north barn?", "4417", "5521")
+    assert memory.retracts == (wrong.id,)
+    assert texts(store) == ["The gate code of the north barn is 5521."]
+    corrected(store, "Which numbers open the office safe?", "6094", "6095")
+    assert "Which numbers open the office safe? 6095." in texts(store)
+
+
 def test_a_comment_changes_no_memory(store: SqlStore) -> None:
     comment = Feedback(scope=SCOPE, interaction="int_1", name="comment", text="nice")
     assert remember.from_feedback(store, comment) is None
@@ -93,10 +138,53 @@ def test_a_folder_of_notes_is_learned_once(store: SqlStore, tmp_path: Path) -> N
     (notes / "b.txt").write_text("The vet comes on Friday.")
     (notes / "README.md").write_text("About this folder.")
     (notes / "picture.png").write_bytes(b"\x89PNG")
-    found, files = remember.from_path(store, NO_ENGINE, notes, scope=SCOPE)
+    said: list[str] = []
+    found, files = remember.from_path(store, NO_ENGINE, notes, scope=SCOPE, warn=said.append)
     assert (len(found), files) == (3, 2)
+    assert len(said) == 1 and "README.md was left out" in said[0]
     assert all(m.source.startswith("file:") for m in found)
     assert remember.from_path(store, NO_ENGINE, notes, scope=SCOPE)[0] == []
+
+
+def test_a_source_is_the_same_wherever_its_path_is_typed_from(
+    store: SqlStore, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "notes").mkdir()
+    file = tmp_path / "notes" / "a.md"
+    file.write_text("- The gate code is 4417.\n")
+    (tmp_path / "link").symlink_to(tmp_path / "notes")
+    monkeypatch.chdir(tmp_path)
+    (memory,) = remember.from_path(store, NO_ENGINE, Path("notes"), scope=SCOPE)[0]
+    assert memory.source == f"file:{file}"
+    monkeypatch.chdir(tmp_path / "notes")
+    for again in (Path(), Path("a.md"), Path("../notes/a.md"), Path("../link"), Path("../link/a.md"), file):
+        assert remember.from_path(store, NO_ENGINE, again, scope=SCOPE) == ([], 1)
+
+
+def test_what_begins_with_a_dot_is_passed_over(store: SqlStore, tmp_path: Path) -> None:
+    for folder in (".venv", ".trash", "notes"):
+        (tmp_path / folder).mkdir()
+        (tmp_path / folder / "a.md").write_text("- The gate code is 4417.\n")
+    found, files = remember.from_path(store, NO_ENGINE, tmp_path, scope=SCOPE)
+    assert (len(found), files) == (1, 1)
+
+
+def test_a_file_of_questions_is_left_out_of_a_folder_and_refused_by_itself(store: SqlStore, tmp_path: Path) -> None:
+    questions = tmp_path / "questions.jsonl"
+    questions.write_text('{"question": "What is the gate code?", "answer": "4417"}\n')
+    (tmp_path / "a.md").write_text("- The vet comes on Friday.\n")
+    said: list[str] = []
+    found, files = remember.from_path(store, NO_ENGINE, tmp_path, scope=SCOPE, warn=said.append)
+    assert ([m.text for m in found], files) == (["The vet comes on Friday."], 1)
+    assert len(said) == 1 and f"{questions} holds questions" in said[0] and "4417" not in said[0]
+    with pytest.raises(InputError, match=r"engrain eval .*questions\.jsonl"):
+        remember.from_path(store, NO_ENGINE, questions, scope=SCOPE)
+
+
+def test_a_bullet_that_is_only_a_date_holds_nothing_to_remember(store: SqlStore, tmp_path: Path) -> None:
+    (tmp_path / "a.md").write_text("- 2026-03-02:\n- The vet comes on Friday.\n")
+    found, _ = remember.from_path(store, NO_ENGINE, tmp_path, scope=SCOPE)
+    assert [m.text for m in found] == ["The vet comes on Friday."]
 
 
 def test_a_file_that_was_forgotten_is_learned_again_only_with_a_word(store: SqlStore, tmp_path: Path) -> None:
@@ -150,7 +238,7 @@ def test_bad_files_are_refused_by_name_with_the_remedy(store: SqlStore, tmp_path
         remember.from_path(store, NO_ENGINE, huge, scope=SCOPE)
     chat = tmp_path / "c.jsonl"
     chat.write_text('{"messages": [}\n')
-    with pytest.raises(FormatError, match=r"line 1"):
+    with pytest.raises(FormatError, match=r"c\.jsonl: line 1 .*move the file"):
         remember.from_path(store, NO_ENGINE, chat, scope=SCOPE)
     assert texts(store) == []
 

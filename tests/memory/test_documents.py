@@ -9,7 +9,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from engrain.errors import FormatError
-from engrain.memory.documents import LONGEST_LINE, messages_from_jsonl, notes_from_markdown, notes_from_text
+from engrain.memory.documents import (
+    LONGEST_LINE,
+    is_question_file,
+    messages_from_jsonl,
+    notes_from_markdown,
+    notes_from_text,
+)
 from engrain.records import Message
 
 PAGE = """---
@@ -105,3 +111,21 @@ def test_a_bad_line_is_named_with_what_it_should_be(line: str, said: str) -> Non
     with pytest.raises(FormatError) as caught:
         messages_from_jsonl('{"role": "user", "content": "Hi"}\n' + line)
     assert said in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("text", "questions"),
+    [
+        ('\n{"question": "Who?", "answer": "", "kind": "fact"}\n{not json', True),
+        ('{"question": "Who?", "answer": "Hugo", "messages": []}', False),
+        ('{"role": "user", "content": "Hi"}', False),
+        ('{"question": "Who?"}', False),
+        ("{not json", False),
+        ("[1]", False),
+        ("", False),
+        ("x" * (LONGEST_LINE + 1), False),
+    ],
+    ids=range(8),
+)
+def test_a_file_of_questions_is_told_from_chats_by_its_first_line(text: str, questions: bool) -> None:
+    assert is_question_file(text) is questions

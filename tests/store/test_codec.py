@@ -27,6 +27,7 @@ from engrain.records import (
     Scope,
     Signal,
     Stamp,
+    Task,
     Usage,
     Verdict,
 )
@@ -57,6 +58,7 @@ RECORDS: list[Record] = [
         scope=S, parent="", train=(EXAMPLE,), holdout=(), memory_ids=("mem_1",), settings={"rank": 16, "on": [1, None]}
     ),
     Adapter(id="a" * 64, scope=S, base="b", memory_ids=("mem_1",), scale=0.5),
+    Task(scope=S, question="q", answer="a"),
     Evidence(scope=S, adapter="a", suite="s", results=(RESULT, RESULT)),
     Verdict(scope=S, decision="hold", reasons=("too few", "items"), candidate="a"),
     Receipt(scope=S, asked="mem_1", removed=("mem_1",), rebuilt=(("a", "b"), ("c", ""))),

@@ -30,6 +30,8 @@ class VersionStore(Protocol):
 
     def get(self, record_id: str, *, scope: Scope) -> Any: ...
 
+    def effects(self, record_id: str, *, scope: Scope) -> Sequence[Any]: ...
+
     def select(self, kind: type[Any], *, scope: Scope) -> Iterator[Any]: ...
 
 
@@ -150,8 +152,9 @@ def in_weights(store: VersionStore, scope: Scope, adapter: Adapter | None) -> fr
         return frozenset()
     batch = batch_of(store, scope, adapter)
     right: dict[str, bool] = {}
-    for evidence in store.select(Evidence, scope=scope):
-        if evidence.adapter == adapter.id:
+    for node in store.effects(adapter.id, scope=scope):  # its own evidence, not everybody's: each answer comes by here
+        if node.kind == "evidence" and node.state == "kept":
+            evidence: Evidence = store.get(node.id, scope=scope)
             right.update({r.item: r.right for r in evidence.results})
     good: dict[str, bool] = {}
     for item in batch.holdout:

@@ -12,9 +12,12 @@ from pathlib import Path
 from typing import Literal
 
 from engrain.prompts import render_notes
+from engrain.protocols import Engine
 from engrain.records import Example, Message, content_hash
 
 Part = Literal["guard", "scale", "gate"]
+ROOM = 128
+"""Tokens kept free beside a probe."""
 FILE = Path(__file__).parent / "probes.jsonl"
 
 
@@ -31,16 +34,26 @@ def _probes() -> dict[str, list[tuple[str, Example]]]:
     return {part: sorted(rows, key=lambda r: r[1].hash) for part, rows in parts.items()}
 
 
-def guard_probes(count: int, *, seed: int = 0, styled: bool = False) -> list[Example]:
-    """At most `count` unrelated prompts to train on, chosen by content and seed; none that state a style of their own if
-    the user's answers are `styled` already."""
-    every = [e for group, e in _probes()["guard"] if not (styled and group == "style")]
+def guard_probes(count: int, *, seed: int = 0, styled: bool = False, engine: Engine | None = None) -> list[Example]:
+    """At most `count` unrelated prompts to train on, chosen by content and seed; none that state a style of their own if the
+    user's answers are `styled` already, and only those that fit the window of `engine`, if given."""
+    every = [
+        e
+        for group, e in _probes()["guard"]
+        if not (styled and group == "style") and (engine is None or _fits(engine, e))
+    ]
     return sorted(every, key=lambda e: content_hash([seed, e.hash]))[:count]
 
 
-def probes(part: Part, limit: int | None = None) -> list[Example]:
-    """The probes of one part, in a fixed order that mixes the groups."""
-    return [e for _, e in _probes()[part]][:limit]
+def probes(part: Part, limit: int | None = None, *, engine: Engine | None = None) -> list[Example]:
+    """The probes of one part, in a fixed order that mixes the groups; only those that fit the window of `engine`, if given."""
+    return [e for _, e in _probes()[part] if engine is None or _fits(engine, e)][:limit]
+
+
+def _fits(engine: Engine, example: Example) -> bool:
+    """Whether a prompt, its answer and the words of a style beside it stay within the window; a small one takes fewer probes."""
+    window = getattr(engine, "window", None)
+    return window is None or ROOM + sum(8 + engine.count_tokens(m.content) for m in example.query) <= window
 
 
 def probe_group(example: Example) -> str | None:

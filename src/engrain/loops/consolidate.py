@@ -24,7 +24,7 @@ from engrain.errors import BatchRefused, EngrainError, StoreError
 from engrain.evaluation import SequentialGate, check_holdout, run_suite
 from engrain.evaluation.gates import regression_rate
 from engrain.evaluation.probes import probe_group, probes
-from engrain.evaluation.suites import group_of
+from engrain.evaluation.suites import group_of, last_question
 from engrain.loops.prepare import Preparation, prepare
 from engrain.loops.study import ANSWER_TOKENS
 from engrain.memory import derive
@@ -39,6 +39,7 @@ from engrain.records import (
     Memory,
     Scope,
     Signal,
+    Task,
     Verdict,
     content_hash,
 )
@@ -300,7 +301,7 @@ def batch_for(
     new = [memories[i] for i in wanted if i in active and engine.count_tokens(active[i]) <= limit]
     batch = prepare(
         engine, new, scope=scope, parent=parent, earlier=earlier, still=active, asked=queries(store, scope, new, at),
-        preparation=settings.preparation, seed=settings.seed,
+        apart=[last_question(e) for e in tasks(store, scope, at)], preparation=settings.preparation, seed=settings.seed,
     )  # fmt: skip
     steps = settings.steps(len({i for e in batch.train if e.role == "new" for i in e.memory_ids}))
     learning = {"steps": steps, "rank": settings.rank, "method": method, "plan": plan_fields(settings)}
@@ -370,7 +371,7 @@ def choose_scale(
 ) -> tuple[float, str]:
     """The largest share of the update that leaves unrelated items (not the gate's) as right as the parent has them, and
     the adapter that it makes; shares that were tried and refused leave no file."""
-    items, styled = probes("scale"), bool(batch.settings["styles"])
+    items, styled = probes("scale", engine=engine), bool(batch.settings["styles"])
     before = rate(run_suite(engine, items, batch.parent, scope, "scale", group=group, styled=styled))
     there = {p.name for p in engine.adapters_dir.glob("*")}
     for scale in settings.scales:
@@ -409,8 +410,9 @@ def judge(
     `start` is the live version but where that one is stale: what it knows of the past is no standard then.
     """
     scope = batch.scope
-    items = suite(batch, settings.gate_items)
-    check_holdout([e for e in batch.train if e.role != "guard"], [e for e in items if e.role != "guard"])
+    items = suite(store, engine, batch, settings.gate_items)
+    judged_by = [e for e in items if probe_group(e) is None]
+    check_holdout([e for e in batch.train if e.role != "guard"], judged_by)
     tick("evaluating", 0.0)
     styled = bool(batch.settings["styles"])
     after = evaluate(store, engine, items, adapter.id, scope, styled=styled)
@@ -434,13 +436,22 @@ def judge(
     return verdict, after
 
 
-def suite(batch: Batch, limit: int) -> list[Example]:
-    """What a candidate is judged by: what is new and what was taught before (held out both), and unrelated probes."""
-    return [*batch.holdout, *probes("gate", limit)]
+def suite(store: SqlStore, engine: Engine, batch: Batch, limit: int) -> list[Example]:
+    """What a candidate is judged by: what is new and what was taught before (held out both), the user's own tasks, and
+    unrelated probes."""
+    held = {e.hash for e in batch.holdout}
+    own = [e for e in tasks(store, batch.scope, batch.created_at) if e.hash not in held]
+    return [*batch.holdout, *own, *probes("gate", limit, engine=engine)]
+
+
+def tasks(store: SqlStore, scope: Scope, at: float) -> list[Example]:
+    """The user's own evaluation set as it stood then."""
+    return list(dict.fromkeys(t.example for t in store.select(Task, scope=scope) if t.created_at <= at))
 
 
 def group(example: Example) -> str:
-    return probe_group(example) or group_of(example)
+    """`reading`, `unknown` or `style` for a probe, `new` or `replay` for what was learned, `own` for a task of the user's."""
+    return probe_group(example) or ("own" if example.role == "guard" else group_of(example))
 
 
 def evaluate(
@@ -485,7 +496,7 @@ def check_rebuilt(store: SqlStore, engine: Engine, batch: Batch, adapter: Adapte
 
     It goes live without a verdict, for the version that it replaces must not stay: docs/decisions/0007.
     """
-    items, styled = suite(batch, settings.gate_items), bool(batch.settings["styles"])
+    items, styled = suite(store, engine, batch, settings.gate_items), bool(batch.settings["styles"])
     before = evaluate(store, engine, items, batch.parent, batch.scope, styled=styled)
     return evaluate(store, engine, items, adapter.id, batch.scope, styled=styled, over=before)
 

@@ -41,6 +41,7 @@ from engrain.records import (
     Receipt,
     Scope,
     Signal,
+    Task,
 )
 from engrain.signals import Router
 from engrain.store import SqlStore, home_lock
@@ -61,6 +62,8 @@ class _Doomed:
     memories: frozenset[str]
     interactions: frozenset[str]
     """Those of which not even the query stays."""
+    items: frozenset[str]
+    """Hashes of the evaluation items that the user's tasks among them were."""
     others: tuple[str, ...]
     redacted: tuple[Interaction, ...]
     """Copies of interactions that were shown a forgotten note, without the note and without the answer."""
@@ -113,7 +116,7 @@ def forget(
         removed = (
             *doomed.memories,
             *doomed.others,
-            *_quoting(store, scope, old, doomed.memories | doomed.interactions),
+            *_quoting(store, scope, old, doomed.memories | doomed.interactions, doomed.items),
         )
         plan = {
             "asked": "text:(hidden)" if what.startswith("text:") else what,
@@ -201,9 +204,13 @@ def _doomed(store: SqlStore, what: str, scope: Scope) -> _Doomed:
     memories = {m.id: m for m in store.select(Memory, scope=scope)}
     interactions = {i.id: i for i in store.select(Interaction, scope=scope)}
     feedback = list(store.select(Feedback, scope=scope))
+    tasks = {t.id: t for t in store.select(Task, scope=scope)}
     gone_memories: set[str] = set()
     gone_interactions: set[str] = set()
-    if what in memories:
+    gone_tasks: list[str] = []
+    if what in tasks:
+        gone_tasks = [what]
+    elif what in memories:
         gone_memories = {m.id for m in memories.values() if _same(m.text, memories[what].text)}
     elif what in interactions:
         gone_interactions = {what}
@@ -215,10 +222,10 @@ def _doomed(store: SqlStore, what: str, scope: Scope) -> _Doomed:
         gone_memories = {m.id for m in memories.values() if m.source in sources}
         gone_interactions = {i.id for i in interactions.values() if i.conversation.rpartition("#")[0] in sources}
     elif what in ("user:", f"user:{scope.user}"):
-        gone_memories, gone_interactions = set(memories), set(interactions)
-    if not gone_memories and not gone_interactions:
+        gone_memories, gone_interactions, gone_tasks = set(memories), set(interactions), list(tasks)
+    if not gone_memories and not gone_interactions and not gone_tasks:
         raise NotFound(
-            f"{scope} has nothing that matches {what!r}; give the id of a memory or interaction (engrain trace), "
+            f"{scope} has nothing that matches {what!r}; give the id of a memory, interaction or task (engrain trace), "
             "source:FILE, text:EXACT TEXT or user:"
         )
     # What was said is the source of what was remembered from it, and of the same thing where it was said before and after.
@@ -251,11 +258,17 @@ def _doomed(store: SqlStore, what: str, scope: Scope) -> _Doomed:
     gone_feedback = [
         f.id for f in feedback if f.interaction in gone_interactions or traces.quotes(f.text) or f.text in queries
     ]
+    gone_tasks += [
+        t.id
+        for t in tasks.values()
+        if traces.quotes(f"{t.question} {t.answer}") or (telling_words(t.answer) and telling_words(t.answer) <= telling)
+    ]
     signals = [s.id for s in store.select(Signal, scope=scope) if s.memory in gone_memories]
     return _Doomed(
         memories=frozenset(gone_memories),
         interactions=frozenset(gone_interactions - asked_still),
-        others=(*sorted(gone_interactions), *gone_feedback, *signals),
+        items=frozenset(tasks[t].example.hash for t in gone_tasks),
+        others=(*sorted(gone_interactions), *gone_feedback, *dict.fromkeys(gone_tasks), *signals),
         redacted=tuple(redacted),
     )
 
@@ -324,7 +337,9 @@ def _taught(store: SqlStore, scope: Scope, memories: Collection[str], interactio
     return found
 
 
-def _quoting(store: SqlStore, scope: Scope, old: list[Adapter], gone: frozenset[str]) -> list[str]:
+def _quoting(
+    store: SqlStore, scope: Scope, old: list[Adapter], gone: frozenset[str], items: frozenset[str]
+) -> list[str]:
     """Batches and evidence that hold the content, or that speak of adapters that go. Verdicts hold none and stay: erasing
     one would give the error budget back that its decision spent."""
     names, own = {a.id for a in old}, {a.batch for a in old}
@@ -336,7 +351,7 @@ def _quoting(store: SqlStore, scope: Scope, old: list[Adapter], gone: frozenset[
         or gone & {*b.memory_ids, *(i for e in (*b.train, *b.holdout) for i in (*e.memory_ids, *e.interaction_ids))}
     ]
     # An item of another memory, shared with a version that stays, says nothing of this one, and is that version's own.
-    items = {e.hash for b in batches for e in b.holdout if gone & {*e.memory_ids, *e.interaction_ids}}
+    items |= {e.hash for b in batches for e in b.holdout if gone & {*e.memory_ids, *e.interaction_ids}}
     evidence = [
         e.id
         for e in store.select(Evidence, scope=scope)

@@ -51,13 +51,14 @@ def prepare(
     earlier: Batch | None = None,
     still: Mapping[str, str] | None = None,
     asked: Mapping[str, Mapping[str, Sequence[str]]] | None = None,
+    apart: Sequence[str] = (),
     preparation: Preparation | None = None,
     seed: int = 0,
 ) -> Batch:
     """The batch that teaches these memories to the parent version.
 
     `earlier` is the parent's batch: what it taught is replayed, as far as its memories still hold (`still`: id -> text).
-    `asked` maps a note's text to queries of the user's own, each with the interactions that it was asked in. Raises
+    Questions like those of `apart` are not trained on. `asked` maps a note's text to queries of the user's own, each with the interactions that it was asked in. Raises
     BatchRefused where too little can be learned or judged.
     """
     settings = preparation or Preparation()
@@ -72,7 +73,7 @@ def prepare(
     replayed, replay_holdout = _replay(earlier, still or {})
     split = _kept_apart(
         {text: hold_out(questions, share=settings.holdout_share) for text, questions in studied.items()},
-        [last_question(e) for e in replay_holdout],
+        [*apart, *(last_question(e) for e in replay_holdout)],
     )
     # Only what is itself learned may stand beside what is learned: a note that the batch does not answer for, and that the
     # adapter's record does not name, must leave no trace in the weights.
@@ -101,7 +102,7 @@ def prepare(
     styles = sorted({*(new_styles if styled else ()), *old_styles})
     train += replayed
     train += _near_misses(engine, learnable, parent, settings)
-    train += guard_probes(settings.guards, seed=seed, styled=bool(styles))
+    train += guard_probes(settings.guards, seed=seed, styled=bool(styles), engine=engine)
     if styles:
         train = [replace(e, context=_led_by(styles, e.context)) for e in train]
         holdout = [replace(e, context=_led_by(styles, e.context)) for e in holdout]
@@ -111,7 +112,7 @@ def prepare(
     if earlier is not None:
         learned += [i for i in earlier.memory_ids if (still or {}).get(i) in old_styles]
     held_queries = {e.query for e in (*holdout, *replay_holdout)}
-    near = near_any([last_question(e) for e in train], [last_question(e) for e in holdout if not e.form])
+    near = near_any([last_question(e) for e in train], [*apart, *(last_question(e) for e in holdout if not e.form)])
     train = [
         e
         for e, close in zip(train, near, strict=True)
@@ -244,7 +245,7 @@ def _style_holdout(engine: Engine, styles: Sequence[str], new: Sequence[str], pa
     """Unrelated questions, answered as the teacher answers them when it is shown how to answer."""
     if not new:
         return []
-    items = [e for e in probes("scale") if probe_group(e) != "style"][:STYLE_HOLDOUT]
+    items = [e for e in probes("scale", engine=engine) if probe_group(e) != "style"][:STYLE_HOLDOUT]
     shown = [replace(e, context=render_notes(styles), role="new", memory_ids=tuple(sorted(new))) for e in items]
     answers = engine.sample([in_context(e) for e in shown], adapter=parent, max_tokens=ANSWER_TOKENS)
     return [

@@ -99,6 +99,7 @@ _IS = re.compile(
 _DOES = re.compile(
     r"(?P<who>[A-Z]\w+(?: (?:[A-Z]\w+|&))*) (?P<verb>\w+(?:s|ed)|has|had|will|can|must) (?P<rest>[^,;]+?)\.?", re.S
 )
+_PREFERS = re.compile(r"(?P<who>.+?) prefers (?P<value>[^,;]+?) (?:over|to) (?P<other>[^,;]+?)\.?", re.S)
 _WHEN = re.compile(r"(?:When|If|Whenever|As soon as) (?P<case>[^,]+), (?P<do>.+?)\.?", re.S | re.I)
 
 
@@ -134,6 +135,14 @@ def plain_questions(note: str) -> list[tuple[str, str]]:
             (f"Do you know {mine}?", "request"),
             (f"Remind me what {mine} {m['verb']}.", "request"),
             (f"What {m['verb']} {m['value']}?", "reversed"),
+        ]
+    if m := _PREFERS.fullmatch(note):
+        who = re.sub(r"^the user$", "I", m["who"], flags=re.I)
+        aux = "do" if who == "I" else "does"
+        return [
+            (f"What {aux} {who} prefer to {m['other']}?", "plain"),
+            (f"What {aux} {who} prefer over {m['other']}?", "plain"),
+            (f"Tell me what {who} prefer{'' if who == 'I' else 's'} to {m['other']}.", "request"),
         ]
     if m := _DOES.fullmatch(note):
         return [

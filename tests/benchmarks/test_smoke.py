@@ -1,0 +1,142 @@
+"""Every benchmark runs and writes what it promises, on a tiny model that learns next to nothing: no figure is looked at."""
+
+from __future__ import annotations
+
+import importlib
+import json
+import shutil
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from engrain.records import content_hash
+
+ROOT = Path(__file__).parents[2]
+sys.path[:0] = [str(ROOT / "benchmarks"), str(ROOT / "tests")]
+pytest.importorskip("matplotlib", reason="the pictures need engrain[plots]")
+pytestmark = pytest.mark.slow
+
+EVERY = {"benchmark", "at", "commit", "machine", "load_average", "wall_s", "cpu_s", "settings", "bars", "results"}
+
+
+@pytest.fixture(scope="module")
+def base(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A model that answers something short to everything, with room for many notes."""
+    import tiny_models
+
+    folder = tiny_models.reader(tmp_path_factory.mktemp("base") / "reader")
+    config = json.loads((folder / "config.json").read_text())
+    (folder / "config.json").write_text(json.dumps(config | {"max_position_embeddings": 4096}))
+    return folder
+
+
+def questions(note: str) -> list[tuple[str, str]]:
+    name = content_hash(note, length=8)
+    return [(f"{words} {name}?", "plain") for words in ("Who has", "What is there about", "Since when is there", "Why")]
+
+
+@pytest.fixture
+def bench(base: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Any:
+    """Runs a benchmark's --quick form with training runs of two steps; returns what it wrote."""
+    # This model asks nothing sensible and answers nothing rightly: it is asked for it, and any answer will do.
+    monkeypatch.setattr("engrain.loops.study.plain_questions", questions)
+    monkeypatch.setattr("engrain.loops.study.answers_it", lambda *_: True)
+
+    def run(name: str, *options: str, wrote: str = "", bars: bool = True) -> dict[str, Any]:
+        argv = [name, "--quick", "--steps", "2", "--base", str(base), "--out", str(tmp_path), *options]
+        monkeypatch.setattr(sys, "argv", argv)
+        importlib.import_module(name).main()
+        path = tmp_path / f"{wrote or name}-quick.json"
+        document: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+        assert path.with_suffix(".png").stat().st_size > 1000
+        assert set(document) == EVERY
+        assert bool(document["bars"]) == bars
+        assert all({"bar", "value", "wanted", "passed"} == set(b) for b in document["bars"])
+        results: dict[str, Any] = document["results"]
+        return results
+
+    return run
+
+
+def test_internalize_compares_base_in_context_and_after_for_every_kind(bench: Any) -> None:
+    results = bench("internalize")
+    rows = {
+        "facts",
+        "procedures",
+        "preferences",
+        "all told",
+        "unknown, near misses",
+        "unknown, foreign",
+        "reading, probes",
+    }
+    assert rows <= set(results["rows"])
+    for columns in results["rows"].values():
+        assert {"base", "in context", "after"} == set(columns)
+        assert {"mean", "sd", "min", "max", "values"} == set(columns["after"])
+    assert results["runs"][0]["decision"] != "nothing trained"
+    assert {"tokens", "served", "decision", "reason", "wall_s"} <= set(results["runs"][0])
+
+
+def test_compounding_has_every_arm_at_every_step(bench: Any) -> None:
+    results = bench("compounding")
+    assert not results["runs"][0]["decisions"][0].startswith("nothing trained")
+    assert {len(v) for v in results["running"].values()} == {24}
+    assert set(results["running"]) == {"frozen", "learner", "engrain"}
+    assert {"accuracy", "difference_interval", "first", "apart_after", "windows"} <= set(results)
+
+
+def test_ten_in_a_row_has_the_matrix_and_the_abilities_after_each(bench: Any) -> None:
+    results = bench("ten_in_a_row")
+    assert not results["runs"][0]["decisions"][0].startswith("nothing trained")
+    assert [len(row) for row in results["mean_matrix"]] == [2, 2, 2]
+    assert {"average accuracy", "backward transfer", "forgetting"} <= set(results["measures"])
+    assert len(results["runs"][0]["abilities"]) == 3
+
+
+def test_cost_measures_sizes_users_and_both_arms_of_engrain(bench: Any) -> None:
+    nothing = shutil.which("false")  # a python without TRL
+    assert nothing is not None
+    results = bench("cost", "--sizes", "8", "--users", "1", "--trl-python", nothing, bars=False)
+    assert {"wall_s", "cpu_s", "peak_mb", "over_mb", "disk_mb"} <= set(results["by_facts"]["8"][0])
+    assert {"1"} == set(results["by_users"])
+    arms = results["against"][0]["arms"]
+    assert {"engrain, same objective", "engrain, default"} == set(arms)
+    for arm in arms.values():
+        assert arm["curve"][-1]["step"] == 2
+        assert {"right", "wall_s", "cpu_s"} <= set(arm["curve"][-1])
+    assert results["ratios"] == {"engrain, same objective": [], "engrain, default": []}
+
+
+def test_forget_compares_every_deletion_over_several_seeds(bench: Any) -> None:
+    results = bench("forget", "--facts", "8", "--deletions", "2", "--seeds", "2")
+    assert [c["seed"] for c in results["cases"]] == [0, 1]
+    assert all({"identical", "trained", "changed", "forget_s", "fresh_s"} <= set(c) for c in results["cases"])
+    assert results["times"]["forget / from nothing"]["sd"] is not None
+
+
+def test_objectives_of_single_kinds_are_merged_into_one_result(bench: Any, capsys: pytest.CaptureFixture[str]) -> None:
+    kinds = ("fact", "procedure", "preference")
+    with pytest.raises(SystemExit, match="--kinds fact"):
+        bench("objectives", "--merge")
+    for kind in kinds:
+        results = bench("objectives", "--kinds", kind, wrote=f"objectives-{kind}", bars=False)
+        assert {"best_rate", "base", "in_context", "runs"} <= set(results[kind])
+    capsys.readouterr()
+    merged = bench("objectives", "--merge", bars=False)
+    assert set(merged) == {*kinds, "parts"}
+    assert "forward KL, both answers (default)" in merged["fact"]["runs"]
+    assert capsys.readouterr().out.count("| objective") == 3
+
+
+def test_recall_reads_a_question_set_and_has_every_arm(bench: Any, tmp_path: Path) -> None:
+    folder = tmp_path / "data" / "letta-core-memory"
+    folder.mkdir(parents=True)
+    extra = {"facts": ["The gate code is 4417.", "The dog is called Biscuit."], "supporting_fact_indices": [1]}
+    row = {"input": "What is the dog called?", "agent_args": {"extra": extra}}
+    (folder / "core_memory_update.jsonl").write_text(json.dumps(row) + "\n")
+    results = bench("recall", "--data", str(tmp_path / "data"), bars=False)
+    found = results["Letta core memory"]
+    assert {"full text", "vectors", "fused"} <= set(found)
+    assert set(found["fused"]["recall"]) == {"1", "5", "10"}

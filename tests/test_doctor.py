@@ -1,0 +1,53 @@
+"""What `engrain doctor` finds, and that it says so in a line and not in a traceback."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+import pytest
+
+from engrain.doctor import check_disk, examine
+
+sys.path.insert(0, str(Path(__file__).parent))
+from test_cli import NOTE, add_version, base, engrain, home
+
+__all__ = ["base", "home"]
+
+
+def test_the_doctor_finds_what_is_wrong_and_lists_no_address(
+    home: Path, base: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("HF_HUB_OFFLINE", "1")
+    engrain("tell", NOTE, home=home)
+    name = add_version(home, base)
+    well = engrain("doctor", home=home, base=base)
+    assert well.exit_code == 0, well.stdout
+    assert "no address at all" in well.stdout
+    assert "1 recorded, all on disk" in well.stdout
+    lost = engrain("doctor", home=home, base=tmp_path / "nowhere")
+    assert lost.exit_code == 1
+    assert "no model folder" in lost.stdout
+    (home / "adapters" / name).rename(tmp_path / name)
+    assert "not on disk" in engrain("doctor", home=home, base=base).stdout
+
+
+def test_a_home_that_cannot_be_made_is_a_line_with_the_remedy(base: Path, tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    said = engrain("doctor", home=tmp_path / "file" / "home", base=base)
+    assert said.exit_code == 1
+    assert isinstance(said.exception, SystemExit)
+    wrong = [line for line in said.stdout.splitlines() if line.startswith("WRONG")]
+    assert {line.split()[1] for line in wrong} >= {"database", "disk", "adapters"}
+    assert all("writable" in line for line in wrong if line.split()[1] in ("database", "disk", "adapters"))
+
+
+def test_the_processor_check_says_where_the_model_runs_and_refuses_what_is_not_there(base: Path, home: Path) -> None:
+    assert {name: said for name, _, said in examine(home, base, "cpu")}["processor"].endswith("runs on cpu")
+    assert {name: good for name, good, _ in examine(home, base, "gpu")}["processor"] is False
+
+
+def test_a_disk_that_is_nearly_full_is_wrong(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("engrain.doctor.ENOUGH", 1 << 60)
+    good, said = check_disk(tmp_path)
+    assert not good and "free some" in said

@@ -1,0 +1,116 @@
+"""The library's door on a tiny real model: conversations that fit the window, feedback of every kind, sources by any path."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+import pytest
+
+from engrain.errors import InputError, NotFound
+from engrain.gateway.answer import Serving
+from engrain.learner import Learner
+from engrain.records import FeedbackKind, Interaction, Message
+
+sys.path.insert(0, str(Path(__file__).parent))
+
+
+@pytest.fixture(scope="module")
+def base(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A model with a window of 512 tokens."""
+    import tiny_models
+
+    return tiny_models.llama(tmp_path_factory.mktemp("base") / "llama")
+
+
+def turns(count: int) -> list[Message]:
+    said = [Message(role="system", content="Be kind.")]
+    for n in range(count):
+        said += [
+            Message(role="user", content=f"This is what I say in turn {n}."),
+            Message(role="assistant", content="Noted."),
+        ]
+    return [*said, Message(role="user", content="What did I say?")]
+
+
+def test_a_short_conversation_is_answered_and_recorded_whole(base: Path, tmp_path: Path) -> None:
+    with Learner(tmp_path, base=base) as me:
+        said = me.chat(turns(1), conversation="c1", max_tokens=4)
+        assert list(said.messages) == turns(1)
+        assert said.conversation == "c1"
+
+
+def test_of_a_long_conversation_the_latest_turns_that_fit_are_shown(base: Path, tmp_path: Path) -> None:
+    with Learner(tmp_path, base=base) as me:
+        whole = turns(40)
+        said = me.chat(whole, max_tokens=4)
+        kept = list(said.messages)
+        assert kept[0] == whole[0] and kept[1].role == "user" and 3 < len(kept) < len(whole)
+        assert kept[1:] == whole[-len(kept) + 1 :]
+        assert said.usage.input_tokens + 4 <= me.engine.window
+
+
+def test_an_answer_ends_where_it_is_told_and_leaves_room_in_a_small_window(base: Path, tmp_path: Path) -> None:
+    with Learner(tmp_path, base=base) as me:
+        assert me.chat("Hi", max_tokens=3).usage.output_tokens <= 3
+        assert me.serving.max_tokens == 256
+        assert me._serving(None).max_tokens == 128  # a quarter of the window
+        for count in (0, 512):
+            with pytest.raises(InputError, match="the model's window"):
+                me.chat("Hi", max_tokens=count)
+    with Learner(tmp_path, base=base, serving=Serving(max_tokens=7)) as me:
+        assert me._serving(None).max_tokens == 7
+
+
+def test_more_notes_than_a_small_window_holds_do_not_keep_it_from_answering(base: Path, tmp_path: Path) -> None:
+    with Learner(tmp_path, base=base) as me:
+        for n in range(30):
+            me.tell(f"The code of gate number {n} is {n}{n}17, as far as anybody knows.")
+        said = me.chat("What is the code of the gate?", max_tokens=4)
+        assert said.context.memory_ids
+        assert said.usage.input_tokens + 4 <= me.engine.window
+
+
+@pytest.mark.parametrize("kind", ["explicit", "implicit", "automated"])
+def test_feedback_says_who_judged(kind: FeedbackKind, base: Path, tmp_path: Path) -> None:
+    with Learner(tmp_path, base=base) as me:
+        said = me.chat("Hi", max_tokens=1)
+        (given,) = me.feedback(said.id, rating=1.0, kind=kind)
+        assert me.store.get(given.id, scope=me.scope) == given
+        assert given.kind == kind
+
+
+def test_an_unknown_kind_of_feedback_is_refused(base: Path, tmp_path: Path) -> None:
+    with Learner(tmp_path, base=base) as me, pytest.raises(InputError, match="explicit, implicit, automated"):
+        me.feedback("int_1", rating=1.0, kind="guessed")  # type: ignore[arg-type]
+
+
+def test_a_source_is_forgotten_by_any_path_to_its_file(
+    base: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "notes").mkdir()
+    (tmp_path / "notes" / "a.md").write_text("- The gate code is 4417.\n")
+    (tmp_path / "chats.jsonl").write_text('{"role": "user", "content": "Hello!"}\n')
+    monkeypatch.chdir(tmp_path)
+    with Learner(tmp_path / "home", base=base) as me:
+        me.tell(Path("notes"))
+        me.tell(Path("chats.jsonl"))
+        me.tell("The dog is called Biscuit.")
+        monkeypatch.chdir(tmp_path / "notes")
+        receipt = me.forget("source:a.md")
+        assert receipt.asked == f"source:{tmp_path / 'notes' / 'a.md'}"
+        assert list(me.store.select(Interaction, scope=me.scope)) != []
+        me.forget("source:../chats.jsonl")
+        assert list(me.store.select(Interaction, scope=me.scope)) == []
+        assert [m.text for m in me.memories()] == ["The dog is called Biscuit."]
+        me.forget("source:tell")
+        assert me.memories() == []
+        with pytest.raises(NotFound, match=r"nowhere\.md"):
+            me.forget("source:nowhere.md")
+
+
+def test_the_device_is_handed_on_to_the_model(base: Path, tmp_path: Path) -> None:
+    with Learner(tmp_path, base=base, device="cpu") as me:
+        assert me.engine.device == "cpu"
+    with Learner(tmp_path, base=base, device="gpu") as me, pytest.raises(InputError, match="auto, cpu or cuda"):
+        me.engine  # noqa: B018
