@@ -7,51 +7,59 @@ import pytest
 from engrain.memory import contradicted, stated
 from engrain.records import Memory, Scope
 
+SAILS, CODE = "Who repairs the sails?", "What is the gate code of the north barn?"
 
-def wrong_of(answer: str, correction: str, *notes: str) -> list[str]:
+
+def wrong_of(question: str, answer: str, correction: str, *notes: str) -> list[str]:
     memories = [Memory(scope=Scope(), text=text, valid_from=0.0) for text in notes]
-    found = contradicted(answer, correction, memories)
+    found = contradicted(question, answer, correction, memories)
     return [m.text for m in memories if m.id in found]
 
 
 @pytest.mark.parametrize(
-    ("answer", "correction", "note"),
+    ("question", "answer", "correction", "note"),
     [
-        ("Marta", "Hugo repairs the sails.", "Marta repairs the sails."),
-        ("Marta repairs the sails.", "Hugo repairs the sails.", "Marta repairs the sails."),
-        ("MARTA, CAPTAIN.", "It is Hugo who repairs sails.", "Marta repairs the sails."),
-        ("Marta", "Marta does not repair the sails.", "Marta repairs the sails."),
-        ("on Friday", "The vet comes on Thursday.", "The vet comes on Friday."),
-        ("4417", "The code of the north barn's gate is 5521.", "The gate of the north barn opens with 4417."),
-        ("Elmford", "Our oak boards come from Northwood.", "Oak boards come from the sawmill in Elmford."),
-        ("next to the north window", "The drill press stands next to the south window.",
+        (SAILS, "Marta", "Hugo repairs the sails.", "Marta repairs the sails."),
+        (SAILS, "Marta repairs the sails.", "Hugo repairs the sails.", "Marta repairs the sails."),
+        (SAILS, "MARTA, CAPTAIN.", "It is Hugo who repairs sails.", "Marta repairs the sails in the loft."),
+        (SAILS, "Marta", "Marta does not repair the sails.", "Marta repairs the sails."),
+        (SAILS, "Marta", "Hugo repairs the sails, not the masts.", "Marta repairs the sails."),
+        ("Whose task is it?", "Marta", "Hugo repairs the sails.", "Marta repairs the sails."),
+        ("When does the vet come?", "on Friday", "The vet comes on Thursday.", "The vet comes on Friday."),
+        (CODE, "4417", "The code of the north barn's gate is 5521.", "The north barn gate opens with the code 4417."),
+        ("Where do our oak boards come from?", "Elmford", "Our oak boards come from Northwood.",
+         "Oak boards come from the sawmill in Elmford."),
+        ("Where is the drill press?", "next to the north window", "The drill press stands next to the south window.",
          "The drill press stands next to the north window."),
     ],
 )  # fmt: skip
-def test_the_note_that_gave_the_wrong_answer_is_found(answer: str, correction: str, note: str) -> None:
-    assert wrong_of(answer, correction, note) == [note]
+def test_the_note_that_gave_the_wrong_answer_is_found(question: str, answer: str, correction: str, note: str) -> None:
+    assert wrong_of(question, answer, correction, note) == [note]
 
 
 @pytest.mark.parametrize(
-    ("answer", "correction", "note"),
+    ("question", "answer", "correction", "note"),
     [
-        ("Marta", "Hugo repairs the sails.", "Marta feeds the goats."),  # about something else
-        ("Marta", "Hugo repairs the sails.", "Marta and Ines repair the masts."),
-        ("Marta", "Marta and Hugo repair the sails.", "Marta repairs the sails."),  # adds, and denies nothing
-        ("on Monday", "Marta repairs the sails on Tuesday.", "Hugo repairs the sails on Monday."),  # of somebody else
-        ("I don't know.", "Hugo repairs the sails.", "Marta repairs the sails."),
-        ("", "Hugo repairs the sails.", "Marta repairs the sails."),
-        ("17", "The code of the gate is 5521.", "The code of the gate is 4417."),  # 17 is no word of 4417
-        ("Marta", "Please call me Captain.", "Marta repairs the sails."),
+        (SAILS, "Marta", "Hugo repairs the sails.", "Marta feeds the goats."),  # about something else
+        (SAILS, "Marta", "Hugo repairs the sails.", "Marta repairs the masts."),
+        (SAILS, "Marta", "Hugo repairs the sails.", "Marta sews sails."),
+        (SAILS, "Marta", "Marta and Hugo repair the sails.", "Marta repairs the sails."),  # adds, and denies nothing
+        ("When?", "on Monday", "Marta repairs the sails on Tuesday.", "Hugo repairs the sails on Monday."),  # somebody else
+        (SAILS, "I don't know.", "Hugo repairs the sails.", "Marta repairs the sails."),
+        (SAILS, "", "Hugo repairs the sails.", "Marta repairs the sails."),
+        (CODE, "17", "The code of the gate is 5521.", "The code of the gate is 4417."),  # 17 is no word of 4417
+        (SAILS, "Marta", "Please call me Captain.", "Marta repairs the sails."),
+        # The note was misread; it is true of another thing.
+        ("How much is a boat wash?", "1450 euros", "The price of a boat wash is 95 euros.",
+         "The price of a mast is 1450 euros."),
+        ("Who paints the hulls?", "Ines", "Hugo paints the hulls on Friday afternoons.",
+         "Ines paints the masts on Friday afternoons."),
     ],
-)
-def test_a_note_that_the_correction_does_not_speak_of_is_left_alone(answer: str, correction: str, note: str) -> None:
-    assert wrong_of(answer, correction, note) == []
-
-
-def test_of_two_notes_the_one_that_shares_more_is_meant() -> None:
-    notes = ("Marta repairs the sails.", "Marta sews sails.")
-    assert wrong_of("Marta", "Hugo repairs the sails.", *notes) == ["Marta repairs the sails."]
+)  # fmt: skip
+def test_a_note_that_the_correction_does_not_speak_of_is_left_alone(
+    question: str, answer: str, correction: str, note: str
+) -> None:
+    assert wrong_of(question, answer, correction, note) == []
 
 
 @pytest.mark.parametrize(

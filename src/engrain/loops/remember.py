@@ -110,7 +110,7 @@ def _corrected(store: SqlStore, interaction: Interaction, correction: Memory) ->
     holding = re.compile(rf"(?<!\w){re.escape(answer)}(?!\w)", re.I)
     replaced = {m.id for m in now if m.id in gone and answer and holding.search(m.text)} or gone
     known = {*interaction.context.memory_ids, *_learned(store, interaction)}
-    source = contradicted(interaction.answer, correction.text, [m for m in now if m.id in known])
+    source = contradicted(interaction.query, interaction.answer, correction.text, [m for m in now if m.id in known])
     return tuple(sorted({*replaced, *source}))
 
 

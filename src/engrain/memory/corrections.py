@@ -22,27 +22,28 @@ _THING = re.compile(r"(?P<ask>what|who|where|when)(?P<verb>'s| is| are) (?P<thin
 _DOER = re.compile(r"who (?!(?:is|was|does|else)\b)(?P<deed>\w+(?:s|ed) [^?,;]+)\?", re.I)
 
 
-def contradicted(answer: str, correction: str, notes: Sequence[Memory]) -> list[str]:
+def contradicted(question: str, answer: str, correction: str, notes: Sequence[Memory]) -> list[str]:
     """Ids of the notes that hold the wrong answer and that the correction speaks of.
 
     A note holds it if a word of the answer that the correction does not repeat stands in it. The correction speaks of the
-    same thing if it shares more than half of the note's other telling words, or half where no note shares more, and all names and
-    numbers among them. One that denies ("not Marta") also takes the notes all of whose words it repeats.
+    same thing if what it repeats of the question stands in the note, and it shares more than half of the note's other telling
+    words with all names and numbers among them (all of them, where it repeats nothing of the question). So a note that was only
+    misread, about another thing, is left alone. A correction that denies ("not Marta") takes the notes all of whose words it repeats.
     """
     if answer.strip(" .!").casefold() == UNKNOWN.casefold():
         return []
     right = content_words(correction)
-    wrong = content_words(answer) - right
-    more, half = list[str](), list[str]()
+    wrong, asked = content_words(answer) - right, content_words(question) & right
+    found: list[str] = []
     for note in notes:
         held = content_words(note.text)
         others = held - wrong
-        if denies(correction) and not denies(note.text) and held and held <= right:
-            more.append(note.id)
-        elif held & wrong and others and _names(note.text) - wrong <= right:
-            share = len(others & right) / len(others)
-            (more if share > 0.5 else half if share == 0.5 else []).append(note.id)
-    return more or half
+        denied = denies(correction) and not denies(note.text) and held <= right
+        source = held & wrong and others and asked <= held and _names(note.text) - wrong <= right
+        same = len(others & right) > len(others) / 2 if asked else others <= right
+        if held and (denied or (source and same)):
+            found.append(note.id)
+    return found
 
 
 def stated(question: str, correction: str) -> str:
