@@ -25,6 +25,7 @@ from engrain.records import (
     ItemResult,
     Memory,
     Message,
+    Task,
     Verdict,
 )
 
@@ -302,6 +303,14 @@ def test_questions_are_scored_before_in_context_and_live(home: Path, base: Path,
     assert said.exit_code == 0
     for row in ("before", "in context", "live (base)"):
         assert row in said.stdout
+    for _ in range(2):  # once kept, they are kept
+        assert engrain("eval", str(questions), "--keep", home=home, base=base).exit_code == 0
+    with Learner(home) as me:
+        assert [(t.question, t.answer) for t in me.store.select(Task, scope=me.scope)] == [
+            ("What is the gate code?", "4417"),
+            ("Who?", "I don't know"),
+        ]
+    assert "--keep keeps" in engrain("eval", "--keep", home=home, base=base).stderr
     nothing = engrain("eval", home=home, base=base)
     assert nothing.exit_code == 1
     assert "FILE.jsonl" in nothing.stderr

@@ -10,7 +10,7 @@ import pytest
 from engrain.errors import InputError, NotFound
 from engrain.gateway.answer import Serving
 from engrain.learner import Learner
-from engrain.records import FeedbackKind, Interaction, Message
+from engrain.records import Example, FeedbackKind, Interaction, Message
 
 sys.path.insert(0, str(Path(__file__).parent))
 
@@ -114,3 +114,13 @@ def test_the_device_is_handed_on_to_the_model(base: Path, tmp_path: Path) -> Non
         assert me.engine.device == "cpu"
     with Learner(tmp_path, base=base, device="gpu") as me, pytest.raises(InputError, match="auto, cpu or cuda"):
         me.engine  # noqa: B018
+
+
+def test_an_answer_in_the_users_style_is_right_if_it_holds_what_is_expected(base: Path, tmp_path: Path) -> None:
+    with Learner(tmp_path, base=base) as me:
+        said = me.engine.sample([[Message(role="user", content="Who?")]], max_tokens=64)[0].text
+        word = next(w for w in said.split() if w.isalnum())
+        item = Example(query=(Message(role="user", content="Who?"),), reference=word)
+        assert not me.evaluate([item]).results[0].right
+        me.tell("Call me Captain.")
+        assert me.evaluate([item]).results[0].right

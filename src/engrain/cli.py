@@ -284,11 +284,13 @@ def consolidate(
 @guarded
 def evaluate(
     file: Annotated[Path | None, typer.Argument(help='Questions: one {"question": …, "answer": …} a line; an empty answer means not known.')] = None,
+    keep: Annotated[bool, typer.Option("--keep", help="Judge every later candidate by these questions, too.")] = False,
     home: Home = HOME, base: Base = SPROUT, user: User = "me", tenant: Tenant = "local", device: Device = "auto",
 ) -> None:  # fmt: skip
     """Measure it: the bare base, the base shown its notes, and the live version on the same questions.
 
-    Without a file, the questions are those that the live version never trained on. Nothing of it is recorded.
+    Without a file, the questions are those that the live version never trained on. Nothing of it is recorded, but with
+    --keep the questions themselves: they become your own tasks, which no version is ever trained on.
 
     Example:  engrain eval questions.jsonl
     """
@@ -296,10 +298,12 @@ def evaluate(
 
     console = terminal()
     with opened(home, base, user, tenant, device) as learner:
+        if keep and file is None:
+            raise InputError("--keep keeps the questions of a file: engrain eval FILE.jsonl --keep")
         questions = read_questions(file.expanduser()) if file else held_out(learner)
         with console.status(f"answering {len(questions)} questions three times"):
             scores = [
-                measure(learner, "before", questions, shown="none", version="base"),
+                measure(learner, "before", questions, shown="none", version="base", keep=keep),
                 measure(learner, "in context", questions, shown="all", version="base"),
                 measure(learner, f"live ({name_of(learner.store.live(learner.scope))})", questions, shown="unlearned"),
             ]

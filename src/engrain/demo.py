@@ -109,11 +109,18 @@ def read_questions(path: Path) -> list[Question]:
 
 
 def measure(
-    learner: Learner, name: str, questions: Sequence[Question], *, shown: Shown, version: str | None = None
+    learner: Learner,
+    name: str,
+    questions: Sequence[Question],
+    *,
+    shown: Shown,
+    version: str | None = None,
+    keep: bool = False,
 ) -> Score:
     """Let one version (None: the live one) answer each question once, greedily, with the notes that the gateway would show.
 
-    Nothing of it is recorded: a question that is asked here does not become a training question later.
+    Nothing of it is recorded, so a question that is asked here does not become a training question later; with `keep` the
+    questions become the user's own tasks, which no candidate is trained on.
     """
     started = time.perf_counter()
     contexts = [_context(learner, q.text, shown) for q in questions]
@@ -121,7 +128,7 @@ def measure(
         Example(query=(Message(role="user", content=q.text),), context=c.text, reference=q.answer or UNKNOWN)
         for q, c in zip(questions, contexts, strict=True)
     ]
-    evidence = learner.evaluate(examples, version=version, with_context=True)
+    evidence = learner.evaluate(examples, version=version, with_context=True, keep=keep)
     notes = sum(c.tokens for c in contexts) / max(1, len(contexts))
     return Score(name=name, results=evidence.results, notes=notes, seconds=time.perf_counter() - started)
 

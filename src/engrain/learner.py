@@ -35,6 +35,7 @@ from engrain.records import (
     Message,
     Receipt,
     Scope,
+    Task,
 )
 from engrain.store import Node, SqlStore, home_lock
 
@@ -181,13 +182,31 @@ class Learner:
         )
 
     def evaluate(
-        self, examples: Sequence[Example], *, version: str | None = None, with_context: bool = False
+        self,
+        examples: Sequence[Example],
+        *,
+        version: str | None = None,
+        with_context: bool = False,
+        keep: bool = False,
     ) -> Evidence:
-        """A version's answers to questions of your own (Example.query and .reference), scored item by item."""
-        from engrain.evaluation import run_suite
+        """A version's answers to questions of your own (Example.query and .reference), scored item by item.
 
+        Where a style is in force ("Call me Captain"), an answer is right if it holds what is expected. With `keep` the
+        questions stay as your own tasks: from now on every candidate is judged by them, and none is trained on them.
+        """
+        from engrain.evaluation import run_suite
+        from engrain.evaluation.suites import last_question
+        from engrain.memory import is_answer_style
+
+        if keep:
+            known = {(t.question, t.answer) for t in self.store.select(Task, scope=self.scope)}
+            pairs = dict.fromkeys((last_question(e), e.reference) for e in examples)
+            self.store.append_all(
+                [Task(scope=self.scope, question=q, answer=a) for q, a in pairs if (q, a) not in known]
+            )
         adapter = self.store.live(self.scope) if version is None else resolve(self.store, self.scope, version)
-        return run_suite(self.engine, examples, adapter, self.scope, "own", with_context=with_context)
+        styled = any(is_answer_style(m.text) for m in self.memories())
+        return run_suite(self.engine, examples, adapter, self.scope, "own", with_context=with_context, styled=styled)
 
     def memories(self, *, all_states: bool = False) -> list[Memory]:
         """What is remembered now; with `all_states` also what was superseded or retracted."""

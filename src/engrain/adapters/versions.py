@@ -114,11 +114,11 @@ def rollback(store: VersionStore, scope: Scope, to: str | None = None) -> str:
 
 def _before(store: VersionStore, scope: Scope, name: str) -> str:
     """What was live when this version was promoted, or what took its place; for a rebuilt one, its parent."""
-    found = next(
-        (v.against for v in store.select(Verdict, scope=scope) if v.candidate == name and v.decision == "promote"), None
-    )
-    if found is None:
+    promoted = (v for v in store.select(Verdict, scope=scope) if v.candidate == name and v.decision == "promote")
+    verdict: Verdict | None = next(promoted, None)
+    if verdict is None:
         return adapter_of(store, scope, name).parent
+    found = verdict.against
     for receipt in store.select(Receipt, scope=scope):
         found = dict(receipt.rebuilt).get(found, found)
     return found
