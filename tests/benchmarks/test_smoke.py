@@ -16,7 +16,6 @@ from engrain.records import content_hash
 ROOT = Path(__file__).parents[2]
 sys.path[:0] = [str(ROOT / "benchmarks"), str(ROOT / "tests")]
 pytest.importorskip("matplotlib", reason="the pictures need engrain[plots]")
-pytestmark = pytest.mark.slow
 
 EVERY = {"benchmark", "at", "commit", "machine", "load_average", "wall_s", "cpu_s", "settings", "bars", "results"}
 
