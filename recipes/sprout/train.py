@@ -100,6 +100,7 @@ STAGES = (
     (0.28, 1, 5, 8, 0.03, 0.65, 0.3, 4096),
     (0.48, 1, 10, 9, 0.02, 0.55, 0.1, 4096),
     (0.68, 2, 30, 10, 0.01, 0.50, 0.0, 5120),
+    (0.80, 1, 12, 10, 0.01, 0.50, 0.1, 4096),
 )
 """(from this share of the run, fewest notes, most notes, most questions, share of drills, of composed frames, of plain reading only,
 tokens of a minibatch). One note first: to read a note is to tell its parts from one another; to find it among others comes after, and
