@@ -230,12 +230,8 @@ def generated(evaluation: Evaluation, n: int, seed: int) -> float:
     evaluation.documents("nothing shown", docs(maker.bare, n // 2))
     acks = [d for d in docs(maker.acknowledge, n // 2) if d.branches[0][1][1] == "Noted."]
     evaluation.documents("acknowledge", acks)
-    evaluation.study("held-out", [d.note for d in (draw_note(maker) for _ in range(n // 5))])
+    evaluation.study("held-out", [maker.facts(1)[0].note for _ in range(n // 5)])
     return evaluation.extraction("held-out", [maker.message() for _ in range(n // 2)])
-
-
-def draw_note(maker: Maker) -> object:
-    return maker.facts(1)[0]
 
 
 def main() -> None:

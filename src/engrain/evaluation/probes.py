@@ -37,23 +37,20 @@ def _probes() -> dict[str, list[tuple[str, Example]]]:
 def guard_probes(count: int, *, seed: int = 0, styled: bool = False, engine: Engine | None = None) -> list[Example]:
     """At most `count` unrelated prompts to train on, chosen by content and seed; none that state a style of their own if the
     user's answers are `styled` already, and only those that fit the window of `engine`, if given."""
-    every = [
-        e
-        for group, e in _probes()["guard"]
-        if not (styled and group == "style") and (engine is None or _fits(engine, e))
-    ]
+    every = [e for group, e in _probes()["guard"] if not (styled and group == "style") and _fits(engine, e)]
     return sorted(every, key=lambda e: content_hash([seed, e.hash]))[:count]
 
 
 def probes(part: Part, limit: int | None = None, *, engine: Engine | None = None) -> list[Example]:
     """The probes of one part, in a fixed order that mixes the groups; only those that fit the window of `engine`, if given."""
-    return [e for _, e in _probes()[part] if engine is None or _fits(engine, e)][:limit]
+    return [e for _, e in _probes()[part] if _fits(engine, e)][:limit]
 
 
-def _fits(engine: Engine, example: Example) -> bool:
+def _fits(engine: Engine | None, example: Example) -> bool:
     """Whether a prompt, its answer and the words of a style beside it stay within the window; a small one takes fewer probes."""
-    window = getattr(engine, "window", None)
-    return window is None or ROOM + sum(8 + engine.count_tokens(m.content) for m in example.query) <= window
+    if engine is None or (window := getattr(engine, "window", None)) is None:
+        return True
+    return bool(ROOM + sum(8 + engine.count_tokens(m.content) for m in example.query) <= window)
 
 
 def probe_group(example: Example) -> str | None:

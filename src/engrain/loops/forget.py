@@ -328,10 +328,9 @@ def _taught(store: SqlStore, scope: Scope, memories: Collection[str], interactio
         if not set(interactions).isdisjoint(i for e in (*b.train, *b.holdout) for i in e.interaction_ids)
     }
     names = {a.id for a in affected(store, scope, memories)}
-    names |= {a.id for a in store.select(Adapter, scope=scope) if a.batch in batches}
     found: list[Adapter] = []
     for adapter in store.select(Adapter, scope=scope):
-        if adapter.id in names or adapter.parent in names:
+        if adapter.id in names or adapter.parent in names or adapter.batch in batches:
             names.add(adapter.id)
             found.append(adapter)
     return found

@@ -7,6 +7,7 @@ import os
 import re
 import time
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -90,12 +91,7 @@ def from_feedback(store: SqlStore, feedback: Feedback) -> Memory | None:
     assert isinstance(interaction, Interaction)
     said = feedback.text if _DATED.match(feedback.text) else stated(interaction.query, feedback.text)
     correction = memory_of(said, scope=feedback.scope, source="correction", causes=(feedback.id, interaction.id))
-    wrong = _corrected(store, interaction, correction)
-    memory = Memory(
-        id=correction.id, scope=correction.scope, kind=correction.kind, text=correction.text, source=correction.source,
-        valid_from=correction.valid_from, recorded_at=correction.recorded_at, retracts=wrong, mutable=correction.mutable,
-        causes=correction.causes,
-    )  # fmt: skip
+    memory = replace(correction, retracts=_corrected(store, interaction, correction))
     store.append(memory)
     return memory
 
