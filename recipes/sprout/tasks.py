@@ -236,7 +236,7 @@ class Maker:
     def unknown(self, facts: list[Fact]) -> str | None:
         """A question that none of the facts answers; often a near miss."""
         roll = self.rng.random()
-        if facts and roll < 0.45:
+        if facts and roll < 0.35:
             fact = self.rng.choice(facts)
             _, question, _ = self.rng.choice(fact.frame.asks)
             asked = [s for s in SLOT.findall(question) if s in fact.values]
@@ -245,7 +245,7 @@ class Maker:
             change = self.rng.choice(asked)
             other = draw(fact.frame, self.fill, {s: v for s, v in fact.values.items() if s != change})
             fact = other
-        elif facts and roll < 0.70:
+        elif facts and roll < 0.75:
             fact = self.cousin(self.rng.choice(facts))
             _, question, _ = self.rng.choice(fact.frame.asks)
         else:
@@ -374,7 +374,7 @@ class Maker:
         tries = 0
         while len(asked) < questions and tries < 4 * questions and not (conflict and asked):
             tries += 1
-            if self.chance(0.24):
+            if self.chance(0.30):
                 q = self.unknown(everything)
                 if q and q.lower() not in told and all(q != x for x, _, _ in asked):
                     asked.append((q, UNKNOWN, ""))

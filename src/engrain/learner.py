@@ -217,7 +217,7 @@ class Learner:
 
     def versions(self) -> list[Version]:
         """Every version of the weights, oldest first, with the verdict on it; number 0 is the bare base."""
-        return adapters.versions(self.store, self.scope)
+        return adapters.versions(self.store, self.scope, {m.id for m in self.memories()})
 
     def rollback(self, to: str | None = None) -> str:
         """Go back to the version that was live before (or to `to`: number, hash, "base") in one atomic move; returns what

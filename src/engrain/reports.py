@@ -23,6 +23,7 @@ from engrain.records import (
     Receipt,
     Scope,
     Signal,
+    Task,
     Verdict,
 )
 
@@ -70,7 +71,8 @@ def version_table(versions: Sequence[Version]) -> Table:
     for v in versions:
         mark = Text("live", style="bold green") if v.live else ""
         parent = name_of(v.parent) if v.number else "-"
-        made, memories, verdict = day(v.created_at), str(v.memories), v.decision or "-"
+        made, verdict = day(v.created_at), v.decision or "-"
+        memories = f"{v.memories} ({v.stale} stale)" if v.stale else str(v.memories)
         table.add_row(mark, str(v.number), name_of(v.adapter), parent, made, memories, verdict)
     return table
 
@@ -160,6 +162,8 @@ def describe(store: SqlStore, record_id: str, scope: Scope) -> str:
             said = f"{len(record.train)} examples, {len(record.holdout)} held out"
         case Evidence():
             said = f"{sum(r.right for r in record.results)} of {len(record.results)} right ({record.suite})"
+        case Task():
+            said = f"{record.question} -> {record.answer}"
         case Receipt():
             said = f"{len(record.removed)} records erased"
     short = " ".join(said.split())

@@ -13,14 +13,16 @@ from pathlib import Path
 import pytest
 
 from engrain.errors import HomeBusy
-from engrain.evaluation.gates import Check, SequentialGate
-from engrain.evaluation.statistics import Paired
 from engrain.learner import SPROUT, Learner
 from engrain.loops.consolidate import Consolidation
 from engrain.loops.prepare import Preparation
 from engrain.loops.study import Study
-from engrain.records import Batch, Decision, Interaction, Memory
+from engrain.records import Batch, Interaction, Memory
 from engrain.store import home_lock
+
+sys.path.insert(0, str(Path(__file__).parents[1]))
+
+from promoting import PromoteEverything  # noqa: E402
 
 FACTS = (
     "The gate code of the north barn is 4417.",
@@ -33,18 +35,6 @@ FACTS = (
     "The departure time of the ferry is 7:40.",
 )
 SECRET = "The safe code of the office is 90210."
-
-
-class PromoteEverything(SequentialGate):
-    """These tests are about what happens around the learning, so whatever was learned goes live."""
-
-    def judge(
-        self, gain: Paired, checks: Sequence[Check], index: int, history: Sequence[Decision] = ()
-    ) -> tuple[Decision, float]:
-        return "promote", self.levels(index, history)[0]
-
-    def least_new(self, index: int, history: Sequence[Decision] = ()) -> int:
-        return 0
 
 
 QUICK = Consolidation(

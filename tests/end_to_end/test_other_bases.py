@@ -11,16 +11,16 @@ from typing import Any
 import pytest
 
 from engrain.engines.local import LocalEngine
-from engrain.evaluation.gates import Check, SequentialGate
-from engrain.evaluation.statistics import Paired
 from engrain.learner import Learner
 from engrain.loops.consolidate import Consolidation
 from engrain.loops.prepare import Preparation
 from engrain.loops.study import Study, plain_questions
 from engrain.prompts import UNKNOWN, add_context, render_notes
-from engrain.records import Batch, Decision, Message
+from engrain.records import Batch, Message
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
+
+from promoting import PromoteEverything  # noqa: E402
 
 THINGS = ("gate code", "spare key", "red button", "north barn", "blue pot", "water pump")
 VALUES = ("Mara", "Tuesday", "Biscuit", "twice", "under", "wait")
@@ -33,18 +33,6 @@ FACTS = (
     "The water pump is wait.",
 )
 END = {"qwen": "<|im_end|>", "gemma": "<end_of_turn>", "gpt2": "<|endoftext|>"}
-
-
-class PromoteEverything(SequentialGate):
-    """These tests are about what happens around the learning, so whatever was learned goes live."""
-
-    def judge(
-        self, gain: Paired, checks: Sequence[Check], index: int, history: Sequence[Decision] = ()
-    ) -> tuple[Decision, float]:
-        return "promote", self.levels(index, history)[0]
-
-    def least_new(self, index: int, history: Sequence[Decision] = ()) -> int:
-        return 0
 
 
 CHEAP = Consolidation(

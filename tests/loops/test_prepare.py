@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from typing import Any
 
@@ -28,13 +29,35 @@ FEW = Preparation(guards=4, distractors=2)
 
 
 class Careful(FakeEngine):
-    """Says that it does not know where it is shown several notes."""
+    """Says that it does not know where the question has a word of another note than the one it would answer from."""
 
     def sample(self, prompts: Sequence[Conversation], **options: Any) -> list[Completion]:
         found = super().sample(prompts, **options)
         unknown = super().sample([[Message(role="user", content="?")]], **options)[0]
         assert unknown.text == UNKNOWN
-        return [unknown if p[0].content.count("\n- ") > 1 else c for p, c in zip(prompts, found, strict=True)]
+        told = words(" ".join(FACTS))
+        return [
+            c if words(p[-1].content) & told <= words(c.text) else unknown for p, c in zip(prompts, found, strict=True)
+        ]
+
+
+class Misreading(FakeEngine):
+    """Reads a note that it is shown alone, and the gate code wherever it stands among others."""
+
+    def sample(self, prompts: Sequence[Conversation], **options: Any) -> list[Completion]:
+        found = super().sample(prompts, **options)
+        code = super().sample(
+            [[Message(role="user", content=FACTS[0]), Message(role="system", content=f"- {FACTS[0]}")]]
+        )[0]
+        several = [p[0].role == "system" and p[0].content.count("\n- ") > 1 for p in prompts]
+        mine = [
+            s and FACTS[3] in p[0].content and "kiln" in p[-1].content for s, p in zip(several, prompts, strict=True)
+        ]
+        return [code if m else c for m, c in zip(mine, found, strict=True)]
+
+
+def words(text: str) -> set[str]:
+    return set(re.findall(r"\w{3,}", text.lower())) - {"the"}
 
 
 def memories(*texts: str) -> list[Memory]:
@@ -67,6 +90,17 @@ def test_a_style_that_is_not_learned_leaves_no_trace_in_the_batch(monkeypatch: p
     batch = prepare(FakeEngine(), every, scope=SCOPE, parent="", preparation=FEW)
     assert style not in words_of(batch) and every[-1].id not in batch.memory_ids
     assert batch.settings["styles"] == []
+
+
+def test_a_question_that_the_teacher_answers_wrongly_among_other_notes_is_no_lesson() -> None:
+    """Its teacher would tell the student what another note says."""
+    every = memories(*FACTS)
+    batch = prepare(Misreading(), every, scope=SCOPE, parent="", preparation=FEW)
+    assert set(batch.memory_ids) == {m.id for m in every} - {every[3].id}
+    assert FACTS[3] not in words_of(batch)
+    assert (
+        batch.content == prepare(Misreading(), every[:3] + every[4:], scope=SCOPE, parent="", preparation=FEW).content
+    )
 
 
 def test_near_misses_are_made_of_training_questions_alone() -> None:

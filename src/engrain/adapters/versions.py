@@ -45,6 +45,8 @@ class Version:
     created_at: float = 0.0
     memories: int = 0
     """How many memories it was trained on, its ancestors' included."""
+    stale: int = 0
+    """How many of them no longer hold: text overrides them until the next consolidation."""
     decision: str = ""
     """`promote`, `hold`, `reject`, or `rebuilt` after a forgetting; "" where a run ended before there was a verdict."""
     reasons: tuple[str, ...] = ()
@@ -57,8 +59,9 @@ def current(store: VersionStore, scope: Scope) -> Adapter | None:
     return None if not adapter else adapter_of(store, scope, adapter)
 
 
-def versions(store: VersionStore, scope: Scope) -> list[Version]:
-    """Every version of this scope that still exists, oldest first, the bare base as number 0."""
+def versions(store: VersionStore, scope: Scope, active: Collection[str] | None = None) -> list[Version]:
+    """Every version of this scope that still exists, oldest first, the bare base as number 0. Which memories still hold
+    (`active`) tells which versions are stale."""
     live = store.live(scope)
     verdicts: dict[str, Verdict] = {v.candidate: v for v in store.select(Verdict, scope=scope)}
     rebuilt = _rebuilt(store, scope)
@@ -72,6 +75,7 @@ def versions(store: VersionStore, scope: Scope) -> list[Version]:
                 parent=adapter.parent,
                 created_at=adapter.created_at,
                 memories=len(adapter.memory_ids),
+                stale=0 if active is None else len(stale(adapter, active)),
                 decision=verdict.decision if verdict is not None else "rebuilt" if adapter.id in rebuilt else "",
                 reasons=verdict.reasons if verdict is not None else (),
                 live=adapter.id == live,

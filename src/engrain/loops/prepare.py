@@ -12,7 +12,7 @@ from dataclasses import asdict, dataclass, field, replace
 
 from engrain.errors import BatchRefused
 from engrain.evaluation.probes import guard_probes, probe_group, probes
-from engrain.evaluation.suites import check_holdout, in_context, is_unknown, last_question, near_any
+from engrain.evaluation.suites import check_holdout, in_context, is_unknown, last_question, near_any, scored
 from engrain.loops.study import ANSWER_TOKENS, Question, Study, hold_out
 from engrain.memory import is_answer_style
 from engrain.prompts import render_notes
@@ -75,19 +75,15 @@ def prepare(
         {text: hold_out(questions, share=settings.holdout_share) for text, questions in studied.items()},
         [*apart, *(last_question(e) for e in replay_holdout)],
     )
-    # Only what is itself learned may stand beside what is learned: a note that the batch does not answer for, and that the
-    # adapter's record does not name, must leave no trace in the weights.
-    learnable = {t: mine for t, (mine, held) in split.items() if len(mine) >= settings.least_questions and held}
-    everything = sorted(learnable)
-    train: list[Example] = []
+    new_examples = _taught(engine, split, notes, asked or {}, parent, [*new_styles, *old_styles], settings)
+    learnable = sorted(new_examples)
+    train: list[Example] = [e for mine in new_examples.values() for e in mine]
     holdout: list[Example] = []
     learned: list[str] = []
-    for text, mine in learnable.items():
+    for text in learnable:
         learned.append(notes[text].id)
-        others = _nearest(text, everything, settings.distractors + 3)
         own = (asked or {}).get(text, {})
-        train += [_example(q, text, others, notes[text].id, own, settings) for q in mine]
-        context = [text, *others[: settings.distractors]]
+        context = [text, *_nearest(text, learnable, settings.distractors)]
         holdout += [
             Example(
                 query=_ask(q.text),
@@ -101,7 +97,7 @@ def prepare(
     styled = _style_holdout(engine, sorted({*new_styles, *old_styles}), [by_text[t].id for t in new_styles], parent)
     styles = sorted({*(new_styles if styled else ()), *old_styles})
     train += replayed
-    train += _near_misses(engine, learnable, parent, settings)
+    train += _near_misses(engine, {t: split[t][0] for t in learnable}, parent, settings)
     train += guard_probes(settings.guards, seed=seed, styled=bool(styles), engine=engine)
     if styles:
         train = [replace(e, context=_led_by(styles, e.context)) for e in train]
@@ -159,6 +155,45 @@ def _kept_apart(
         if not near:
             kept[text].append(question)
     return {text: (kept[text], held_out) for text, (_, held_out) in split.items()}
+
+
+def _taught(
+    engine: Engine,
+    split: Mapping[str, tuple[list[Question], list[Question]]],
+    notes: Mapping[str, Memory],
+    asked: Mapping[str, Mapping[str, Sequence[str]]],
+    parent: str,
+    styles: Sequence[str],
+    settings: Preparation,
+) -> dict[str, list[Example]]:
+    """The training examples of each note: those on which the teacher, shown what it will be shown, says what the note says.
+
+    A teacher that reads the wrong one of its notes gives a wrong lesson, and the student learns that as readily as a right one. A
+    note with too few lessons left stays in text. Only what is itself learned may stand beside what is learned: a note that
+    the batch does not answer for, and that the adapter's record does not name, must leave no trace in the weights. So where
+    a note falls out, the others are shown in other company, and asked again.
+    """
+    learnable = {t: mine for t, (mine, held) in split.items() if len(mine) >= settings.least_questions and held}
+    said: dict[str, bool] = {}
+    while True:
+        everything = sorted(learnable)
+        made = {
+            text: [
+                _example(q, text, _nearest(text, everything, settings.distractors + 3), notes[text].id, asked.get(text, {}), settings)
+                for q in mine
+            ]
+            for text, mine in learnable.items()
+        }  # fmt: skip
+        shown = {e.hash: e for mine in made.values() for e in mine if e.hash not in said}
+        prompts = [in_context(replace(e, context=_led_by(styles, e.context)) if styles else e) for e in shown.values()]
+        answers = engine.sample(prompts, adapter=parent, max_tokens=ANSWER_TOKENS) if prompts else []
+        for e, answer in zip(shown.values(), answers, strict=True):
+            said[e.hash] = answer.finish_reason == "stop" and scored(e, answer.text, styled=bool(styles))
+        right = {text: [e for e in mine if said[e.hash]] for text, mine in made.items()}
+        kept = {text: mine for text, mine in learnable.items() if len(right[text]) >= settings.least_questions}
+        if len(kept) == len(learnable):
+            return right
+        learnable = kept
 
 
 def _example(
