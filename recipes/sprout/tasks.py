@@ -7,6 +7,7 @@ another: ten questions cost one reading of the notes, and each still looks exact
 from __future__ import annotations
 
 import random
+import re
 import zlib
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -31,6 +32,7 @@ HEADERS = (
     "Things to remember:",
 )
 LOWERABLE = {"The", "A", "An", "There", "On", "In", "At", "For", "When", "If", "It", "We", "My", "Our"}
+MINE = re.compile(r"\b(?:I|me|my|we|us|our)\b", re.I)
 Turn = tuple[str, str]
 
 
@@ -81,14 +83,27 @@ STYLE_WEIGHTS = {
 }
 
 
+WORLD = 300
+"""Facts that sprout knows by heart. They are of no use in themselves: a model that has never known anything answers every bare
+question with a don't-know, and has no place in which to look a fact up. What is taught to it later needs that place."""
+
+
 class Maker:
     """Makes documents from one random stream; `held` draws every word, frame and phrasing from the held-out parts.
 
-    `composed` is the share of facts whose frame is put together by rule, `plain` the share of documents without slips and odd forms.
+    `composed` is the share of facts whose frame is put together by rule, `plain` the share of documents without slips and odd
+    forms. With `world` some bare questions are about the same so many facts each time, and are to be answered.
     """
 
     def __init__(
-        self, rng: random.Random, frames: list[Frame], *, held: bool = False, composed: float = 0.5, plain: float = 0.3
+        self,
+        rng: random.Random,
+        frames: list[Frame],
+        *,
+        held: bool = False,
+        composed: float = 0.5,
+        plain: float = 0.3,
+        world: int = 0,
     ) -> None:
         self.rng, self.frames, self.composed, self.plain = rng, frames, composed, plain
         self.compose = Composer(rng, held=held)
@@ -100,6 +115,8 @@ class Maker:
             for kind in frame.slots.values():
                 self.by_type.setdefault(kind.rstrip("23"), []).append(frame)
         self.personal = [f for f in frames if f.first_person]
+        self.world = Maker(random.Random(2026), frames, held=held).about_names(world) if world else []
+        self.known = self.told([fact for fact, _ in self.world])
 
     def chance(self, p: float) -> bool:
         return self.rng.random() < p
@@ -171,6 +188,20 @@ class Maker:
                 out.append(self.cousin(self.rng.choice(out)))
             else:
                 out.append(self.fact())
+        return out
+
+    def about_names(self, n: int) -> list[tuple[Fact, str]]:
+        """n facts about somebody or something with a made-up name of two words, each with its slot: nobody will ask by chance."""
+        out: list[tuple[Fact, str]] = []
+        while len(out) < n:
+            frame = self.fact().frame
+            named = [s for s, kind in frame.slots.items() if kind.rstrip("23") in ("person", "org", "town")]
+            if not named or any(MINE.search(q) for _, q, _ in frame.asks):
+                continue
+            name = f"{self.fill.built().capitalize()} {self.fill.built().capitalize()}"
+            fact = draw(frame, self.fill, {named[0]: name})
+            if sum(f"{{{named[0]}" in q for _, q, _ in frame.asks) > 1:
+                out.append((fact, named[0]))
         return out
 
     def sibling(self, fact: Fact) -> Fact:
@@ -432,12 +463,28 @@ class Maker:
             turns = turns[k:]
         return Doc(prefix, branches, "newest" if conflict else "style" if notes else "read")
 
-    def bare(self) -> Doc:
-        """A question with nothing shown: not known."""
-        fact = self.fact()
-        pool = [a[1] for a in fact.frame.asks] + fact.frame.yes
-        q = fact.say(self.rng.choice(pool))
-        return Doc([], [[("user", self.question(q)), ("assistant", UNKNOWN)]], "bare")
+    def bare(self, questions: int = 1) -> Doc:
+        """Questions with nothing shown: not known, but for those about the world."""
+        branches: list[list[Turn]] = []
+        while len(branches) < questions:
+            pair = self.of_world() if self.world and self.chance(0.6) else None
+            if pair is None:
+                fact = self.fact()
+                pair = fact.say(self.rng.choice([a[1] for a in fact.frame.asks] + fact.frame.yes)), UNKNOWN
+            if pair[1] == UNKNOWN and pair[0].lower() in self.known:
+                continue
+            branches.append([("user", self.question(pair[0])), ("assistant", pair[1])])
+        return Doc([], branches, "bare")
+
+    def of_world(self) -> tuple[str, str] | None:
+        """A question about a fact of the world with its answer, or one that only seems to be."""
+        fact, name = self.rng.choice(self.world)
+        if self.chance(0.25):
+            question = self.unknown([fact])
+            return (question, UNKNOWN) if question else None
+        pair = self.ask(fact, [fact], fact.note)
+        named = pair and fact.values[name].lower() in pair[0].lower()
+        return pair if pair and named and len(self.known.get(pair[0].lower(), ())) < 2 else None
 
     def statement(self, fact: Fact) -> tuple[str, str, bool]:
         """(how a user says it, the note it leaves, whether its first word keeps its capital)"""
@@ -562,7 +609,7 @@ class Maker:
         if roll < 0.66:
             return self.read(n, min(budget, 3 + n), conflict=self.chance(0.4), dated=True)
         if roll < 0.71:
-            return self.bare()
+            return self.bare(budget)
         if roll < 0.80:
             return self.extract()
         if roll < 0.86:

@@ -23,7 +23,7 @@ from tokenizers import Regex, Tokenizer, decoders, models, pre_tokenizers, train
 
 from frames import load
 from model import Encoded, Minibatch, Shape, Sprout, collate
-from tasks import Doc, Maker
+from tasks import WORLD, Doc, Maker
 
 SPECIAL = ["<|pad|>", "<|end|>", "<|system|>", "<|user|>", "<|assistant|>", "<|tool|>"]
 PAD, END = 0, 1
@@ -207,7 +207,7 @@ def worker(rank: int, args: argparse.Namespace) -> None:
         adam.load_state_dict(state["adam"])
         spent, step, seen = state["spent"], state["step"], state["seen"]
     seed = args.seed * 1_000_003 + rank * 7919 + step * 31
-    maker, rng = Maker(random.Random(seed), frames), np.random.default_rng(seed)
+    maker, rng = Maker(random.Random(seed), frames, world=WORLD), np.random.default_rng(seed)
     budget = args.minutes * 60
     queue: list[Minibatch] = []
     started, saved, loss_mean = clock(device), time.time(), 0.0

@@ -10,6 +10,7 @@ from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from engrain.evaluation.suites import is_unknown, near_duplicate, normalise
+from engrain.loops.grammar import plain_questions
 from engrain.prompts import QUESTION_KINDS, question_request, render_notes
 from engrain.protocols import Engine
 from engrain.records import Message, content_hash
@@ -91,66 +92,6 @@ class Study:
                 if group and len(chosen) < self.most:
                     chosen.append(group.pop(0))
         return chosen[: self.most]
-
-
-_IS = re.compile(
-    r"(?P<thing>(?:The|Our|My|An?) .+?|.+?(?:'s|s') .+?) (?P<verb>is|are|was|were) (?P<value>[^,;]+)\.?", re.I | re.S
-)
-_DOES = re.compile(
-    r"(?P<who>[A-Z]\w+(?: (?:[A-Z]\w+|&))*) (?P<verb>\w+(?:s|ed)|has|had|will|can|must) (?P<rest>[^,;]+?)\.?", re.S
-)
-_PREFERS = re.compile(r"(?P<who>.+?) prefers (?P<value>[^,;]+?) (?:over|to) (?P<other>[^,;]+?)\.?", re.S)
-_WHEN = re.compile(r"(?:When|If|Whenever|As soon as) (?P<case>[^,]+), (?P<do>.+?)\.?", re.S | re.I)
-
-
-def plain_questions(note: str) -> list[tuple[str, str]]:
-    """Questions that follow from a note's grammar alone, with their kinds: no model has to think of them.
-
-    "The X is Y", "When X, do Y" and "Somebody does Y"; none where the note has another shape. The model must still be able to
-    answer them from the note, like any other.
-    """
-    note = note.strip().rstrip(".")
-    if m := _WHEN.fullmatch(note):
-        case = m["case"]
-        return [
-            (f"What should I do when {case}?", "plain"),
-            (f"What do I do if {case}?", "plain"),
-            (f"{case[:1].upper()}{case[1:]}. What now?", "short"),
-            (f"Tell me what to do when {case}.", "request"),
-            (f"What happens first when {case}?", "plain"),
-        ]
-    if m := _IS.fullmatch(note):
-        thing = m["thing"]
-        thing = (
-            thing
-            if thing[:2].isupper() or not thing.startswith(("The ", "Our ", "My ", "A ", "An "))
-            else thing[0].lower() + thing[1:]
-        )
-        mine = re.sub(r"^the user's ", "my ", thing)
-        bare = re.sub(r"^(?:the|our|my|an?) ", "", thing)
-        return [
-            (f"What {m['verb']} {mine}?", "plain"),
-            (f"Tell me {mine}.", "request"),
-            (f"{bare[:1].upper()}{bare[1:]}?", "short"),
-            (f"Do you know {mine}?", "request"),
-            (f"Remind me what {mine} {m['verb']}.", "request"),
-            (f"What {m['verb']} {m['value']}?", "reversed"),
-        ]
-    if m := _PREFERS.fullmatch(note):
-        who = re.sub(r"^the user$", "I", m["who"], flags=re.I)
-        aux = "do" if who == "I" else "does"
-        return [
-            (f"What {aux} {who} prefer to {m['other']}?", "plain"),
-            (f"What {aux} {who} prefer over {m['other']}?", "plain"),
-            (f"Tell me what {who} prefer{'' if who == 'I' else 's'} to {m['other']}.", "request"),
-        ]
-    if m := _DOES.fullmatch(note):
-        return [
-            (f"Who {m['verb']} {m['rest']}?", "plain"),
-            (f"Tell me who {m['verb']} {m['rest']}.", "request"),
-            (f"Do you know who {m['verb']} {m['rest']}?", "request"),
-        ]
-    return []
 
 
 def answers_it(note: str, question: str, answer: str) -> bool:
