@@ -70,7 +70,7 @@ def test_a_note_of_plain_grammar_asks_its_own_questions() -> None:
     assert ("What is my favourite tea?", "plain") in plain_questions("The user's favourite tea is oolong.")
     steps = plain_questions("When the dust alarm rings, switch off the saw, then open the door.")
     assert steps[0] == ("What should I do when the dust alarm rings?", "plain")
-    assert plain_questions("Marta repairs the sails on Tuesday.")[0][0] == "Who repairs the sails on Tuesday?"
+    assert ("Who repairs the sails on Tuesday?", "reversed") in plain_questions("Marta repairs the sails on Tuesday.")
     assert plain_questions("The user prefers oak over pine.")[0][0] == "What do I prefer to pine?"
     assert plain_questions("Marta prefers tea to coffee.")[0][0] == "What does Marta prefer to coffee?"
     assert plain_questions("No smoking near the paint, ever; ask Hugo") == []

@@ -6,6 +6,7 @@ Deterministic: what comes of a set of notes depends on their texts and on the ve
 from __future__ import annotations
 
 import re
+from collections import Counter
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 
@@ -17,6 +18,11 @@ from engrain.records import Message, content_hash
 
 ANSWER_TOKENS = 64
 """Longest answer that is learned, in tokens; one that is cut off there teaches to stop in the middle, so it is left out."""
+
+
+SHARES = {"reversed": 0.2, "short": 0.2, "request": 0.2, "yes or no": 0.07}
+"""The most of a note's questions that may be of a kind. A fact is learned by asking for it in many ways: what is asked the other way
+round, or only to be confirmed, teaches little of it."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -34,9 +40,9 @@ class Study:
     """How hard to study."""
 
     rounds: int = 3
-    """Times each kind of question is asked about each note: greedily first, then sampled."""
+    """Times each kind of question is asked about each note: greedily first, then sampled, where still fewer than `most` are found."""
     temperature: float = 0.7
-    most: int = 12
+    most: int = 16
     """Questions kept for one note."""
     kinds: Sequence[str] = field(default=QUESTION_KINDS)
 
@@ -48,14 +54,19 @@ class Study:
         adapter: str = "",
         asked: Mapping[str, Collection[str]] | None = None,
     ) -> dict[str, list[Question]]:
-        """Questions about each note that the version can answer from that note alone, by content hash order.
+        """Questions about each note that the version can answer from that note alone: what grammar gives, and what it asks itself.
 
         `asked` are queries that the user made where the note was shown; they are kept if the note answers them.
         """
         notes = sorted(set(notes))
         wanted: list[tuple[str, str]] = [(n, k) for n in notes for k in self.kinds]
         found: dict[tuple[str, str], str] = {}
+        ruled = {(note, text): kind for note in notes for text, kind in plain_questions(note)}
         for turn in range(self.rounds):
+            counts = Counter(note for note, _ in (*ruled, *found))
+            wanted = [(n, k) for n, k in wanted if counts[n] < self.most] if turn else wanted
+            if not wanted:
+                break
             prompts = [[Message(role="user", content=question_request(n, k))] for n, k in wanted]
             drawn = engine.sample(
                 prompts, adapter=adapter, max_tokens=40, temperature=self.temperature if turn else 0.0, seed=turn
@@ -64,9 +75,7 @@ class Study:
                 text = " ".join(completion.text.split())
                 if completion.finish_reason == "stop" and len(text) > 5:
                     found.setdefault((note, text), kind)
-        for note in notes:
-            for text, kind in plain_questions(note):
-                found.setdefault((note, text), kind)
+        found |= ruled
         for note, queries in (asked or {}).items():
             for query in queries:
                 found[note, " ".join(query.split())] = "asked"
@@ -80,17 +89,18 @@ class Study:
         for (note, question), completion in zip(pairs, answers, strict=True):
             if completion.finish_reason == "stop" and answers_it(note, question, completion.text):
                 kept[note].append(Question(text=question, answer=completion.text, kind=found[note, question]))
-        return {note: self._some(questions) for note, questions in kept.items()}
+        return {note: self._some(questions, {t for n, t in ruled if n == note}) for note, questions in kept.items()}
 
-    def _some(self, questions: Sequence[Question]) -> list[Question]:
-        """At most `most`: the user's own first, then kinds in turn, so that no kind crowds out another."""
-        ordered = sorted(questions, key=lambda q: content_hash(q.text))
-        by_kind = {k: [q for q in ordered if q.kind == k] for k in ("asked", *self.kinds)}
-        chosen: list[Question] = by_kind.pop("asked")
-        while len(chosen) < self.most and any(by_kind.values()):
-            for group in by_kind.values():
-                if group and len(chosen) < self.most:
-                    chosen.append(group.pop(0))
+    def _some(self, questions: Sequence[Question], ruled: Collection[str]) -> list[Question]:
+        """At most `most`: the user's own first, then what grammar gave before what the model thought of, and no kind above its
+        share. Among equals the content decides."""
+        ordered = sorted(questions, key=lambda q: (q.kind != "asked", q.text not in ruled, content_hash(q.text)))
+        counts: Counter[str] = Counter()
+        chosen: list[Question] = []
+        for question in ordered:
+            counts[question.kind] += 1
+            if counts[question.kind] <= max(1, SHARES.get(question.kind, 1.0) * self.most):
+                chosen.append(question)
         return chosen[: self.most]
 
 

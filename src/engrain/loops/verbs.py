@@ -11,21 +11,21 @@ _IRREGULAR = """
     be was been, become became become, begin began begun, break broke broken, bring brought brought,
     build built built, buy bought bought, catch caught caught, choose chose chosen, come came come, cost cost cost,
     cut cut cut, do did done, draw drew drawn, drink drank drunk, drive drove driven, eat ate eaten, fall fell fallen,
-    feed fed fed, find found found, fly flew flown, forget forgot forgotten, get got got, give gave given,
+    feed fed fed, fight fought fought, find found found, forbid forbade forbidden, freeze froze frozen, fly flew flown, forget forgot forgotten, get got got, give gave given,
     go went gone, grow grew grown, hang hung hung, have had had, hear heard heard, hide hid hidden, hit hit hit,
     hold held held, keep kept kept, know knew known, lead led led, learn learnt learnt, leave left left,
     lend lent lent, let let let, lie lay lain, lose lost lost, make made made, mean meant meant, meet met met,
     pay paid paid, put put put, read read read, ride rode ridden, ring rang rung, run ran run, say said said,
     see saw seen, sell sold sold, send sent sent, set set set, show showed shown, shut shut shut, sing sang sung,
-    sit sat sat, sleep slept slept, speak spoke spoken, spend spent spent, stand stood stood, steal stole stolen,
-    swim swam swum, take took taken, teach taught taught, tell told told, think thought thought, throw threw thrown,
-    wear wore worn, win won won, write wrote written
+    shake shook shaken, shoot shot shot, sit sat sat, sleep slept slept, speak spoke spoken, spend spent spent, stand stood stood, steal stole stolen,
+    sweep swept swept, swim swam swum, take took taken, teach taught taught, tell told told, think thought thought, throw threw thrown,
+    wear wore worn, wake woke woken, win won won, wind wound wound, write wrote written
 """
 _REGULAR = """
     accept add adopt allow answer apply arrive ask attend bake belong boil book borrow call carry celebrate change
     charge check clean climb close collect connect contain cook cover dance deliver design discover drill drip earn
     empty end enjoy enter expect expire face feature fetch fill finish fit fix follow guard hate help host include
-    insure invent invite join jump kick last laugh launch lease lift like limp listen live load lock look love manage
+    insure invent invite join jump kick last laugh launch leak lease lift like limp listen live load lock look love manage
     marry measure miss mix move need offer open operate order own pack paint park pass phone pick plant play post
     practise prefer prepare print produce provide pull push reach receive record remember remove rent repair replace
     report require reserve rest retire return roll save seat sell serve share ship sign ski smell smoke snow sponsor
@@ -68,7 +68,28 @@ PASTS = frozenset(_PAST)
 _SAME = words("cut cost hit let put read set shut run come become learned")
 """Forms that are also bases, and so say nothing of the tense by themselves."""
 _PAST["learned"] = "learn"
-_FINAL_E = ("v", "c", "z", "u", "rg", "dg", "ng", "at", "ir", "ur", "bl", "pl", "tl", "dl", "gl", "kl", "as", "is", "os", "us")
+_FINAL_E = (
+    "v",
+    "c",
+    "z",
+    "u",
+    "rg",
+    "dg",
+    "ng",
+    "at",
+    "ir",
+    "ur",
+    "bl",
+    "pl",
+    "tl",
+    "dl",
+    "gl",
+    "kl",
+    "as",
+    "is",
+    "os",
+    "us",
+)
 
 
 def is_participle(word: str) -> bool:
