@@ -50,9 +50,7 @@ class Misreading(FakeEngine):
             [[Message(role="user", content=FACTS[0]), Message(role="system", content=f"- {FACTS[0]}")]]
         )[0]
         several = [p[0].role == "system" and p[0].content.count("\n- ") > 1 for p in prompts]
-        mine = [
-            s and FACTS[3] in p[0].content and "kiln" in p[-1].content for s, p in zip(several, prompts, strict=True)
-        ]
+        mine = [s and c.text == FACTS[3] for s, c in zip(several, found, strict=True)]
         return [code if m else c for m, c in zip(mine, found, strict=True)]
 
 

@@ -56,10 +56,13 @@ def test_a_single_question_is_trained_on_and_nothing_is_held_out() -> None:
 
 
 def test_no_kind_of_question_crowds_out_another() -> None:
-    many = [question(f"What is it, number {n}?") for n in range(9)] + [question("Is it?", "Yes", "yes or no")]
-    kept = Study(most=4)._some(many)
-    assert len(kept) == 4
-    assert any(q.kind == "yes or no" for q in kept)
+    asked = [question("Where, said I, is it?", kind="asked")]
+    confirming = [question(f"Is it number {n}?", "Yes", "yes or no") for n in range(9)]
+    plain = [question(f"What is it, number {n}?") for n in range(5)]
+    kept = Study(most=8)._some([*confirming, *plain, *asked], {plain[4].text})
+    assert kept[:2] == [asked[0], plain[4]]
+    assert sum(q.kind == "yes or no" for q in kept) == 1
+    assert len(kept) == 7
 
 
 def test_a_note_of_plain_grammar_asks_its_own_questions() -> None:
