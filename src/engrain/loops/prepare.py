@@ -166,34 +166,40 @@ def _taught(
     styles: Sequence[str],
     settings: Preparation,
 ) -> dict[str, list[Example]]:
-    """The training examples of each note: those on which the teacher, shown what it will be shown, says what the note says.
+    """The training examples of each note: its questions that the teacher, shown the note, answers as the note does.
 
-    A teacher that reads the wrong one of its notes gives a wrong lesson, and the student learns that as readily as a right one. A
-    note with too few lessons left stays in text. Only what is itself learned may stand beside what is learned: a note that
-    the batch does not answer for, and that the adapter's record does not name, must leave no trace in the weights. So where
-    a note falls out, the others are shown in other company, and asked again.
+    A teacher that reads the wrong one of its notes gives a wrong lesson, and the student learns that as readily as a right one. So
+    where it errs among other notes it is shown the note alone, and where it errs then too the question is dropped; a note
+    with too few lessons left stays in text. Only what is itself learned may stand beside what is learned: a note that the
+    batch does not answer for, and that the adapter's record does not name, must leave no trace in the weights.
     """
-    learnable = {t: mine for t, (mine, held) in split.items() if len(mine) >= settings.least_questions and held}
-    said: dict[str, bool] = {}
-    while True:
-        everything = sorted(learnable)
-        made = {
-            text: [
-                _example(q, text, _nearest(text, everything, settings.distractors + 3), notes[text].id, asked.get(text, {}), settings)
-                for q in mine
-            ]
-            for text, mine in learnable.items()
-        }  # fmt: skip
-        shown = {e.hash: e for mine in made.values() for e in mine if e.hash not in said}
-        prompts = [in_context(replace(e, context=_led_by(styles, e.context)) if styles else e) for e in shown.values()]
+
+    def read(examples: Sequence[Example]) -> list[bool]:
+        prompts = [in_context(replace(e, context=_led_by(styles, e.context)) if styles else e) for e in examples]
         answers = engine.sample(prompts, adapter=parent, max_tokens=ANSWER_TOKENS) if prompts else []
-        for e, answer in zip(shown.values(), answers, strict=True):
-            said[e.hash] = answer.finish_reason == "stop" and scored(e, answer.text, styled=bool(styles))
-        right = {text: [e for e in mine if said[e.hash]] for text, mine in made.items()}
-        kept = {text: mine for text, mine in learnable.items() if len(right[text]) >= settings.least_questions}
-        if len(kept) == len(learnable):
-            return right
-        learnable = kept
+        return [
+            a.finish_reason == "stop" and scored(e, a.text, styled=bool(styles))
+            for e, a in zip(examples, answers, strict=True)
+        ]
+
+    def lessons(questions: Mapping[str, Sequence[Question]], company: Sequence[str]) -> dict[str, list[Example]]:
+        def lesson(text: str, question: Question) -> Example:
+            others = _nearest(text, company, settings.distractors + 3)
+            return _example(question, text, others, notes[text].id, asked.get(text, {}), settings)
+
+        return {text: [lesson(text, q) for q in mine] for text, mine in questions.items()}
+
+    alone = lessons({text: mine for text, (mine, held) in split.items() if held}, ())
+    told = iter(read([e for mine in alone.values() for e in mine]))
+    alone = {text: [e for e in mine if next(told)] for text, mine in alone.items()}
+    alone = {text: mine for text, mine in alone.items() if len(mine) >= settings.least_questions}
+    kept = {text: {last_question(e) for e in mine} for text, mine in alone.items()}
+    among = lessons({text: [q for q in split[text][0] if q.text in kept[text]] for text in alone}, sorted(alone))
+    told = iter(read([e for mine in among.values() for e in mine]))
+    return {
+        text: [e if next(told) else single for e, single in zip(mine, alone[text], strict=True)]
+        for text, mine in among.items()
+    }
 
 
 def _example(
@@ -204,7 +210,7 @@ def _example(
     own: Mapping[str, Sequence[str]],
     settings: Preparation,
 ) -> Example:
-    """A training question; by its content some are asked among unrelated notes."""
+    """A training question, its note among others; by its content some are asked among unrelated notes."""
     draw = int(content_hash(["company", note, question.text], length=8), 16) / 16**8
     context = _context([note, *others[: settings.distractors]], question.text)
     query = _ask(question.text)
