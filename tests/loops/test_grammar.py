@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections import Counter
 
 import pytest
 
@@ -105,19 +106,59 @@ ASKED = {
 
 @pytest.mark.parametrize("note", ASKED)
 def test_a_note_is_asked_about_in_the_wordings_that_its_grammar_allows(note: str) -> None:
-    texts = [q for q, _ in plain_questions(note)]
+    texts = [q for q, *_ in plain_questions(note)]
     assert [q for q in ASKED[note] if q not in texts] == []
 
 
 @pytest.mark.parametrize("note", ASKED)
 def test_there_are_many_wordings_each_once_and_the_forward_ones_come_first(note: str) -> None:
     asked = plain_questions(note)
-    kinds = [kind for _, kind in asked]
-    assert len([k for k in kinds if k != "reversed"]) >= 8
-    assert len({text for text, _ in asked}) == len(asked) <= MOST
+    kinds = [kind for _, kind, _ in asked]
+    assert len([k for k in kinds if k != "reversed"]) >= 6
+    assert len({text for text, *_ in asked}) == len(asked) <= MOST
     assert set(kinds) <= set(QUESTION_KINDS)
     assert kinds == sorted(kinds, key=lambda k: k == "reversed")
     assert plain_questions(note) == asked
+
+
+ANSWERS = {
+    "Rosa bought a yellow boat in Gdansk.": {
+        "What did Rosa buy in Gdansk?": "a yellow boat",
+        "Where did Rosa buy a yellow boat?": "in Gdansk",
+        "Who bought a yellow boat in Gdansk?": "Rosa",
+    },
+    "The old mill was built in 1671 by Jan Verhulst.": {
+        "Who built the old mill?": "by Jan Verhulst",
+        "In what year was the old mill built by Jan Verhulst?": "in 1671",
+    },
+    "The user prefers oak over pine.": {"What do I prefer to pine?": "oak"},
+    "When the alarm rings, switch off the saw, the fan, then open the door.": {
+        "What should I do when the alarm rings?": "switch off the saw, the fan, then open the door",
+        "What is the first step when the alarm rings?": "switch off the saw, the fan",
+        "What do I do last when the alarm rings?": "open the door",
+        "When should I switch off the saw, the fan?": "When the alarm rings",
+    },
+    "Before you leave the studio, close the windows, then lock the door.": {
+        "When should I close the windows?": "Before you leave the studio",
+    },
+    "Ada lives in Ghent. Ada lives in Bruges.": {"Where does Ada live?": ""},
+    "What Rosalind always orders is cold brew.": {
+        "What does Rosalind always order?": "cold brew",
+        "Who always orders cold brew?": "Rosalind",
+    },
+}
+
+
+@pytest.mark.parametrize("note", ANSWERS)
+def test_a_question_knows_which_part_of_the_note_it_asks_for(note: str) -> None:
+    found = {q.text: q.answer for q in plain_questions(note)}
+    assert {q: found.get(q) for q in ANSWERS[note]} == ANSWERS[note]
+
+
+@pytest.mark.parametrize("note", ASKED)
+def test_requests_do_not_crowd_out_other_forms(note: str) -> None:
+    kinds = Counter((q.answer, q.kind) for q in plain_questions(note))
+    assert all(count <= 2 for (_, kind), count in kinds.items() if kind == "request")
 
 
 @pytest.mark.parametrize(
@@ -125,6 +166,7 @@ def test_there_are_many_wordings_each_once_and_the_forward_ones_come_first(note:
     [
         "",
         "🙂",
+        "What matters is speed.",
         "Bake the loaf at 230 degrees for 35 minutes.",
         "Keep your answers short.",
         "What is the gate code?",

@@ -11,7 +11,8 @@ from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from engrain.evaluation.suites import is_unknown, near_duplicate, normalise
-from engrain.loops.grammar import plain_questions
+from engrain.loops.clauses import PREPOSITIONS
+from engrain.loops.grammar import Asked, plain_questions
 from engrain.prompts import QUESTION_KINDS, question_request, render_notes
 from engrain.protocols import Engine
 from engrain.records import Message, content_hash
@@ -61,7 +62,8 @@ class Study:
         notes = sorted(set(notes))
         wanted: list[tuple[str, str]] = [(n, k) for n in notes for k in self.kinds]
         found: dict[tuple[str, str], str] = {}
-        ruled = {(note, text): kind for note in notes for text, kind in plain_questions(note)}
+        told = {(note, q[0]): Asked(*q) for note in notes for q in plain_questions(note)}
+        ruled = {key: q.kind for key, q in told.items()}
         for turn in range(self.rounds):
             counts = Counter(note for note, _ in (*ruled, *found))
             wanted = [(n, k) for n, k in wanted if counts[n] < self.most] if turn else wanted
@@ -87,8 +89,10 @@ class Study:
         answers = engine.sample(prompts, adapter=adapter, max_tokens=ANSWER_TOKENS)
         kept: dict[str, list[Question]] = {note: [] for note in notes}
         for (note, question), completion in zip(pairs, answers, strict=True):
-            if completion.finish_reason == "stop" and answers_it(note, question, completion.text):
-                kept[note].append(Question(text=question, answer=completion.text, kind=found[note, question]))
+            said = completion.text if completion.finish_reason == "stop" else ""
+            expected = told[note, question].answer if (note, question) in told else ""
+            if answers_it(note, question, said) and (not expected or agrees(note, question, said, expected)):
+                kept[note].append(Question(text=question, answer=said, kind=found[note, question]))
         return {note: self._some(questions, {t for n, t in ruled if n == note}) for note, questions in kept.items()}
 
     def _some(self, questions: Sequence[Question], ruled: Collection[str]) -> list[Question]:
@@ -118,6 +122,45 @@ def answers_it(note: str, question: str, answer: str) -> bool:
     inside = re.search(rf"(?<!\w){re.escape(said)}(?!\w)", " ".join(note.casefold().split()))
     return inside is not None and said not in normalise(question)
 
+
+def agrees(note: str, question: str, answer: str, expected: str) -> bool:
+    """Whether an answer is the part of the note that the question asks for.
+
+    At either end, articles, prepositions that change no meaning and words of the question may be missing or added: "12"
+    for "How many chairs are there?", "the basket" for "under the basket". What follows a preposition may be added ("a
+    boat in Gdansk"), and a note that says this alone may be repeated whole. One step of several is never all of them.
+    """
+    said, wanted = (_core(text, question) for text in (answer, expected))
+    more = said.removeprefix(wanted + " ")
+    if said == wanted or (more != said and _ADDED.match(more)):
+        return True
+    whole, part = (" ".join(_plain_words(text)) for text in (note, expected))
+    return (
+        _plain_words(answer) == _plain_words(note) and part in whole and not _SEVERAL.search(whole.replace(part, "", 1))
+    )
+
+
+def _core(text: str, question: str) -> str:
+    """The words of an answer without those at its ends that add nothing to the question; all of them if none is left."""
+    every, asked = _plain_words(text), set(_plain_words(question))
+    core = list(every)
+    for end in (0, -1):
+        while core and core[end] in _LIGHT | asked:
+            core.pop(end)
+    return " ".join(core or every)
+
+
+def _plain_words(text: str) -> list[str]:
+    """The words, with the user's own things called the same by the note and by the user."""
+    text = re.sub(r"\b(?:the user's|my|your|his|her|their|our)\b", "my", text.casefold().replace("’", "'"))
+    return [w for word in normalise(text).split() if (w := word.strip("\"'(),;:!?.…"))]
+
+
+_BOUNDS = frozenset(("before", "after", "until", "till", "since", "without", "within"))
+"""Prepositions that belong to the answer: before noon is not noon."""
+_LIGHT = (PREPOSITIONS - _BOUNDS) | frozenset(("a", "an", "the", "of", "called", "named", "because", "when", "if"))
+_ADDED = re.compile(rf"(?:{'|'.join(sorted(PREPOSITIONS - _BOUNDS - {'to'}))}) (?!.*\b(?:and|or|but|then)\b)")
+_SEVERAL = re.compile(r"\b(?:and|then)\b")
 
 _POLAR = re.compile(
     r"(?:is|are|was|were|does|do|did|has|have|had|can|could|must|should|will|would)\b(?! you know)", re.I

@@ -68,28 +68,7 @@ PASTS = frozenset(_PAST)
 _SAME = words("cut cost hit let put read set shut run come become learned")
 """Forms that are also bases, and so say nothing of the tense by themselves."""
 _PAST["learned"] = "learn"
-_FINAL_E = (
-    "v",
-    "c",
-    "z",
-    "u",
-    "rg",
-    "dg",
-    "ng",
-    "at",
-    "ir",
-    "ur",
-    "bl",
-    "pl",
-    "tl",
-    "dl",
-    "gl",
-    "kl",
-    "as",
-    "is",
-    "os",
-    "us",
-)
+_FINAL_E = tuple(sorted(words("v c z u rg dg ng at ir ur bl pl tl dl gl kl as is os us")))
 
 
 def is_participle(word: str) -> bool:
@@ -105,10 +84,10 @@ def base_form(form: str) -> tuple[str, str]:
         return word, "do"
     if word in _PAST:
         return _PAST[word], "did"
-    if word.endswith("ied") and len(word) > 4:
-        return word[:-3] + "y", "did"
     if word.endswith("ed") and len(word) > 4:
         stem = word[:-2]
+        if stem.endswith("i"):
+            return stem[:-1] + "y", "did"
         if stem[-1] == stem[-2] and stem[-2:] not in ("ll", "ss", "zz", "ff", "ee"):
             return stem[:-1], "did"
         return stem + ("e" if stem.endswith(_FINAL_E) else ""), "did"
@@ -116,6 +95,4 @@ def base_form(form: str) -> tuple[str, str]:
         return word[:-3] + "y", "does"
     if word.endswith(("ches", "shes", "sses", "xes", "zzes", "oes")):
         return word[:-2], "does"
-    if word.endswith("s") and not word.endswith("ss"):
-        return word[:-1], "does"
-    return word, "do"
+    return (word[:-1], "does") if word.endswith("s") and not word.endswith("ss") else (word, "do")
