@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import math
+import shutil
 from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import cast
@@ -89,6 +90,25 @@ def attend(q: Tensor, k: Tensor, v: Tensor, mask: Tensor) -> Tensor:
     return torch.matmul(torch.softmax(scores, -1), v)
 
 
+def norm(x: Tensor, weight: Tensor) -> Tensor:
+    return F.rms_norm(x, (x.shape[-1],), weight, 1e-5)
+
+
+def turn(qk: Tensor, cos: Tensor, sin: Tensor) -> Tensor:
+    """Rotary positions: [N, heads, width of a head] turned by the angles of each position, [N, 1, half of it]."""
+    first, second = qk.chunk(2, -1)
+    return torch.cat((first * cos - second * sin, second * cos + first * sin), -1)
+
+
+def gated(gate_up: Tensor) -> Tensor:
+    gate, up = gate_up.chunk(2, -1)
+    return F.silu(gate) * up
+
+
+if shutil.which("g++"):  # each of them becomes one pass over memory; a training step is a tenth shorter
+    norm, turn, gated = (torch.compile(f, dynamic=True) for f in (norm, turn, gated))
+
+
 class Sprout(nn.Module):
     def __init__(self, shape: Shape) -> None:
         super().__init__()
@@ -165,11 +185,10 @@ class Sprout(nn.Module):
         cos = self.cos[batch.position_N][:, None]
         sin = self.sin[batch.position_N][:, None]
         for layer in self.layers:
-            y = F.rms_norm(x, (d,), layer["norm1"].to(dt), 1e-5)
+            y = norm(x, layer["norm1"].to(dt))
             qkv = F.linear(y, layer["qkv"].to(dt))
             qk, v = qkv[:, : 2 * d].reshape(-1, 2 * h, hd), qkv[:, 2 * d :]
-            first, second = qk.chunk(2, -1)
-            qk = torch.cat((first * cos - second * sin, second * cos + first * sin), -1).reshape(-1, 2 * d)
+            qk = turn(qk, cos, sin).reshape(-1, 2 * d)
             rows = _Permute.apply(torch.cat((qk, v), -1), batch.gather, batch.scatter_N)
             q, kk, vv = rows.view(b, k, 3, h, hd).permute(2, 0, 3, 1, 4)
             parts = [attend(q[:, :, :p], kk[:, :, :p], vv[:, :, :p], causal)]
@@ -177,10 +196,9 @@ class Sprout(nn.Module):
                 parts.append(attend(q[:, :, p:], kk, vv, batch.mask_BSK))
             a = torch.cat(parts, 2).transpose(1, 2).reshape(b * k, d)
             x = x + F.linear(_Take.apply(a, batch.gather, batch.scatter_N), layer["o"].to(dt))
-            y = F.rms_norm(x, (d,), layer["norm2"].to(dt), 1e-5)
-            g, u = F.linear(y, layer["gate_up"].to(dt)).chunk(2, -1)
-            x = x + F.linear(F.silu(g) * u, layer["down"].to(dt))
-        x = F.rms_norm(x[batch.learn], (d,), self.norm.to(dt), 1e-5)
+            y = norm(x, layer["norm2"].to(dt))
+            x = x + F.linear(gated(F.linear(y, layer["gate_up"].to(dt))), layer["down"].to(dt))
+        x = norm(x[batch.learn], self.norm.to(dt))
         logits = F.linear(x, self.embed.to(dt)).float()
         return (F.cross_entropy(logits, batch.target, reduction="none") * batch.weight).sum()
 

@@ -83,7 +83,7 @@ STYLE_WEIGHTS = {
 }
 
 
-WORLD = 300
+WORLD = 200
 """Facts that sprout knows by heart. They are of no use in themselves: a model that has never known anything answers every bare
 question with a don't-know, and has no place in which to look a fact up. What is taught to it later needs that place."""
 
@@ -405,6 +405,11 @@ class Maker:
         tries = 0
         while len(asked) < questions and tries < 4 * questions and not (conflict and asked):
             tries += 1
+            if self.world and self.chance(0.06):
+                pair = self.of_world()
+                if pair and pair[0].lower() not in told and all(pair[0] != x for x, _, _ in asked):
+                    asked.append((*pair, ""))
+                continue
             if self.chance(0.30):
                 q = self.unknown(everything)
                 if q and q.lower() not in told and all(q != x for x, _, _ in asked):

@@ -347,7 +347,9 @@ def train(engine: LocalEngine, batch: Batch, settings: Consolidation, *, home: P
     learning = batch.settings["learning"]
     steps = int(learning["steps"])
     plan = Plan(method=method_named(**learning["method"]), seed=batch.seed, **learning["plan"])
-    student = engine.student(batch.parent, rank=int(learning["rank"]), seed=batch.seed, max_tokens=ANSWER_TOKENS)
+    student = engine.student(
+        batch.parent, rank=int(learning["rank"]), seed=batch.seed, max_tokens=longest_answer(engine, batch)
+    )
     start = load_checkpoint(home, batch, student)
     saved = start.step if start else 0
 
@@ -364,6 +366,13 @@ def train(engine: LocalEngine, batch: Batch, settings: Consolidation, *, home: P
         log.info("stopped after step %d of batch %s; the same command goes on from there", saved, batch.id)
         raise
     return student
+
+
+def longest_answer(engine: Engine, batch: Batch) -> int:
+    """Tokens that an answer may have while it is learned on: a student that goes on for longer than any reference only stammers."""
+    if batch.settings["styles"]:  # a style may add words to what the references say
+        return ANSWER_TOKENS
+    return min(ANSWER_TOKENS, 8 + max(engine.count_tokens(e.reference) for e in batch.train))
 
 
 def choose_scale(
