@@ -8,7 +8,10 @@ from __future__ import annotations
 import json
 import random
 from pathlib import Path
+from typing import Any
 
+from engrain.evaluation.probes import part_of, probe
+from engrain.evaluation.suites import near_any
 from engrain.prompts import NOTES_HEADER, UNKNOWN
 from frames import load
 from tasks import Maker
@@ -19,32 +22,41 @@ OUT = Path(__file__).parent.parent.parent / "src/engrain/evaluation/probes.jsonl
 def main() -> None:
     _, frames = load()
     maker = Maker(random.Random(2026), frames, held=True)
-    rows: dict[tuple[str, ...], dict[str, object]] = {}
+    rows: dict[tuple[str, ...], dict[str, Any]] = {}
 
     def add(group: str, notes: list[str], question: str, answer: str) -> None:
         rows[(*notes, question)] = {"group": group, "notes": notes, "question": question, "answer": answer}
 
-    while sum(r["group"] == "reading" for r in rows.values()) < 360:
+    while sum(r["group"] == "reading" for r in rows.values()) < 900:
         doc = maker.read(maker.rng.randint(2, 5), 2, plain=True, style=False, dated=False)
         notes = doc.prefix[0][1].removeprefix(NOTES_HEADER + "\n").removeprefix("- ").split("\n- ")
         for branch in doc.branches[:1]:
             if branch[1][1] not in (UNKNOWN, "Yes", "No"):
                 add("reading", notes, branch[0][1], branch[1][1])
-    for _ in range(260):
+    for _ in range(900):
         add("unknown", [], maker.bare().branches[0][0][1], UNKNOWN)
-    while sum(r["group"] == "unknown" for r in rows.values()) < 360:
+    while sum(r["group"] == "unknown" for r in rows.values()) < 1100:
         doc = maker.read(maker.rng.randint(2, 4), 4, plain=True, style=False, dated=False)
         notes = doc.prefix[0][1].removeprefix(NOTES_HEADER + "\n").removeprefix("- ").split("\n- ")
         for branch in doc.branches:
             if branch[1][1] == UNKNOWN:
                 add("unknown", notes, branch[0][1], UNKNOWN)
                 break
-    while sum(r["group"] == "style" for r in rows.values()) < 160:
+    while sum(r["group"] == "style" for r in rows.values()) < 320:
         doc = maker.read(maker.rng.randint(1, 3), 2, plain=True, style=True, dated=False)
         notes = doc.prefix[0][1].removeprefix(NOTES_HEADER + "\n").removeprefix("- ").split("\n- ")
         for branch in doc.branches[:1]:
             add("style", notes, branch[0][1], branch[1][1])
-    OUT.write_text("".join(json.dumps(r, ensure_ascii=False) + "\n" for r in rows.values()), encoding="utf-8")
+    kept = apart(list(rows.values()))
+    OUT.write_text("".join(json.dumps(r, ensure_ascii=False) + "\n" for r in kept), encoding="utf-8")
+
+
+def apart(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """The rows without those that would be trained on and nearly repeat one that judges or chooses."""
+    trained = [part_of(probe(**r)) == "guard" for r in rows]
+    judging = [r["question"] for r, t in zip(rows, trained, strict=True) if not t]
+    near = near_any([r["question"] for r in rows], judging)
+    return [r for r, t, close in zip(rows, trained, near, strict=True) if not (t and close)]
 
 
 if __name__ == "__main__":

@@ -301,7 +301,10 @@ def main() -> None:
         "--out", type=Path, default=Path("build/sprout"), help="folder of the run: weights, tokenizer, checkpoint, log"
     )
     parser.add_argument(
-        "--minutes", type=float, default=145, help="length of the run, of processor time on a CPU; the learning rate and the curriculum follow it"
+        "--minutes",
+        type=float,
+        default=145,
+        help="length of the run, of processor time on a CPU; the learning rate and the curriculum follow it",
     )
     parser.add_argument(
         "--device",

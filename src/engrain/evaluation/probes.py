@@ -7,6 +7,7 @@ looked at while choosing a scale, and a part only judged by (the gate's retained
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from functools import cache
 from pathlib import Path
 from typing import Literal
@@ -26,12 +27,22 @@ def _probes() -> dict[str, list[tuple[str, Example]]]:
     parts: dict[str, list[tuple[str, Example]]] = {"guard": [], "scale": [], "gate": []}
     for line in FILE.read_text(encoding="utf-8").splitlines():
         row = json.loads(line)
-        notes = (Message(role="system", content=render_notes(row["notes"])),) if row["notes"] else ()
-        query = (*notes, Message(role="user", content=row["question"]))
-        example = Example(query=query, reference=row["answer"], role="guard", form=row["group"] == "style")
-        draw = int(content_hash(["probe", example.hash], length=8), 16) % 10
-        parts["guard" if draw < 4 else "scale" if draw < 5 else "gate"].append((row["group"], example))
+        example = probe(row["group"], row["notes"], row["question"], row["answer"])
+        parts[part_of(example)].append((row["group"], example))
     return {part: sorted(rows, key=lambda r: r[1].hash) for part, rows in parts.items()}
+
+
+def probe(group: str, notes: Sequence[str], question: str, answer: str) -> Example:
+    """A line of the file as an item."""
+    shown = (Message(role="system", content=render_notes(notes)),) if notes else ()
+    query = (*shown, Message(role="user", content=question))
+    return Example(query=query, reference=answer, role="guard", form=group == "style")
+
+
+def part_of(example: Example) -> Part:
+    """What a probe is for, by its content: seven in ten guard, one chooses the scale, two judge."""
+    draw = int(content_hash(["probe", example.hash], length=8), 16) % 10
+    return "guard" if draw < 7 else "scale" if draw < 8 else "gate"
 
 
 def guard_probes(count: int, *, seed: int = 0, styled: bool = False, engine: Engine | None = None) -> list[Example]:

@@ -140,13 +140,13 @@ class Plan:
     """
 
     method: Method = field(default_factory=lambda: ForwardKL(answers="both"))
-    batch_size: int = 16
-    new: float = 0.75
+    batch_size: int = 20
+    new: float = 0.5
     """Shares of each minibatch: what is being learned, what was learned before, and unrelated prompts. A role without
     examples leaves its share to the others."""
-    replay: float = 0.125
-    guard: float = 0.125
-    learning_rate: float = 4e-3
+    replay: float = 0.1
+    guard: float = 0.4
+    learning_rate: float = 1.5e-3
     warmup: int = 10
     """Steps of rising learning rate; afterwards it falls along a cosine to a tenth."""
     temperature: float = 0.0

@@ -67,8 +67,8 @@ class Consolidation:
     steps_per_memory: float = 6.0
     least_steps: int = 150
     most_steps: int = 900
-    learning_rate: float = 4e-3
-    batch_size: int = 16
+    learning_rate: float = 1.5e-3
+    batch_size: int = 20
     rank: int = 16
     method: str = "forward_kl"
     """The objective: a name of engrain.learning.methods.METHODS; docs/methods.md says which one is good for what."""
@@ -82,6 +82,7 @@ class Consolidation:
     """Shares of the update that are tried, on other items than the gate's, before it is judged."""
     scale_loss: float = 0.04
     """Loss on those items that makes the next smaller scale be tried."""
+    scale_items: int = 160
     gate_items: int = 320
     """Unrelated items that a candidate is judged by."""
     checkpoint_every: int = 50
@@ -91,7 +92,8 @@ class Consolidation:
 
 
 RUN_SETTINGS = (
-    "router", "steps_per_memory", "least_steps", "most_steps", "least_advantage", "scales", "scale_loss", "gate_items",
+    "router", "steps_per_memory", "least_steps", "most_steps", "least_advantage", "scales", "scale_loss", "scale_items",
+    "gate_items",
 )  # fmt: skip
 """What a batch keeps of these beside its preparation and its learning, so that `forget` can run it again as it was."""
 
@@ -380,7 +382,7 @@ def choose_scale(
 ) -> tuple[float, str]:
     """The largest share of the update that leaves unrelated items (not the gate's) as right as the parent has them, and
     the adapter that it makes; shares that were tried and refused leave no file."""
-    items, styled = probes("scale", engine=engine), bool(batch.settings["styles"])
+    items, styled = probes("scale", settings.scale_items, engine=engine), bool(batch.settings["styles"])
     before = rate(run_suite(engine, items, batch.parent, scope, "scale", group=group, styled=styled))
     there = {p.name for p in engine.adapters_dir.glob("*")}
     for scale in settings.scales:

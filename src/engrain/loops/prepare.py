@@ -32,9 +32,9 @@ class Preparation:
     """Other notes that the teacher sees beside the right one."""
     in_company: float = 0.34
     """Share of the training questions whose student is shown unrelated notes, so that it answers from weights among notes."""
-    near_misses: int = 2
+    near_misses: int = 6
     """Questions for each memory about something that its note does not tell."""
-    guards: int = 160
+    guards: int = 1500
     """Unrelated prompts that hold the student to its accepted version."""
     least_questions: int = 2
     """A memory with fewer training questions stays in text."""
