@@ -40,7 +40,9 @@ SECRET = "The safe code of the office is 90210."
 QUICK = Consolidation(
     preparation=Preparation(study=Study(rounds=2), guards=40, least_memories=2),
     gate=PromoteEverything(),
-    least_steps=20,
+    least_steps=30,
+    learning_rate=5e-3,
+    plan={"new": 0.8, "guard": 0.1},
     steps_per_memory=0,
     gate_items=30,
     checkpoint_every=5,
