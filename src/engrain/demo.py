@@ -265,8 +265,9 @@ def settings(*, quick: bool) -> Consolidation:
     router = Router(settle_s=0.0)
     if quick:
         return Consolidation(
-            router=router, preparation=Preparation(study=Study(rounds=2)), least_steps=100, most_steps=100
-        )
+            router=router, preparation=Preparation(study=Study(rounds=1)), least_steps=40, most_steps=40, batch_size=16,
+            gate_items=160, scale_items=80,
+        )  # fmt: skip
     return Consolidation(router=router)
 
 

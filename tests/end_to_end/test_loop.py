@@ -38,10 +38,12 @@ SECRET = "The safe code of the office is 90210."
 
 
 QUICK = Consolidation(
-    preparation=Preparation(study=Study(rounds=2), guards=40, least_memories=2),
+    preparation=Preparation(study=Study(rounds=1, most=8), guards=40, least_memories=2, near_misses=1),
     gate=PromoteEverything(),
-    least_steps=30,
-    learning_rate=5e-3,
+    least_steps=20,
+    learning_rate=6e-3,
+    batch_size=16,
+    scale_items=30,
     plan={"new": 0.8, "guard": 0.1},
     steps_per_memory=0,
     gate_items=30,
