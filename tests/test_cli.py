@@ -136,9 +136,14 @@ def test_the_environment_names_the_home(tmp_path: Path) -> None:
 def test_ctrl_c_leaves_with_130_and_says_what_to_run_again(home: Path) -> None:
     command = [sys.executable, "-m", "engrain.cli", "chat", "--home", str(home)]
     env = os.environ | {"PYTHONPATH": str(SOURCE), "PYTHONUNBUFFERED": "1"}
+
+    def as_in_a_terminal() -> None:  # a shell starts what it runs in the background deaf to Ctrl-C
+        signal.signal(signal.SIGINT, signal.SIG_DFL)
+
     process = subprocess.Popen(
-        command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=env
-    )
+        command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=env,
+        preexec_fn=as_in_a_terminal,
+    )  # fmt: skip
     assert process.stdout is not None
     assert "Say or ask" in process.stdout.readline()
     time.sleep(0.2)
