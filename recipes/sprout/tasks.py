@@ -178,10 +178,11 @@ class Maker:
         return draw(self.compose() if self.chance(self.composed) else self.rng.choice(self.frames), self.fill)
 
     def facts(self, n: int) -> list[Fact]:
-        """n facts; many share a frame, a subject or a value with an earlier one, so that skimming does not suffice."""
+        """n facts: all unlike, or many that share a frame, a subject or a value with an earlier one, so that skimming does not suffice."""
         out: list[Fact] = []
+        unlike = self.chance(0.4)
         while len(out) < n:
-            roll = self.rng.random()
+            roll = 1.0 if unlike else self.rng.random()
             if out and roll < 0.30:
                 out.append(self.sibling(self.rng.choice(out)))
             elif out and roll < 0.48:
@@ -200,7 +201,7 @@ class Maker:
                 continue
             name = f"{self.fill.built().capitalize()} {self.fill.built().capitalize()}"
             fact = draw(frame, self.fill, {named[0]: name})
-            if sum(f"{{{named[0]}" in q for _, q, _ in frame.asks) > 1:
+            if sum(f"{{{named[0]}}}" in q for _, q, _ in frame.asks) > 1:
                 out.append((fact, named[0]))
         return out
 

@@ -21,6 +21,7 @@ import torch.distributed as dist
 import torch.multiprocessing as mp
 from tokenizers import Regex, Tokenizer, decoders, models, pre_tokenizers, trainers
 
+import drills
 from frames import load
 from model import Encoded, Minibatch, Shape, Sprout, collate
 from tasks import WORLD, Doc, Maker
@@ -94,17 +95,18 @@ class Encoder:
 
 
 STAGES = (
-    (0.00, 1, 1, 6, 0.30, 1.00, 0.8, 2048),
-    (0.015, 1, 1, 8, 0.10, 0.80, 0.6, 2048),
-    (0.12, 1, 3, 8, 0.04, 0.70, 0.5, 2048),
-    (0.25, 1, 6, 8, 0.02, 0.60, 0.4, 3072),
-    (0.42, 1, 10, 9, 0.01, 0.50, 0.3, 3072),
-    (0.70, 1, 14, 10, 0.01, 0.50, 0.3, 4096),
-    (0.90, 1, 30, 10, 0.01, 0.50, 0.2, 5120),
+    (0.00, 1, 1, 6, 0.30, 0.00, 1.00, 0.8, 2048),
+    (0.015, 1, 1, 8, 0.10, 0.10, 0.70, 0.6, 2048),
+    (0.12, 1, 3, 8, 0.04, 0.15, 0.55, 0.5, 2048),
+    (0.25, 1, 6, 8, 0.02, 0.15, 0.45, 0.4, 3072),
+    (0.42, 1, 10, 9, 0.01, 0.10, 0.40, 0.3, 3072),
+    (0.70, 1, 14, 10, 0.01, 0.07, 0.40, 0.3, 4096),
+    (0.90, 1, 30, 10, 0.01, 0.05, 0.40, 0.2, 5120),
 )
-"""(from this share of the run, fewest notes, most notes, most questions, share of drills, of composed frames, of plain reading only,
-tokens of a minibatch). One note first: to read a note is to tell its parts from one another; to find it among others comes after, and
-is the lesser task. On many notes from the start, one note was read worse after 20 million tokens than after 14 this way."""
+"""(from this share of the run, fewest notes, most notes, most questions, share of copying drills, of looking-up drills, of composed
+frames, of plain reading only, tokens of a minibatch). One note first: to read a note is to tell its parts from one another; to find it
+among others comes after, and is the lesser task. On many notes from the start, one note was read worse after 20 million tokens than
+after 14 this way."""
 
 
 def annealed(share: float) -> float:
@@ -112,41 +114,23 @@ def annealed(share: float) -> float:
     return max(0.02, min(1.0, share / 0.01, (1 - share) / 0.85))
 
 
-def drill(rng: np.random.Generator, vocab: int) -> Encoded:
-    """Random tokens that come again: in whole, or piece by piece from their first token on.
-
-    Copying is what all reading rests on, and on random tokens there is nothing else to learn: on text alone the network had not
-    begun to copy after six million tokens, on drills it does within one.
-    """
-
-    def tokens(n: int) -> list[int]:
-        return rng.integers(len(SPECIAL), vocab, n).tolist()
-
-    if rng.random() < 0.5:
-        text = tokens(int(rng.integers(4, 28)))
-        return text * 2, [False] * (len(text) + 1) + [True] * (len(text) - 1), []
-    pieces = [tokens(int(rng.integers(3, 9))) for _ in range(int(rng.integers(2, 9)))]
-    ids = [t for piece in pieces for t in piece]
-    flags = [False] * len(ids)
-    for i in rng.permutation(len(pieces)):
-        ids += pieces[i]
-        flags += [False] + [True] * (len(pieces[i]) - 1)
-    return ids, flags, []
-
-
 def minibatches(
     maker: Maker, encoder: Encoder, rng: np.random.Generator, share: float, *, scale: int = 1
 ) -> list[Minibatch]:
     """A pool of documents cut into minibatches of like length, in random order."""
-    _, low, high, questions, drills, maker.composed, only_read, tokens = [s for s in STAGES if s[0] <= share][-1]
-    vocab = encoder.tokenizer.get_vocab_size()
+    _, low, high, questions, copied, looked_up, maker.composed, only_read, tokens = [
+        s for s in STAGES if s[0] <= share
+    ][-1]
+    words = range(len(SPECIAL), encoder.tokenizer.get_vocab_size())
     docs: list[Encoded] = []
     for _ in range(160 * scale):
-        docs += (
-            [drill(rng, vocab)]
-            if rng.random() < drills
-            else encoder(maker.any(low, high, budget=questions, only_read=only_read))
-        )
+        roll = rng.random()
+        if roll < copied:
+            docs.append(drills.copying(rng, words))
+        elif roll < copied + looked_up:
+            docs.append(drills.looking_up(rng, words, encoder.tokenizer, int(rng.integers(low, min(high, 14) + 1))))
+        else:
+            docs += encoder(maker.any(low, high, budget=questions, only_read=only_read))
     docs = [d for d in docs if len(d[0]) < 1400]
     docs.sort(key=lambda d: (len(d[0]), sum(len(t) for t, _ in d[2])))
     groups: list[list[Encoded]] = [[]]
@@ -303,7 +287,7 @@ def main() -> None:
     parser.add_argument(
         "--minutes",
         type=float,
-        default=145,
+        default=105,
         help="length of the run, of processor time on a CPU; the learning rate and the curriculum follow it",
     )
     parser.add_argument(
