@@ -11,6 +11,7 @@ from typing import Any
 
 import pytest
 
+from engrain.loops.grammar import Asked
 from engrain.records import content_hash
 
 ROOT = Path(__file__).parents[2]
@@ -31,9 +32,11 @@ def base(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-def questions(note: str) -> list[tuple[str, str]]:
+def questions(note: str) -> list[Asked]:
     name = content_hash(note, length=8)
-    return [(f"{words} {name}?", "plain") for words in ("Who has", "What is there about", "Since when is there", "Why")]
+    return [
+        Asked(f"{words} {name}?", "plain") for words in ("Who has", "What is there about", "Since when is there", "Why")
+    ]
 
 
 @pytest.fixture

@@ -83,6 +83,7 @@ class Consolidation:
     scale_loss: float = 0.04
     """Loss on those items that makes the next smaller scale be tried."""
     scale_items: int = 160
+    """Unrelated items that the share of the update is chosen by."""
     gate_items: int = 320
     """Unrelated items that a candidate is judged by."""
     checkpoint_every: int = 50

@@ -75,7 +75,7 @@ def prepare(
         {text: hold_out(questions, share=settings.holdout_share) for text, questions in studied.items()},
         [*apart, *(last_question(e) for e in replay_holdout)],
     )
-    new_examples = _taught(engine, split, notes, asked or {}, parent, [*new_styles, *old_styles], settings)
+    new_examples = _lessons(engine, split, notes, asked or {}, parent, [*new_styles, *old_styles], settings)
     learnable = sorted(new_examples)
     train: list[Example] = [e for mine in new_examples.values() for e in mine]
     holdout: list[Example] = []
@@ -157,7 +157,7 @@ def _kept_apart(
     return {text: (kept[text], held_out) for text, (_, held_out) in split.items()}
 
 
-def _taught(
+def _lessons(
     engine: Engine,
     split: Mapping[str, tuple[list[Question], list[Question]]],
     notes: Mapping[str, Memory],

@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 
 from engrain.evaluation.suites import is_unknown, near_duplicate, normalise
 from engrain.loops.clauses import PREPOSITIONS
-from engrain.loops.grammar import Asked, plain_questions
+from engrain.loops.grammar import plain_questions
 from engrain.prompts import QUESTION_KINDS, question_request, render_notes
 from engrain.protocols import Engine
 from engrain.records import Message, content_hash
@@ -62,8 +62,7 @@ class Study:
         notes = sorted(set(notes))
         wanted: list[tuple[str, str]] = [(n, k) for n in notes for k in self.kinds]
         found: dict[tuple[str, str], str] = {}
-        told = {(note, q[0]): Asked(*q) for note in notes for q in plain_questions(note)}
-        ruled = {key: q.kind for key, q in told.items()}
+        ruled = {(note, q.text): q for note in notes for q in plain_questions(note)}
         for turn in range(self.rounds):
             counts = Counter(note for note, _ in (*ruled, *found))
             wanted = [(n, k) for n, k in wanted if counts[n] < self.most] if turn else wanted
@@ -77,7 +76,7 @@ class Study:
                 text = " ".join(completion.text.split())
                 if completion.finish_reason == "stop" and len(text) > 5:
                     found.setdefault((note, text), kind)
-        found |= ruled
+        found |= {key: q.kind for key, q in ruled.items()}
         for note, queries in (asked or {}).items():
             for query in queries:
                 found[note, " ".join(query.split())] = "asked"
@@ -90,15 +89,17 @@ class Study:
         kept: dict[str, list[Question]] = {note: [] for note in notes}
         for (note, question), completion in zip(pairs, answers, strict=True):
             said = completion.text if completion.finish_reason == "stop" else ""
-            expected = told[note, question].answer if (note, question) in told else ""
+            expected = ruled[note, question].answer if (note, question) in ruled else ""
             if answers_it(note, question, said) and (not expected or agrees(note, question, said, expected)):
                 kept[note].append(Question(text=question, answer=said, kind=found[note, question]))
-        return {note: self._some(questions, {t for n, t in ruled if n == note}) for note, questions in kept.items()}
+        return {note: self._some(note, questions, ruled) for note, questions in kept.items()}
 
-    def _some(self, questions: Sequence[Question], ruled: Collection[str]) -> list[Question]:
+    def _some(self, note: str, questions: Sequence[Question], ruled: Collection[tuple[str, str]]) -> list[Question]:
         """At most `most`: the user's own first, then what grammar gave before what the model thought of, and no kind above its
         share. Among equals the content decides."""
-        ordered = sorted(questions, key=lambda q: (q.kind != "asked", q.text not in ruled, content_hash(q.text)))
+        ordered = sorted(
+            questions, key=lambda q: (q.kind != "asked", (note, q.text) not in ruled, content_hash(q.text))
+        )
         counts: Counter[str] = Counter()
         chosen: list[Question] = []
         for question in ordered:
