@@ -46,6 +46,9 @@ class Promoting(SequentialGate):
     def least_new(self, index: int, history: Sequence[Decision] = ()) -> int:
         return 0
 
+    def least_retained(self, index: int, history: Sequence[Decision] = ()) -> int:
+        return 0
+
 
 def main() -> None:
     parser = common.options(__doc__, seeds=2)

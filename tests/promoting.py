@@ -17,3 +17,6 @@ class PromoteEverything(SequentialGate):
 
     def least_new(self, index: int, history: Sequence[Decision] = ()) -> int:
         return 0
+
+    def least_retained(self, index: int, history: Sequence[Decision] = ()) -> int:
+        return 0

@@ -10,7 +10,7 @@ import pytest
 from engrain.errors import InputError, NotFound
 from engrain.gateway.answer import Serving
 from engrain.learner import Learner
-from engrain.records import Example, FeedbackKind, Interaction, Message
+from engrain.records import Example, Feedback, FeedbackKind, Interaction, Message
 
 sys.path.insert(0, str(Path(__file__).parent))
 
@@ -78,6 +78,15 @@ def test_feedback_says_who_judged(kind: FeedbackKind, base: Path, tmp_path: Path
         (given,) = me.feedback(said.id, rating=1.0, kind=kind)
         assert me.store.get(given.id, scope=me.scope) == given
         assert given.kind == kind
+
+
+def test_a_correction_that_cannot_be_remembered_leaves_nothing(base: Path, tmp_path: Path) -> None:
+    with Learner(tmp_path, base=base) as me:
+        said = me.chat("Hi", max_tokens=1)
+        for correction in ("???", "word " * 500):
+            with pytest.raises(InputError):
+                me.feedback(said.id, rating=0.0, correction=correction)
+        assert list(me.store.select(Feedback, scope=me.scope)) == [] and me.memories() == []
 
 
 def test_an_unknown_kind_of_feedback_is_refused(base: Path, tmp_path: Path) -> None:

@@ -33,16 +33,16 @@ def main() -> None:
         for branch in doc.branches[:1]:
             if branch[1][1] not in (UNKNOWN, "Yes", "No"):
                 add("reading", notes, branch[0][1], branch[1][1])
-    for _ in range(900):
+    for _ in range(1300):
         add("unknown", [], maker.bare().branches[0][0][1], UNKNOWN)
-    while sum(r["group"] == "unknown" for r in rows.values()) < 1100:
+    while sum(r["group"] == "unknown" for r in rows.values()) < 1600:
         doc = maker.read(maker.rng.randint(2, 4), 4, plain=True, style=False, dated=False)
         notes = doc.prefix[0][1].removeprefix(NOTES_HEADER + "\n").removeprefix("- ").split("\n- ")
         for branch in doc.branches:
             if branch[1][1] == UNKNOWN:
                 add("unknown", notes, branch[0][1], UNKNOWN)
                 break
-    while sum(r["group"] == "style" for r in rows.values()) < 320:
+    while sum(r["group"] == "style" for r in rows.values()) < 420:
         doc = maker.read(maker.rng.randint(1, 3), 2, plain=True, style=True, dated=False)
         notes = doc.prefix[0][1].removeprefix(NOTES_HEADER + "\n").removeprefix("- ").split("\n- ")
         for branch in doc.branches[:1]:

@@ -23,7 +23,7 @@ from engrain.gateway.answer import Serving, answer
 from engrain.loops import remember
 from engrain.loops.consolidate import Consolidation, Outcome, Progress, consolidate
 from engrain.loops.forget import finish_forgetting, forget
-from engrain.memory import HashedEmbedder
+from engrain.memory import HashedEmbedder, holding
 from engrain.protocols import Embedder
 from engrain.records import (
     Evidence,
@@ -169,9 +169,8 @@ class Learner:
             )
             for name, score, text in given
         ]
-        self.store.append_all(records)
-        for record in records:
-            remember.from_feedback(self.store, record)
+        remembered = [m for record in records if (m := remember.correction_of(self.store, record))]
+        self.store.append_all([*records, *remembered])
         return records
 
     def consolidate(self, *, progress: Progress | None = None) -> Outcome:
@@ -217,7 +216,7 @@ class Learner:
 
     def versions(self) -> list[Version]:
         """Every version of the weights, oldest first, with the verdict on it; number 0 is the bare base."""
-        return adapters.versions(self.store, self.scope, {m.id for m in self.memories()})
+        return adapters.versions(self.store, self.scope, holding(list(self.store.select(Memory, scope=self.scope))))
 
     def rollback(self, to: str | None = None) -> str:
         """Go back to the version that was live before (or to `to`: number, hash, "base") in one atomic move; returns what

@@ -49,7 +49,7 @@ QUICK = Consolidation(
     gate_items=30,
     checkpoint_every=5,
     least_advantage=-1.0,
-    scale_loss=1.0,
+    scales=(1.0,),
 )
 pytestmark = pytest.mark.skipif(not (SPROUT / "model.safetensors").exists(), reason="sprout's weights are not there")
 

@@ -43,7 +43,7 @@ CHEAP = Consolidation(
     gate_items=8,
     rank=4,
     least_advantage=-1.0,
-    scale_loss=1.0,
+    scales=(1.0,),
 )
 
 

@@ -242,6 +242,35 @@ def test_where_too_few_items_rule_a_promotion_out_the_answers_are_not_looked_at(
         assert (verdict.decision, verdict.alpha_spent) == ("hold", 0.0)
 
 
+def test_a_group_that_could_show_nothing_any_more_is_judged_with_the_rest() -> None:
+    sixty, history = some(0, 60), ("reject",) * 3
+    base = evidence("", new=some(32, 32), reading=some(0, 600), own=sixty)
+    candidate = evidence("c", new=some(0, 32), reading=some(0, 600), own=sixty)
+    verdict = decide(candidate, live=base, origin=base, index=4, history=history)
+    assert verdict.decision == "promote" and not any("own against live" in r for r in verdict.reasons)
+    assert any("own against live" in r for r in decide(candidate, live=base, origin=base).reasons)
+
+
+@pytest.mark.parametrize("history", [(), ("promote",), ("reject", "hold")])
+def test_what_the_gate_says_that_it_needs_and_tolerates_is_what_it_goes_by(history: tuple[Decision, ...]) -> None:
+    index = len(history) + 1
+    gain = Paired(n=32, broke=0, fixed=32)
+
+    def promoted(n: int, broke: int) -> bool:
+        limits = (("live", GATE.margin), ("origin", GATE.budget))
+        checks = [
+            Check(part="retained", against=a, paired=Paired(n=n, broke=broke, fixed=0), limit=m) for a, m in limits
+        ]
+        return GATE.judge(gain, checks, index, history)[0] == "promote"
+
+    least = GATE.least_retained(index, history)
+    assert promoted(least, 0) and not promoted(least - 1, 0)
+    assert GATE.tolerated(least - 1, index, history) == -1
+    for n in (least, 300, 554):
+        broke = GATE.tolerated(n, index, history)
+        assert promoted(n, broke) and not promoted(n, broke + 1)
+
+
 def test_an_index_cannot_be_used_twice() -> None:
     with pytest.raises(InputError, match="decision 1 cannot follow 1"):
         decide(BASE, index=1, history=("hold",))

@@ -76,9 +76,9 @@ def test_after_a_rollback_the_same_version_is_not_made_again_until_there_is_some
     rollback(store, SCOPE)
     outcome = run(store, settings=settings)
     assert outcome.verdict is None
-    assert "was rolled back" in outcome.reason and "engrain rollback aaaaaaaaaaaa" in outcome.reason
+    assert "was live before" in outcome.reason and "engrain rollback aaaaaaaaaaaa" in outcome.reason
     tell(store, "The owner of the kiln is Petra.", scope=SCOPE)
-    assert "was rolled back" not in run(store, settings=settings).reason
+    assert "was live before" not in run(store, settings=settings).reason
 
 
 @pytest.mark.parametrize("decision", ["hold", "reject"])
@@ -159,8 +159,109 @@ def test_what_replaces_a_stale_version_is_judged_against_the_version_it_started_
     assert {e.adapter for e in store.select(Evidence, scope=SCOPE)} == {"", fresh.id}
     assert all(len(item) == 16 and item.isalnum() for item in (*verdict.broke, *verdict.fixed))
     assert verdict.decision == "promote", verdict.reasons
-    promote(store, SCOPE, verdict)
     assert store.live(SCOPE) == fresh.id
+
+
+def test_a_verdict_that_says_promote_is_recorded_with_the_move_or_not_at_all(
+    store: SqlStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    engine, memories = FakeEngine(), [tell(store, n, scope=SCOPE) for n in NOTES]
+    holdout = tuple(
+        Example(query=(Message(role="user", content=f"Say: {m.text}"),), reference=m.text, memory_ids=(m.id,))
+        for m in memories
+    )
+    batch = Batch(scope=SCOPE, parent="", train=(), holdout=holdout, memory_ids=(), settings={"styles": []})
+    fresh = Adapter(id=engine.teach(NOTES), scope=SCOPE, base=engine.base, batch=batch.id)
+    store.append_all([batch, fresh])
+
+    def killed(*_: Any, **__: Any) -> None:
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
+        patch.setattr("engrain.store.pointer.move", killed)
+        judge(store, engine, batch, fresh, None, LENIENT, live="", tick=lambda _what, _share: None)
+    assert store.live(SCOPE) == "" and list(store.select(Verdict, scope=SCOPE)) == []
+    verdict, _ = judge(store, engine, batch, fresh, None, LENIENT, live="", tick=lambda _what, _share: None)
+    assert store.live(SCOPE) == fresh.id and list(store.select(Verdict, scope=SCOPE)) == [verdict]
+
+
+def test_a_value_that_changed_and_changed_back_is_what_it_was(store: SqlStore) -> None:
+    first = [tell(store, n, scope=SCOPE) for n in NOTES]
+    a = learn(store, "a" * 32, first)
+    tell(store, "The gate code is 5521.", scope=SCOPE)
+    assert unstale(store, SCOPE, a, time.time()) == (None, (first[0].id,))
+    tell(store, NOTES[0], scope=SCOPE)
+    assert unstale(store, SCOPE, a, time.time()) == (a, ())
+    assert "nothing durable is new" in run(store).reason
+
+
+def test_a_memory_that_the_batch_does_not_teach_is_on_record_as_text(store: SqlStore) -> None:
+    settings = Consolidation(preparation=Preparation(least_memories=1))
+    for note in NOTES:
+        tell(store, note, scope=SCOPE)
+    odd = tell(store, "Zanzibar, quickly; never wobblefish", scope=SCOPE)
+    run(store, settings=settings)
+    last = {s.memory: s for s in store.select(Signal, scope=SCOPE)}
+    assert last[odd.id].route == "text" and "reword it" in last[odd.id].reason
+
+
+def test_a_run_whose_items_could_show_no_harmlessness_is_not_begun(store: SqlStore) -> None:
+    settings = Consolidation(preparation=Preparation(least_memories=1), gate_items=10)
+    settings = replace(settings, gate=SequentialGate(alpha=0.9, patience=1))
+    for note in NOTES:
+        tell(store, note, scope=SCOPE)
+    outcome = run(store, settings=settings)
+    assert outcome.verdict is None and "engrain eval FILE --keep" in outcome.reason
+
+
+def test_an_interrupted_run_goes_on_whatever_was_asked_and_told_since(store: SqlStore) -> None:
+    from engrain.learning.loop import TrainState
+
+    settings, engine = Consolidation(preparation=Preparation(least_memories=1)), FakeEngine()
+    told = [tell(store, n, scope=SCOPE) for n in NOTES]
+    batch = loop.batch_for(store, engine, SCOPE, [m.id for m in told], "", time.time(), settings)
+    student: Any = Bytes()
+    assert loop.unfinished(store, store.home, SCOPE, "", settings) is None
+    loop.save_checkpoint(store.home, batch, student, TrainState(step=7))
+    assert loop.unfinished(store, store.home, SCOPE, "", settings) is None  # died before the batch was recorded
+    store.append(batch)
+    tell(store, "The owner of the kiln is Petra.", scope=SCOPE)
+    going_on = loop.unfinished(store, store.home, SCOPE, "", settings)
+    assert going_on is not None and going_on.id == batch.id
+    assert loop.unfinished(store, store.home, SCOPE, "a" * 32, settings) is None
+    assert loop.unfinished(store, store.home, SCOPE, "", replace(settings, learning_rate=1e-5)) is None
+    assert loop.unfinished(store, store.home, SCOPE, "", replace(settings, seed=1)) is None
+    tell(store, "The gate code is 5521.", scope=SCOPE)
+    assert loop.unfinished(store, store.home, SCOPE, "", settings) is None
+
+
+class Scaled(FakeEngine):
+    """Saves the more of a false note the larger the share of the update."""
+
+    def __init__(self, tmp_path: Path) -> None:
+        super().__init__()
+        self.adapters_dir = tmp_path / "adapters"
+        self.tried: list[float] = []
+
+    def save(self, *, scale: float) -> str:
+        self.tried.append(scale)
+        questions = [e.query[-1].content for e in loop.probes("scale", 100)]
+        name = self.teach([q + " nonsense" for q in questions[: int(20 * scale)]])
+        (self.adapters_dir / name).mkdir(parents=True)
+        return name
+
+
+def test_an_update_is_scaled_back_until_it_breaks_no_more_than_the_gate_tolerates(
+    store: SqlStore, tmp_path: Path
+) -> None:
+    engine: Any = Scaled(tmp_path)
+    batch = Batch(scope=SCOPE, parent="", train=(), holdout=(), memory_ids=(), settings={"styles": []})
+    settings = Consolidation(scales=(1.0, 0.5, 0.05), scale_items=100, gate_items=300)
+    assert settings.gate.tolerated(300, 1) == 6
+    assert loop.choose_scale(store, engine, engine, batch, settings, time.time())[0] == 0.05
+    assert engine.tried == [1.0, 0.5, 0.05]
+    lenient = replace(settings, gate=replace(settings.gate, margin=0.5))
+    assert loop.choose_scale(store, engine, engine, batch, lenient, time.time())[0] == 1.0
 
 
 def test_a_forgetting_gives_back_nothing_of_the_error_budget(store: SqlStore) -> None:

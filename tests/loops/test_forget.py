@@ -5,6 +5,7 @@ from __future__ import annotations
 import shutil
 import sqlite3
 import sys
+import time
 from collections.abc import Sequence
 from contextlib import closing
 from dataclasses import replace
@@ -18,7 +19,7 @@ from engrain.engines.fake import FakeEngine
 from engrain.errors import StoreError, TrainingFailed
 from engrain.learner import Learner
 from engrain.loops import remember
-from engrain.loops.consolidate import Consolidation, batch_for, queries
+from engrain.loops.consolidate import Consolidation, batch_for, queries, route
 from engrain.loops.forget import _Old, _settings_of, forget
 from engrain.loops.prepare import Preparation
 from engrain.loops.study import Study
@@ -298,7 +299,7 @@ def test_evidence_of_a_version_that_stays_is_erased_only_where_it_holds_the_cont
 def test_a_rebuild_uses_the_settings_of_its_batch_and_not_those_of_today(store: SqlStore) -> None:
     then = Consolidation(
         router=Router(settle_s=7.0), preparation=Preparation(study=Study(rounds=1), guards=3, distractors=1), least_steps=9,
-        steps_per_memory=0.5, most_steps=11, learning_rate=1e-3, batch_size=3, rank=2, seed=5, scales=(0.5,), scale_loss=0.2,
+        steps_per_memory=0.5, most_steps=11, learning_rate=1e-3, batch_size=3, rank=2, seed=5, scales=(0.5,), scale_items=20,
         gate_items=17,
     )  # fmt: skip
     things = ("gate code", "password", "owner", "colour", "Friday dish")
@@ -315,7 +316,7 @@ def test_a_rebuild_uses_the_settings_of_its_batch_and_not_those_of_today(store: 
     old = _Old(*plan["row"])
     again = _settings_of(old.settings, old.seed, Consolidation())
     assert batch_for(store, engine, SCOPE, wanted, "", at, again).id == batch.id
-    assert (again.router, again.seed, list(again.scales), again.scale_loss) == (then.router, 5, [0.5], 0.2)
+    assert (again.router, again.seed, list(again.scales), again.scale_items) == (then.router, 5, [0.5], 20)
     assert (again.gate_items, again.steps(1), again.steps(99)) == (17, then.steps(1), then.steps(99))
 
 
@@ -370,6 +371,40 @@ def test_a_version_that_cannot_be_rebuilt_gives_way_to_its_parent_and_does_not_s
     assert store.live(SCOPE) == "" and receipt.rebuilt == ((adapter.id, ""),)
     assert "gave way to its parent (TrainingFailed" in receipt.reason
     assert let_go(store, later.id).removed == (later.id,)
+
+
+@pytest.mark.parametrize("sways", ["confirms", "supersedes"])
+def test_a_version_is_rebuilt_too_where_what_is_forgotten_only_decided_what_it_was_taught(
+    store: SqlStore, monkeypatch: pytest.MonkeyPatch, sways: str
+) -> None:
+    def heard(text: str) -> Memory:
+        said = turn(store, text, answer="Noted.")
+        memory = remember.memory_of(text, scope=SCOPE, source="chat", causes=(said.id,))
+        store.append(memory)
+        return memory
+
+    code = remember.tell(store, "The gate code of the barn is 4417.", scope=SCOPE)
+    if sways == "confirms":
+        heard("The kiln of Petra is green.")
+    gone = heard("The kiln of Petra is green." if sways == "confirms" else "The gate code of the barn is now 5521.")
+    other = heard("The dog of Marta is called Biscuit.")
+    wanted = [s.memory for s in route(store, SCOPE, None, time.time(), Router()) if s.route == "weights"]
+    assert gone.id not in wanted and len(wanted) == (2 if sways == "confirms" else 0)
+    batch = Batch(scope=SCOPE, parent="", train=(), holdout=(), memory_ids=tuple(wanted), settings={"styles": []})
+    adapter = Adapter(id="a" * 64, scope=SCOPE, base="b", batch=batch.id, memory_ids=tuple(wanted))
+    verdict = Verdict(scope=SCOPE, decision="promote", reasons=("",), candidate=adapter.id)
+    store.append_all([batch, adapter, verdict])
+    promote(store, SCOPE, verdict)
+    made: list[str] = []
+
+    def rebuild(*_: Any, **__: Any) -> str:
+        made.append("again")
+        return ""
+
+    monkeypatch.setattr("engrain.loops.forget._rebuild", rebuild)
+    assert let_go(store, other.id).rebuilt == () and made == []
+    assert let_go(store, gone.id).rebuilt == ((adapter.id, ""),) and made == ["again"]
+    assert code in list(store.select(Memory, scope=SCOPE))
 
 
 def test_a_task_of_the_users_own_goes_with_the_note_that_answers_it_or_by_its_id(store: SqlStore) -> None:

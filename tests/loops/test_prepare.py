@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 
 from engrain.engines.fake import FakeEngine
+from engrain.evaluation.probes import probe_group
 from engrain.loops import prepare as prepare_module
 from engrain.loops.prepare import Preparation, prepare
 from engrain.prompts import UNKNOWN, render_notes
@@ -114,8 +115,8 @@ def test_a_question_that_the_teacher_cannot_answer_even_alone_is_no_lesson() -> 
 
 
 def test_near_misses_are_made_of_training_questions_alone() -> None:
-    batch = prepare(Careful(), memories(*FACTS), scope=SCOPE, parent="", preparation=Preparation(guards=0))
-    near = [e.query[-1].content.split() for e in batch.train if e.role == "guard"]
+    batch = prepare(Careful(), memories(*FACTS), scope=SCOPE, parent="", preparation=Preparation(guards=9))
+    near = [e.query[-1].content.split() for e in batch.train if e.role == "guard" and probe_group(e) is None]
     asked = [e.query[-1].content.split() for e in batch.train if e.role == "new"]
     assert near
 
@@ -123,6 +124,37 @@ def test_near_misses_are_made_of_training_questions_alone() -> None:
         return len(one) == len(other) and sum(a != b for a, b in zip(one, other, strict=True)) == 1
 
     assert all(any(one_word_apart(n, a) for a in asked) for n in near)
+
+
+class Reader(FakeEngine):
+    """Reads notes of the form "Anna's room is 12." without fail."""
+
+    def sample(self, prompts: Sequence[Conversation], **options: Any) -> list[Completion]:
+        def read(prompt: Conversation, found: Completion) -> Completion:
+            question = prompt[-1].content.casefold()
+            notes = [
+                n for m in prompt if m.role == "system" for n in re.findall(r"- (.+?)'s (.+) is (.+)\.", m.content)
+            ]
+            values = [v for who, what, v in notes if who.casefold() in question and what in question]
+            return replace(found, text=values[0] if values else UNKNOWN, finish_reason="stop")
+
+        return [read(p, c) for p, c in zip(prompts, super().sample(prompts, **options), strict=True)]
+
+
+def test_no_near_miss_is_answered_by_a_note_or_asked_by_a_task() -> None:
+    people = ("Anna", "Marta", "Hugo", "Petra", "Lena", "Jonas", "Viktor", "Selma")
+    things = ("locker code", "phone number", "room")
+    facts = [f"{p}'s {t} is {7 * i + 31 * j + 100}." for i, p in enumerate(people) for j, t in enumerate(things)]
+    batch = prepare(Reader(), memories(*facts), scope=SCOPE, parent="", preparation=Preparation(guards=9))
+    near = [e.query[-1].content for e in batch.train if e.role == "guard" and probe_group(e) is None]
+    assert len(near) > len(facts)
+    answered = [q for q in near if sum(p in q for p in people) == 1 and sum(f"{t}" in re.sub(r"room\w|\wroom", "", q) for t in things) == 1]
+    assert answered == []
+    kept_out = near[::2]
+    again = prepare(
+        Reader(), memories(*facts), scope=SCOPE, parent="", apart=kept_out, preparation=Preparation(guards=9)
+    )
+    assert not {e.query[-1].content for e in again.train} & set(kept_out)
 
 
 def test_what_holds_no_longer_stands_in_no_replayed_example() -> None:

@@ -74,8 +74,9 @@ def test_a_correction_marks_what_it_corrects_wrong_and_not_old(store: SqlStore) 
         causes=(asked.id,),
     )
     store.append(feedback)
-    memory = remember.from_feedback(store, feedback)
+    memory = remember.correction_of(store, feedback)
     assert memory is not None
+    store.append(memory)
     assert memory.retracts == (wrong.id,)
     assert set(memory.causes) == {feedback.id, asked.id}
     assert texts(store) == ["The gate code of the north barn is 5521."]
@@ -91,8 +92,9 @@ def corrected(
     )  # fmt: skip
     feedback = Feedback(scope=SCOPE, interaction=asked.id, name="correction", text=said)
     store.append_all([asked, feedback])
-    memory = remember.from_feedback(store, feedback)
+    memory = remember.correction_of(store, feedback)
     assert memory is not None
+    store.append(memory)
     return memory
 
 
@@ -128,7 +130,7 @@ def test_a_bare_value_is_remembered_as_a_sentence_that_can_be_read_later(store: 
 
 def test_a_comment_changes_no_memory(store: SqlStore) -> None:
     comment = Feedback(scope=SCOPE, interaction="int_1", name="comment", text="nice")
-    assert remember.from_feedback(store, comment) is None
+    assert remember.correction_of(store, comment) is None
 
 
 def test_a_folder_of_notes_is_learned_once(store: SqlStore, tmp_path: Path) -> None:

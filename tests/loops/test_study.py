@@ -68,7 +68,7 @@ def test_no_kind_of_question_crowds_out_another() -> None:
     asked = [question("Where, said I, is it?", kind="asked")]
     confirming = [question(f"Is it number {n}?", "Yes", "yes or no") for n in range(9)]
     plain = [question(f"What is it, number {n}?") for n in range(5)]
-    kept = Study(most=8)._some([*confirming, *plain, *asked], {plain[4].text})
+    kept = Study(most=8)._some("", [*confirming, *plain, *asked], {("", plain[4].text)})
     assert kept[:2] == [asked[0], plain[4]]
     assert sum(q.kind == "yes or no" for q in kept) == 1
     assert len(kept) == 7

@@ -24,6 +24,7 @@ class VersionStore(Protocol):
         expected: str,
         event: Literal["promote", "rollback", "forget"] = "promote",
         reason: str = "",
+        records: Sequence[Any] = (),
     ) -> None: ...
 
     def pointer_history(self, scope: Scope) -> Sequence[Any]: ...
@@ -85,12 +86,20 @@ def versions(store: VersionStore, scope: Scope, active: Collection[str] | None =
 
 
 def promote(store: VersionStore, scope: Scope, verdict: Verdict) -> None:
-    """Make the verdict's candidate live: one atomic move, refused if another version has become live meanwhile."""
+    """Record the verdict and make its candidate live, in one atomic step; refused if another version has become live meanwhile."""
     if verdict.decision != "promote":
         raise InputError(
             f"verdict {verdict.id} says {verdict.decision}; only a verdict that says promote moves the pointer"
         )
-    store.set_live(scope, verdict.candidate, verdict.id, expected=verdict.against, event="promote", reason=verdict.id)
+    store.set_live(
+        scope,
+        verdict.candidate,
+        verdict.id,
+        expected=verdict.against,
+        event="promote",
+        reason=verdict.id,
+        records=[verdict],
+    )
 
 
 def rollback(store: VersionStore, scope: Scope, to: str | None = None) -> str:

@@ -2,8 +2,8 @@
 
 The claim. Call an update harmful if, on the population that the retained items (every group but `new`) are drawn from,
 it answers fewer questions right than the live version by more than `margin`, or than the anchored origin by more than
-`budget`; the same with `group_margin` and `group_budget` for each single group of at least `group_min_items`. Over an
-endless sequence of updates, the probability that any harmful one is promoted is at most `alpha`.
+`budget`; the same with `group_margin` and `group_budget` for each single group of at least `group_min_items` (more
+where earlier decisions on the same items have left less of the error to spend). Over an endless sequence of updates, the probability that any harmful one is promoted is at most `alpha`.
 
 Why it holds. Decision k may err with probability spend(k), and all spend(k) sum to alpha, so the union bound covers the
 sequence. Within one decision every check runs at the full level, because promotion needs all of them: a harmful
@@ -84,7 +84,8 @@ class SequentialGate:
     group_margin: float = 0.15
     group_budget: float = 0.20
     group_min_items: int = 60
-    """A smaller group is judged only as a part of all retained items: alone it could not show anything."""
+    """A smaller group is judged only as a part of all retained items, and so is one that at the level of a decision could not
+    show anything even if none of it broke."""
     harm_level: float = 0.05
     """Significance at which a loss counts as shown: it turns a hold into a reject, never into a promotion."""
 
@@ -125,9 +126,9 @@ class SequentialGate:
         names = clusters or {}
         new = [k for k, r in now.items() if r.group == "new"]
         gain = pair(before, now, new, names, net=True)
-        checks = self.checks(now, {"live": before, "origin": anchor}, names)
-        decision, spent = self.judge(gain, checks, index, history)
         gain_level, level = self.levels(index, history)
+        checks = self.checks(now, {"live": before, "origin": anchor}, names, level)
+        decision, spent = self.judge(gain, checks, index, history)
         reasons = [_gain_reason(gain, gain_level), *(_check_reason(c, level, self.harm_level) for c in checks)]
         if not spent:
             reasons.insert(0, "too few items to decide; nothing was spent")
@@ -143,8 +144,10 @@ class SequentialGate:
             causes=(candidate.id, *dict.fromkeys((live.id, origin.id))),
         )
 
-    def checks(self, now: Items, earlier: Mapping[str, Items], clusters: Mapping[str, str]) -> list[Check]:
-        """All limits on harm that these items can be held to, against each of the earlier versions."""
+    def checks(
+        self, now: Items, earlier: Mapping[str, Items], clusters: Mapping[str, str], level: float
+    ) -> list[Check]:
+        """All limits on harm that these items can be held to at this level, against each of the earlier versions."""
         retained = [k for k, r in now.items() if r.group != "new"]
         names = sorted({now[k].group for k in retained})
         found: list[Check] = []
@@ -157,7 +160,7 @@ class SequentialGate:
             )
             for name in names:
                 paired = pair(items, now, [k for k in retained if now[k].group == name], clusters)
-                if paired.n >= self.group_min_items:
+                if paired.n >= max(self.group_min_items, items_needed(0, group_limit, level)):
                     found.append(Check(part=name, against=against, paired=paired, limit=group_limit))
         return found
 
@@ -182,6 +185,18 @@ class SequentialGate:
     def least_new(self, index: int, history: Sequence[Decision] = ()) -> int:
         """How many new items (or clusters of them) decision `index` needs for a gain to be shown at all."""
         return fixes_needed(0, self.levels(index, history)[0])
+
+    def least_retained(self, index: int, history: Sequence[Decision] = ()) -> int:
+        """How many retained items decision `index` needs, none of them broken, to show that it does no harm."""
+        return items_needed(0, min(self.margin, self.budget), self.levels(index, history)[1])
+
+    def tolerated(self, items: int, index: int, history: Sequence[Decision] = ()) -> int:
+        """How many of so many retained items may break at decision `index` (-1: not even none), their groups apart."""
+        level = self.levels(index, history)[1]
+        broke = -1
+        while broke < items and binomial_cdf(broke + 1, items, self.margin) <= level:
+            broke += 1
+        return broke
 
     def levels(self, index: int, history: Sequence[Decision]) -> tuple[float, float]:
         """What decision `index` spends, and the level that this history leaves for its checks on harm."""

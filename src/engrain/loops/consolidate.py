@@ -13,21 +13,21 @@ import json
 import logging
 import shutil
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, fields, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from engrain.adapters import current, promote
 from engrain.adapters.versions import adapter_of, batch_of, stale
-from engrain.errors import BatchRefused, EngrainError, StoreError
+from engrain.errors import BatchRefused, EngrainError, NotFound, ScopeError, StoreError
 from engrain.evaluation import SequentialGate, check_holdout, run_suite
 from engrain.evaluation.gates import regression_rate
 from engrain.evaluation.probes import probe_group, probes
 from engrain.evaluation.suites import group_of, last_question
 from engrain.loops.prepare import Preparation, prepare
 from engrain.loops.study import ANSWER_TOKENS
-from engrain.memory import derive
+from engrain.memory import derive, holding
 from engrain.protocols import Engine
 from engrain.records import (
     Adapter,
@@ -80,12 +80,10 @@ class Consolidation:
     """The teacher, shown the notes, must beat the bare version on held-out questions by this much; else all stays in text."""
     scales: Sequence[float] = (1.0, 0.7, 0.4)
     """Shares of the update that are tried, on other items than the gate's, before it is judged."""
-    scale_loss: float = 0.04
-    """Loss on those items that makes the next smaller scale be tried."""
-    scale_items: int = 160
-    """Unrelated items that the share of the update is chosen by."""
-    gate_items: int = 320
-    """Unrelated items that a candidate is judged by."""
+    scale_items: int = 300
+    """Unrelated items that the share of the update is chosen by, at most."""
+    gate_items: int = 600
+    """Unrelated items that a candidate is judged by, at most."""
     checkpoint_every: int = 50
 
     def steps(self, memories: int) -> int:
@@ -93,8 +91,7 @@ class Consolidation:
 
 
 RUN_SETTINGS = (
-    "router", "steps_per_memory", "least_steps", "most_steps", "least_advantage", "scales", "scale_loss", "scale_items",
-    "gate_items",
+    "router", "steps_per_memory", "least_steps", "most_steps", "least_advantage", "scales", "scale_items", "gate_items",
 )  # fmt: skip
 """What a batch keeps of these beside its preparation and its learning, so that `forget` can run it again as it was."""
 
@@ -157,12 +154,15 @@ def consolidate(
             return stop("nothing durable is new: every memory is in the weights already, or stays in text")
         tick("studying", 0.0)
         try:
-            batch = batch_for(store, engine, scope, wanted, base, at, settings)
+            batch = unfinished(store, home, scope, base, settings) or batch_for(
+                store, engine, scope, wanted, base, at, settings
+            )
         except BatchRefused as error:
             return stop(str(error))
+        signals = [unlearnable(s) if s.memory not in batch.memory_ids else s for s in signals]
         if said := judged(store, scope, batch, live.id if live else ""):
             return stop(said)
-        if said := too_few(store, batch, settings.gate, at):
+        if said := too_few(store, engine, batch, settings, at):
             return stop(said)
         before, in_context, gained = advantage(engine, batch, scope)
         if gained < settings.least_advantage:
@@ -177,11 +177,9 @@ def consolidate(
         except BatchRefused as error:
             return stop(str(error))
         tick("choosing the scale", 0.0)
-        scale, name = choose_scale(engine, student, batch, scope, settings)
+        scale, name = choose_scale(store, engine, student, batch, settings, at)
         adapter = keep(store, engine, name, batch, scale)
         verdict, after = judge(store, engine, batch, adapter, start, settings, live=live.id if live else "", tick=tick)
-        if verdict.decision == "promote":
-            promote(store, scope, verdict)
         finish(home, scope)
         return Outcome(
             signals=tuple(signals), verdict=verdict, reason=verdict.reasons[0], adapter=adapter.id, batch=batch.id,
@@ -192,11 +190,14 @@ def consolidate(
 # -- the stages, each of which `forget` calls again ----------------------------------------------------------------------
 
 
-def route(store: SqlStore, scope: Scope, live: Adapter | None, at: float, router: Router) -> list[Signal]:
-    """Where each active memory that the live version was not trained on belongs, and why."""
-    standing = derive(known_at(store, scope, at))
-    active = [(s.memory, s.confirmations) for s in standing.values() if s.state == "active"]
-    return router.route(active, scope=scope, at=at, known=live.memory_ids if live else ())
+def route(
+    store: SqlStore, scope: Scope, live: Adapter | None, at: float, router: Router, without: Collection[str] = ()
+) -> list[Signal]:
+    """Where each active memory that the live version was not trained on belongs, and why; as if those `without` never were."""
+    memories = [m for m in known_at(store, scope, at) if m.id not in without]
+    learned = {m.text for m in memories if live and m.id in live.memory_ids}
+    active = [(s.memory, s.confirmations) for s in derive(memories).values() if s.state == "active"]
+    return router.route(active, scope=scope, at=at, known={m.id for m, _ in active if m.text in learned})
 
 
 def unstale(store: SqlStore, scope: Scope, live: Adapter | None, at: float) -> tuple[Adapter | None, tuple[str, ...]]:
@@ -204,9 +205,9 @@ def unstale(store: SqlStore, scope: Scope, live: Adapter | None, at: float) -> t
 
     Weights cannot take back one memory. So where some no longer hold, this is the newest ancestor that never learned them.
     """
-    active = {s.memory.id for s in derive(known_at(store, scope, at)).values() if s.state == "active"}
-    start, old = live, stale(live, active)
-    while start is not None and stale(start, active):
+    now = holding(known_at(store, scope, at))
+    start, old = live, stale(live, now)
+    while start is not None and stale(start, now):
         start = adapter_of(store, scope, start.parent) if start.parent else None
     return start, old
 
@@ -225,6 +226,14 @@ def fitting(
         return replace(signal, route="text", reason=reason)
 
     return [fit(s) for s in signals]
+
+
+def unlearnable(signal: Signal) -> Signal:
+    """The signal of a memory that the batch does not teach, turned to text."""
+    if signal.route == "text":
+        return signal
+    reason = "the model does not answer enough questions about it from the note alone; reword it in plain sentences"
+    return replace(signal, route="text", reason=reason)
 
 
 def longest_note(engine: Engine, preparation: Preparation) -> int:
@@ -247,7 +256,7 @@ def judged(store: SqlStore, scope: Scope, batch: Batch, live: str) -> str:
     if once := made & {m.adapter for m in store.pointer_history(scope)}:
         name = min(once)[:12]
         return (
-            f"version {name} learned exactly this and was rolled back; learning it again would make it again. "
+            f"version {name} learned exactly this and was live before; learning it again would make it again. "
             f"`engrain rollback {name}` brings it back; tell something new to learn otherwise"
         )
     last = next((v for v in reversed(list(store.select(Verdict, scope=scope))) if v.candidate in made), None)
@@ -257,17 +266,22 @@ def judged(store: SqlStore, scope: Scope, batch: Batch, live: str) -> str:
     return f"{told}; it would say so again. Tell something new, and consolidate again"
 
 
-def too_few(store: SqlStore, batch: Batch, gate: SequentialGate, at: float) -> str:
+def too_few(store: SqlStore, engine: Engine, batch: Batch, settings: Consolidation, at: float) -> str:
     """Why this batch could not be promoted whatever came of it; "" if it could."""
-    spent = spent_before(store, batch.scope, at)
+    spent = [v.decision for v in spent_before(store, batch.scope, at)]
     new = {e.memory_ids[0] for e in batch.holdout if e.role == "new" and e.memory_ids}
-    needed = gate.least_new(len(spent) + 1, [v.decision for v in spent])
-    if len(new) >= needed:
-        return ""
-    return (
-        f"{len(new)} memories are new and can be asked about; at decision {len(spent) + 1} the gate needs {needed} to tell a "
-        "gain from luck. They stay in text; tell more, and consolidate again"
-    )
+    if len(new) < (needed := settings.gate.least_new(len(spent) + 1, spent)):
+        return (
+            f"{len(new)} memories are new and can be asked about; at decision {len(spent) + 1} the gate needs {needed} to tell "
+            "a gain from luck. They stay in text; tell more, and consolidate again"
+        )
+    kept = len(retained(store, engine, batch, settings))
+    if kept < (needed := settings.gate.least_retained(len(spent) + 1, spent)):
+        return (
+            f"{kept} questions tell whether something else is lost; after {len(spent)} decisions on them the gate needs "
+            f"{needed}. What is new stays in text; add questions of your own (engrain eval FILE --keep), and consolidate again"
+        )
+    return ""
 
 
 def spent_before(store: SqlStore, scope: Scope, at: float) -> list[Verdict]:
@@ -295,21 +309,42 @@ def batch_for(
     """
     from engrain.learning.methods import method_named
 
-    method = {"name": settings.method, **settings.method_options}
-    method_named(**method)  # a wrong name is an error now, and not after the preparation
+    method_named(
+        settings.method, **settings.method_options
+    )  # a wrong name is an error now, and not after the preparation
     memories = {m.id: m for m in known_at(store, scope, at)}
-    active = {s.memory.id: s.memory.text for s in derive(list(memories.values())).values() if s.state == "active"}
+    still = holding(list(memories.values()))
     earlier = batch_of(store, scope, adapter_of(store, scope, parent)) if parent else None
     limit = longest_note(engine, settings.preparation)
-    new = [memories[i] for i in wanted if i in active and engine.count_tokens(active[i]) <= limit]
+    new = [memories[i] for i in wanted if i in still and engine.count_tokens(still[i]) <= limit]
     batch = prepare(
-        engine, new, scope=scope, parent=parent, earlier=earlier, still=active, asked=queries(store, scope, new, at),
+        engine, new, scope=scope, parent=parent, earlier=earlier, still=still, asked=queries(store, scope, new, at),
         apart=[last_question(e) for e in tasks(store, scope, at)], preparation=settings.preparation, seed=settings.seed,
     )  # fmt: skip
+    return replace(batch, settings={**batch.settings, **kept_settings(settings, batch)}, created_at=at)
+
+
+def kept_settings(settings: Consolidation, batch: Batch) -> dict[str, Any]:
+    """What a batch keeps of the settings beside its preparation, so that it can be learned again as it was."""
     steps = settings.steps(len({i for e in batch.train if e.role == "new" for i in e.memory_ids}))
+    method = {"name": settings.method, **settings.method_options}
     learning = {"steps": steps, "rank": settings.rank, "method": method, "plan": plan_fields(settings)}
-    run = {name: asdict(settings)[name] for name in RUN_SETTINGS}
-    return replace(batch, settings={**batch.settings, "learning": learning, "run": run}, created_at=at)
+    return {"learning": learning, "run": {name: asdict(settings)[name] for name in RUN_SETTINGS}}
+
+
+def unfinished(store: SqlStore, home: Path, scope: Scope, parent: str, settings: Consolidation) -> Batch | None:
+    """The batch of a run that was interrupted, if all that it teaches still holds and it was made from this version with these
+    settings; what was told since then waits for the next run."""
+    try:
+        batch = store.get(json.loads((runs(home, scope) / CHECKPOINT).read_text())["batch"], scope=scope)
+    except (OSError, ValueError, KeyError, TypeError, NotFound, ScopeError):
+        return None
+    now = holding(list(store.select(Memory, scope=scope)))
+    if not isinstance(batch, Batch) or batch.parent != parent or not set(batch.memory_ids) <= set(now):
+        return None
+    as_now = {**batch.settings, **asdict(settings.preparation), **kept_settings(settings, batch)}
+    same = content_hash([as_now, settings.seed]) == content_hash([batch.settings, batch.seed])
+    return batch if same else None
 
 
 def plan_fields(settings: Consolidation) -> dict[str, Any]:
@@ -379,17 +414,22 @@ def longest_answer(engine: Engine, batch: Batch) -> int:
 
 
 def choose_scale(
-    engine: LocalEngine, student: LocalStudent, batch: Batch, scope: Scope, settings: Consolidation
+    store: SqlStore, engine: LocalEngine, student: LocalStudent, batch: Batch, settings: Consolidation, at: float
 ) -> tuple[float, str]:
-    """The largest share of the update that leaves unrelated items (not the gate's) as right as the parent has them, and
+    """The largest share of the update that breaks no more of unrelated items (not the gate's) than the gate will tolerate, and
     the adapter that it makes; shares that were tried and refused leave no file."""
+    spent = [v.decision for v in spent_before(store, batch.scope, at)]
+    judging = len(retained(store, engine, batch, settings))
+    tolerated = settings.gate.tolerated(judging, len(spent) + 1, spent) / max(1, judging)
     items, styled = probes("scale", settings.scale_items, engine=engine), bool(batch.settings["styles"])
-    before = rate(run_suite(engine, items, batch.parent, scope, "scale", group=group, styled=styled))
+    before = run_suite(engine, items, batch.parent, batch.scope, "scale", group=group, styled=styled)
     there = {p.name for p in engine.adapters_dir.glob("*")}
     for scale in settings.scales:
         name = student.save(scale=scale)
-        after = rate(run_suite(engine, items, name, scope, "scale", group=group, styled=styled))
-        if after >= before - settings.scale_loss or scale == settings.scales[-1]:
+        after = run_suite(engine, items, name, batch.scope, "scale", group=group, styled=styled)
+        broke = regression_rate(before, after)[0]
+        log.info("%.0f %% of the update breaks %d of %d unrelated items", 100 * scale, broke, len(items))
+        if broke <= tolerated * len(items) or scale == settings.scales[-1]:
             return scale, name
         if name not in there:
             shutil.rmtree(engine.adapters_dir / name)
@@ -397,7 +437,11 @@ def choose_scale(
 
 
 def keep(store: SqlStore, engine: Engine, name: str, batch: Batch, scale: float) -> Adapter:
-    """Record an adapter that was just written."""
+    """Record an adapter that was just written; one that is on record already (a run that died before its verdict) stays as it is."""
+    for known in store.select(Adapter, scope=batch.scope):
+        if known.id == name:
+            assert isinstance(known, Adapter)
+            return known
     adapter = Adapter(
         id=name, scope=batch.scope, base=engine.base, parent=batch.parent, batch=batch.id, memory_ids=batch.memory_ids,
         scale=scale, causes=(batch.id, *batch.memory_ids, *((batch.parent,) if batch.parent else ())),
@@ -424,7 +468,7 @@ def judge(
     scope = batch.scope
     items = suite(store, engine, batch, settings.gate_items)
     judged_by = [e for e in items if probe_group(e) is None]
-    check_holdout([e for e in batch.train if e.role != "guard"], judged_by)
+    check_holdout([e for e in batch.train if probe_group(e) is None], judged_by)
     tick("evaluating", 0.0)
     styled = bool(batch.settings["styles"])
     after = evaluate(store, engine, items, adapter.id, scope, styled=styled)
@@ -443,7 +487,10 @@ def judge(
             f"the live version {live[:12]} is stale: learned from and judged against {batch.parent[:12] or 'the base'}"
         )
         verdict = replace(verdict, reasons=(*verdict.reasons, told))
-    store.append(verdict)
+    if verdict.decision == "promote":
+        promote(store, scope, verdict)
+    else:
+        store.append(verdict)
     tick("evaluating", 1.0)
     return verdict, after
 
@@ -454,6 +501,11 @@ def suite(store: SqlStore, engine: Engine, batch: Batch, limit: int) -> list[Exa
     held = {e.hash for e in batch.holdout}
     own = [e for e in tasks(store, batch.scope, batch.created_at) if e.hash not in held]
     return [*batch.holdout, *own, *probes("gate", limit, engine=engine)]
+
+
+def retained(store: SqlStore, engine: Engine, batch: Batch, settings: Consolidation) -> list[Example]:
+    """The items of that suite that judge harm: all but what is new."""
+    return [e for e in suite(store, engine, batch, settings.gate_items) if group(e) != "new"]
 
 
 def tasks(store: SqlStore, scope: Scope, at: float) -> list[Example]:
@@ -520,11 +572,13 @@ def rate(evidence: Evidence) -> float:
 
 def stale_memories(store: SqlStore, scope: Scope) -> tuple[str, ...]:
     """Ids that the live version was trained on and that no longer hold; memory overrides them until the next run."""
-    active = {s.memory.id for s in derive(list(store.select(Memory, scope=scope))).values() if s.state == "active"}
-    return stale(current(store, scope), active)
+    return stale(current(store, scope), holding(list(store.select(Memory, scope=scope))))
 
 
 # -- checkpoints of a run -----------------------------------------------------------------------------------------------
+
+
+CHECKPOINT = "consolidate.json"
 
 
 def runs(home: Path, scope: Scope) -> Path:
@@ -545,7 +599,7 @@ def save_checkpoint(home: Path, batch: Batch, student: LocalStudent, state: Trai
         weights.write_bytes(student.state())
         text.write_text(json.dumps({"batch": batch.id, **asdict(state)}))
         weights.replace(final)
-        text.replace(folder / "consolidate.json")
+        text.replace(folder / CHECKPOINT)
         for old in folder.glob("consolidate-*.safetensors"):
             if old != final:
                 old.unlink(missing_ok=True)
@@ -565,7 +619,7 @@ def load_checkpoint(home: Path, batch: Batch, student: LocalStudent) -> TrainSta
 
     folder = runs(home, batch.scope)
     try:
-        state = json.loads((folder / "consolidate.json").read_text())
+        state = json.loads((folder / CHECKPOINT).read_text())
         weights = (folder / f"consolidate-{state['step']}.safetensors").read_bytes()
     except (OSError, ValueError, KeyError):
         return None

@@ -24,13 +24,16 @@ from engrain.loops.consolidate import (
     finish,
     fitting,
     keep,
+    known_at,
     route,
+    tasks,
     too_few,
     train,
 )
 from engrain.loops.prepare import Preparation
 from engrain.loops.study import Study
 from engrain.loops.traces import Traces, answered, redact, repeats, telling_words
+from engrain.memory import holding
 from engrain.records import (
     Adapter,
     Batch,
@@ -111,8 +114,9 @@ def forget(
     with home_lock(home):
         finish_forgetting(store, engine, scope=scope, home=home, settings=settings, progress=progress)
         doomed = _doomed(store, what, scope)
-        old = _taught(store, scope, doomed.memories, doomed.interactions)
         once_live = {m.adapter for m in store.pointer_history(scope)}
+        swayed = {a for a in once_live if a and _swayed(store, scope, a, doomed, settings)}
+        old = _taught(store, scope, doomed.memories, doomed.interactions, swayed)
         removed = (
             *doomed.memories,
             *doomed.others,
@@ -127,8 +131,7 @@ def forget(
             "old": [_Old.of(a, batch_of(store, scope, a), a.id in once_live).row() for a in old],
             "rebuilt": {},
         }
-        store.append_all(doomed.redacted)
-        store.put_run(RUN, plan, scope=scope)
+        store.put_run(RUN, plan, scope=scope, records=doomed.redacted)
         receipt = finish_forgetting(store, engine, scope=scope, home=home, settings=settings, progress=progress)
         assert receipt is not None
         return receipt
@@ -177,7 +180,7 @@ def finish_forgetting(
             rebuilt[old.name] = _rebuild(store, engine, parent, old.at, scope, home, then, tick) if old.was_live else ""
         except EngrainError as error:  # it would fail again, and nothing could be forgotten any more
             rebuilt[old.name] = parent
-            plan["reason"] += f"; version {old.name[:12]} gave way to its parent ({type(error).__name__}: {error})"
+            plan["reason"] += f"; version {old.name[:12]} gave way to its parent ({type(error).__name__})"
             finish(home, scope)
         store.put_run(RUN, {**plan, "rebuilt": rebuilt}, scope=scope)
     wanted = rebuilt.get(plan["live"], plan["live"])
@@ -319,15 +322,44 @@ def _same(one: str, other: str) -> bool:
     return " ".join(one.casefold().split()).rstrip(" .!") == " ".join(other.casefold().split()).rstrip(" .!")
 
 
-def _taught(store: SqlStore, scope: Scope, memories: Collection[str], interactions: Collection[str]) -> list[Adapter]:
-    """The adapters that were trained on these memories, or on what was asked in these interactions, and all that were trained
-    on from them, oldest first."""
+def _swayed(store: SqlStore, scope: Scope, name: str, doomed: _Doomed, today: Consolidation) -> bool:
+    """Whether the consolidation that made this version would have been given other memories, or been kept from other
+    questions, had what is forgotten never been: it may have confirmed a memory, or superseded one."""
+    try:
+        adapter = adapter_of(store, scope, name)
+    except NotFound:
+        return False
+    batch = batch_of(store, scope, adapter)
+    at, parent = batch.created_at, adapter_of(store, scope, adapter.parent) if adapter.parent else None
+    router = _settings_of(batch.settings, batch.seed, today).router
+    texts = {m.id: m.text for m in known_at(store, scope, at)}
+
+    def given(without: Collection[str]) -> tuple[list[str], list[str]]:
+        signals = route(store, scope, parent, at, router, without)
+        still = holding([m for m in known_at(store, scope, at) if m.id not in without])
+        earlier = parent.memory_ids if parent else ()
+        return sorted(texts[s.memory] for s in signals if s.route == "weights"), sorted(
+            i for i in earlier if i in still
+        )
+
+    return given(()) != given(doomed.memories) or any(e.hash in doomed.items for e in tasks(store, scope, at))
+
+
+def _taught(
+    store: SqlStore,
+    scope: Scope,
+    memories: Collection[str],
+    interactions: Collection[str],
+    swayed: Collection[str] = (),
+) -> list[Adapter]:
+    """The adapters that were trained on these memories, or on what was asked in these interactions, those that were `swayed` by
+    them, and all that were trained on from them, oldest first."""
     batches = {
         b.id
         for b in store.select(Batch, scope=scope)
         if not set(interactions).isdisjoint(i for e in (*b.train, *b.holdout) for i in e.interaction_ids)
     }
-    names = {a.id for a in affected(store, scope, memories)}
+    names = {a.id for a in affected(store, scope, memories)} | set(swayed)
     found: list[Adapter] = []
     for adapter in store.select(Adapter, scope=scope):
         if adapter.id in names or adapter.parent in names or adapter.batch in batches:
@@ -392,14 +424,14 @@ def _rebuild(
     except BatchRefused:
         return parent
     # What `consolidate` would have kept in text, is kept in text.
-    if too_few(store, batch, settings.gate, at) or advantage(engine, batch, scope)[2] < settings.least_advantage:
+    if too_few(store, engine, batch, settings, at) or advantage(engine, batch, scope)[2] < settings.least_advantage:
         return parent
     store.append(batch)
     try:
         student = train(engine, batch, settings, home=home, tick=tick)
     except BatchRefused:  # nothing that the parent does not say already, as in `consolidate`
         return parent
-    scale, name = choose_scale(engine, student, batch, scope, settings)
+    scale, name = choose_scale(store, engine, student, batch, settings, at)
     adapter = keep(store, engine, name, batch, scale)
     finish(home, scope)
     check_rebuilt(store, engine, batch, adapter, settings)

@@ -97,7 +97,8 @@ def prepare(
     styled = _style_holdout(engine, sorted({*new_styles, *old_styles}), [by_text[t].id for t in new_styles], parent)
     styles = sorted({*(new_styles if styled else ()), *old_styles})
     train += replayed
-    train += _near_misses(engine, {t: split[t][0] for t in learnable}, parent, settings)
+    taken = [*apart, *(q.text for some in split.values() for questions in some for q in questions)]
+    train += _near_misses(engine, {t: split[t][0] for t in learnable}, taken, parent, settings)
     train += guard_probes(settings.guards, seed=seed, styled=bool(styles), engine=engine)
     if styles:
         train = [replace(e, context=_led_by(styles, e.context)) for e in train]
@@ -140,7 +141,7 @@ def check(batch: Batch, settings: Preparation) -> None:
         )
     if empty := [e.hash for e in (*batch.train, *batch.holdout) if not any(m.content.strip() for m in e.query)]:
         raise BatchRefused(f"examples {empty[:3]} have an empty query; remove the memories that they came from")
-    check_holdout([e for e in batch.train if e.role != "guard"], batch.holdout)
+    check_holdout([e for e in batch.train if probe_group(e) is None], batch.holdout)
 
 
 def _kept_apart(
@@ -250,24 +251,40 @@ def _without(notes: str, held: Collection[str]) -> str:
 
 
 def _near_misses(
-    engine: Engine, learnable: Mapping[str, Sequence[Question]], parent: str, settings: Preparation
+    engine: Engine,
+    learnable: Mapping[str, Sequence[Question]],
+    taken: Sequence[str],
+    parent: str,
+    settings: Preparation,
 ) -> list[Example]:
-    """Training questions with one word exchanged for a word of another note, which the notes do not answer: the teacher,
-    shown them all, must say that it does not know. They teach the student to tell its facts from their neighbours."""
+    """Training questions with one word exchanged, which the notes do not answer: the teacher, shown the notes that speak of the
+    new word among others, must say that it does not know. They teach the student to tell its facts from their neighbours
+    (the word is one of another note) and from what it never heard of. None is nearly one of the questions `taken`."""
     everything = sorted(learnable)
+    heard = {note: _content_words(note) for note in everything}
+    unheard = sorted({w for e in guard_probes(settings.guards) for w in _content_words(last_question(e))})
     candidates: list[tuple[str, str, str]] = []
     for note, questions in learnable.items():
-        words = _content_words(note)
-        foreign = sorted({w for other in everything if other != note for w in _content_words(other)} - set(words))
-        for question in sorted(questions, key=lambda q: content_hash(["near", q.text]))[: 2 * settings.near_misses]:
-            shared = [w for w in _content_words(question.text) if w in words]
-            if not shared or not foreign:
+        foreign = sorted({w for other in everything for w in heard[other]} - set(heard[note]))
+        ordered = sorted(questions, key=lambda q: content_hash(["near", q.text]))
+        for number, question in enumerate(ordered[: 2 * settings.near_misses]):
+            shared = [w for w in _content_words(question.text) if w in heard[note]]
+            if not shared:
                 continue
             draw = int(content_hash([note, question.text], length=12), 16)
-            old, new = shared[draw % len(shared)], foreign[(draw // 97) % len(foreign)]
+            old = shared[draw % len(shared)]
+            words = [w for w in (foreign if number % 2 else unheard) if w[0].isupper() == old[0].isupper()]
+            if not words:
+                continue
+            new = words[(draw // 97) % len(words)]
+            telling = [n for n in everything if n != note and new in heard[n]]
+            if len(telling) > settings.distractors:
+                continue
             changed = re.sub(rf"\b{re.escape(old)}\b", new, question.text)
-            context = _context([note, *_nearest(note, everything, settings.distractors)], changed)
-            candidates.append((note, changed, context))
+            others = [*telling, *(n for n in _nearest(note, everything, len(everything)) if n not in telling)]
+            candidates.append((note, changed, _context([note, *others[: settings.distractors]], changed)))
+    near = near_any([changed for _, changed, _ in candidates], taken)
+    candidates = [c for c, close in zip(candidates, near, strict=True) if not close]
     prompts = [[Message(role="system", content=c), *_ask(q)] for _, q, c in candidates]
     answers = engine.sample(prompts, adapter=parent, max_tokens=24) if prompts else []
     kept: dict[str, list[Example]] = {}

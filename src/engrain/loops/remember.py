@@ -80,8 +80,8 @@ def from_interaction(store: SqlStore, engine: Engine, interaction: Interaction) 
     return memories
 
 
-def from_feedback(store: SqlStore, feedback: Feedback) -> Memory | None:
-    """A correction becomes a memory at once, and what it corrects is marked wrong; other feedback leaves memory as it is.
+def correction_of(store: SqlStore, feedback: Feedback) -> Memory | None:
+    """The memory that a correction leaves, which marks wrong what it corrects; None for other feedback. Writes nothing.
 
     A bare value ("5521") is kept as a sentence with what was asked, so that it can be read later.
     """
@@ -91,9 +91,7 @@ def from_feedback(store: SqlStore, feedback: Feedback) -> Memory | None:
     assert isinstance(interaction, Interaction)
     said = feedback.text if _DATED.match(feedback.text) else stated(interaction.query, feedback.text)
     correction = memory_of(said, scope=feedback.scope, source="correction", causes=(feedback.id, interaction.id))
-    memory = replace(correction, retracts=_corrected(store, interaction, correction))
-    store.append(memory)
-    return memory
+    return replace(correction, retracts=_corrected(store, interaction, correction))
 
 
 def _corrected(store: SqlStore, interaction: Interaction, correction: Memory) -> tuple[str, ...]:

@@ -7,7 +7,7 @@ from engrain.memory.corrections import contradicted, stated
 from engrain.memory.documents import is_question_file, messages_from_jsonl, notes_from_markdown, notes_from_text
 from engrain.memory.embed import HashedEmbedder
 from engrain.memory.extract import drop_recalled, extract
-from engrain.memory.history import Standing, active, as_of, derive, snapshot
+from engrain.memory.history import Standing, active, as_of, derive, holding, snapshot
 from engrain.memory.kinds import is_mutable, kind_of
 from engrain.memory.recall import RecallSettings, recall
 from engrain.memory.styles import is_answer_style
@@ -22,6 +22,7 @@ __all__ = [
     "derive",
     "drop_recalled",
     "extract",
+    "holding",
     "is_answer_style",
     "is_mutable",
     "is_question_file",

@@ -76,6 +76,13 @@ def derive(memories: Sequence[Memory]) -> dict[str, Standing]:
     return result
 
 
+def holding(memories: Sequence[Memory]) -> dict[str, str]:
+    """Id and text of each memory that says what holds now: the active ones, and earlier ones in the very same words (a value
+    that changed and changed back)."""
+    now = {m.text for m in active(memories)}
+    return {m.id: m.text for m in memories if m.text in now}
+
+
 def active(memories: Sequence[Memory]) -> list[Memory]:
     """The memories that hold now: neither superseded, retracted nor a repetition; in the order of recording."""
     return [s.memory for s in derive(memories).values() if s.state == "active"]

@@ -173,14 +173,18 @@ class SqlStore:
         expected: str,
         event: pointer.MoveEvent = "promote",
         reason: str = "",
+        records: Sequence[Record] = (),
     ) -> None:
         """Move the live pointer and say so in the ledger, in one atomic step, if `expected` is still live.
 
-        A promotion needs the id of the verdict that allows it. Adapter and verdict must be records of this scope.
+        A promotion needs the id of the verdict that allows it. Adapter and verdict must be records of this scope, or be among
+        `records`, which are written in the same step.
         """
         if event == "promote" and not verdict:
             raise InputError(f"promoting {adapter} needs the id of the verdict that allows it")
         with self._db.write() as connection:
+            for record in records:
+                _append(connection, record, "")
             for record_id in filter(None, (adapter, verdict)):
                 _content(connection, record_id, scope)
             pointer.move(connection, scope, adapter, verdict, event=event, expected=expected, reason=reason)
@@ -192,8 +196,8 @@ class SqlStore:
 
     # -- runs ------------------------------------------------------------------------------------------------------
 
-    def put_run(self, key: str, value: Mapping[str, Any], *, scope: Scope) -> None:
-        """Remember where a long job stands, replacing what was remembered before."""
+    def put_run(self, key: str, value: Mapping[str, Any], *, scope: Scope, records: Sequence[Record] = ()) -> None:
+        """Remember where a long job stands, replacing what was remembered before; `records` are written in the same step."""
         values = {
             "tenant": scope.tenant,
             "user": scope.user,
@@ -201,6 +205,8 @@ class SqlStore:
             "json": json.dumps(dict(value), allow_nan=False),
         }
         with self._db.write() as connection:
+            for record in records:
+                _append(connection, record, "")
             connection.execute(insert(runs).prefix_with("OR REPLACE").values(values))
 
     def get_run(self, key: str, *, scope: Scope) -> dict[str, Any] | None:
