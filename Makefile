@@ -29,8 +29,8 @@ types: $(VENV)/ready           ## strict types
 sprout: $(VENV)/ready          ## retrain sprout from nothing (at most 2.5 hours on 2 cores), into build/sprout
 	PYTHONPATH=recipes/sprout $(BIN)/python recipes/sprout/train.py --out build/sprout
 
-card: $(VENV)/ready            ## evaluate the shipped sprout on held-out text and write its card
-	PYTHONPATH=recipes/sprout $(BIN)/python recipes/sprout/evaluate.py
+card: $(VENV)/ready            ## evaluate the shipped sprout on held-out text and write its card (another: MODEL=build/sprout)
+	PYTHONPATH=recipes/sprout $(BIN)/python recipes/sprout/evaluate.py $(addprefix --model ,$(MODEL))
 
 bench: $(VENV)/ready           ## every benchmark; each prints a table, writes JSON and a picture
 	$(BIN)/pip install -q -c constraints.txt -e ".[bench]"

@@ -212,7 +212,7 @@ class Fill:
         part = self.pools.get(id(pool))
         if part is None:
             part = [w for w in pool if held_out(w) == self.held]
-            if len(part) < 5:
+            if len(part) < 2:  # a fact may need two different ones
                 part = pool
             self.pools[id(pool)] = part
         return part[int(self.rng.random() * len(part))]

@@ -61,6 +61,11 @@ class Frame:
     def key(self) -> str:
         return "|".join(self.notes)
 
+    def templates(self) -> set[str]:
+        """Its wordings and questions with the types of the slots in place of their names."""
+        texts = (*self.notes, *(question for _, question, _ in self.asks))
+        return {SLOT.sub(lambda m: "{" + self.slots.get(m[1], m[1]).rstrip("23") + "}", t).lower() for t in texts}
+
     @property
     def held_out(self) -> bool:
         return zlib.crc32(self.key.encode()) % HELD_OUT_ONE_IN == 0
@@ -108,14 +113,16 @@ def parse(text: str) -> list[Frame]:
 
 
 def load() -> tuple[list[Frame], list[Frame]]:
-    """(training frames, held-out frames) of every frame file."""
+    """(training frames, held-out frames) of every frame file; none that is held out shares a wording or a question with training."""
     every = [
         f
         for path in sorted(FRAMES.glob("*.txt"))
         if path.stem not in {"styles", "chatter"}
         for f in parse(path.read_text())
     ]
-    return [f for f in every if not f.held_out], [f for f in every if f.held_out]
+    training = [f for f in every if not f.held_out]
+    known = {t for f in training for t in f.templates()}
+    return training, [f for f in every if f.held_out and known.isdisjoint(f.templates())]
 
 
 def groups(name: str) -> dict[str, list[str]]:

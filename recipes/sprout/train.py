@@ -310,7 +310,7 @@ def main() -> None:
     parser.add_argument("--quiet", action="store_true")
     args = parser.parse_args()
     args.out.mkdir(parents=True, exist_ok=True)
-    if not (args.out / "tokenizer.json").exists():
+    if not (args.out / "checkpoint.pt").exists():
         train_tokenizer(args.out, args.vocab)
     # Every new shape of a minibatch leaves a kernel behind: without a limit a process grows by 8 GB in half an hour.
     os.environ.setdefault("ONEDNN_PRIMITIVE_CACHE_CAPACITY", "256")
