@@ -23,6 +23,7 @@ import torch
 from engrain.adapters.versions import in_weights
 from engrain.evaluation import run_suite
 from engrain.evaluation.probes import probe_group, probes
+from engrain.evaluation.statistics import wilson
 from engrain.evaluation.suites import group_of, right
 from engrain.gateway.answer import Serving, look_up
 from engrain.learner import SPROUT, Learner
@@ -170,14 +171,14 @@ def without_style(evidence: Evidence, call: str) -> list[ItemResult]:
     return [replace(r, right=right(r.answer.removesuffix(f", {call}"), r.expected)) for r in evidence.results]
 
 
-def abilities(me: Learner, version: str, *, quick: bool = False, styled: bool = False) -> dict[str, float]:
-    """Share right on the unrelated items that no training and no choice of scale ever used, by group."""
+def abilities(me: Learner, version: str, *, quick: bool = False, styled: bool = False) -> dict[str, Count]:
+    """Right and asked on the unrelated items that no training and no choice of scale ever used, by group."""
     groups = ("reading", "unknown", "style")
     items = probes("gate", 40 if quick else None)
     evidence = run_suite(
         me.engine, items, version, me.scope, "bench", group=lambda e: probe_group(e) or "", styled=styled
     )
-    return {g: rate([r for r in evidence.results if r.group == g]) for g in groups}
+    return {g: count([r for r in evidence.results if r.group == g]) for g in groups}
 
 
 def batches(me: Learner) -> list[Batch]:
@@ -238,6 +239,27 @@ def percent(values: Sequence[float]) -> str:
     """`97.3 ± 1.2` in percent; the second figure is the standard deviation over seeds."""
     s = spread(values)
     return f"{100 * s['mean']:.1f}" + ("" if s["sd"] is None else f" ± {100 * s['sd']:.1f}")
+
+
+Count = tuple[int, int]
+"""(right, asked)"""
+
+
+def count(results: Sequence[ItemResult]) -> Count:
+    return sum(r.right for r in results), len(results)
+
+
+def measured(counts: Sequence[Count]) -> dict[str, Any]:
+    """A share over seeds: its spread, the counts, and the 95 % interval of all questions together (Wilson)."""
+    right, asked = (sum(c[i] for c in counts) for i in (0, 1))
+    shares = [r / max(1, n) for r, n in counts]
+    return spread(shares) | {"right": right, "asked": asked, "interval": wilson(right, asked)}
+
+
+def share(counts: Sequence[Count]) -> str:
+    """`97.3 ± 1.2 (95 to 99)` in percent: mean and standard deviation over seeds, 95 % interval of all questions together."""
+    low, high = measured(counts)["interval"]
+    return f"{percent(measured(counts)['values'])} ({100 * low:.0f} to {100 * high:.0f})"
 
 
 def number(values: Sequence[float], digits: int = 1) -> str:
@@ -310,6 +332,7 @@ class Run:
     def save(self, results: dict[str, Any], bars: Bars | None = None) -> Path:
         """Write results/NAME.json; returns the path without its suffix, for the picture."""
         self.meter.__exit__()
+        self.meter.__enter__()
         children = resource.getrusage(resource.RUSAGE_CHILDREN)
         self.args.out.mkdir(parents=True, exist_ok=True)
         path: Path = self.args.out / (self.name + ("-quick" if self.args.quick else ""))
@@ -327,7 +350,7 @@ class Run:
 
 @contextmanager
 def picture(path: Path, *, width: float = 7.0, height: float = 4.2, columns: int = 1) -> Iterator[Any]:
-    """Axes to draw on; saved as PATH.png at the end.."""
+    """Axes to draw on; saved as PATH.png at the end."""
     import matplotlib
 
     matplotlib.use("Agg")

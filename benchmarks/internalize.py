@@ -14,7 +14,23 @@ import argparse
 from typing import Any
 
 import common
-from common import Bars, Meter, Run, closed_book, in_context, percent, rate, served, spread, table, without_style
+from common import (
+    Bars,
+    Count,
+    Meter,
+    Run,
+    closed_book,
+    count,
+    in_context,
+    measured,
+    percent,
+    rate,
+    served,
+    share,
+    spread,
+    table,
+    without_style,
+)
 from engrain.prompts import render_notes
 from engrain.records import Example
 from profiles import evaluation_items, profile, styled, unknown_items
@@ -28,8 +44,13 @@ def main() -> None:
     run = Run("internalize", args)
     sizes = {"facts": 12, "procedures": 4, "preferences": 3, "unknown": 16} if args.quick else {"preferences": 7}
     found = [one(run, args, seed, sizes) for seed in common.seeds(args)]
-    rows = {name: {c: [f["rows"][name][c] for f in found] for c in COLUMNS} for name in found[0]["rows"]}
-    table(("right, %", *COLUMNS), [(name, *(percent(columns[c]) for c in COLUMNS)) for name, columns in rows.items()])
+    rows: dict[str, dict[str, list[Count]]] = {
+        name: {c: [f["rows"][name][c] for f in found] for c in COLUMNS} for name in found[0]["rows"]
+    }
+    table(
+        ("right, % ± sd over seeds (95 % interval)", *COLUMNS),
+        [(name, *(share(columns[c]) for c in COLUMNS)) for name, columns in rows.items()],
+    )
     tokens = {c: [f["tokens"][c] for f in found] for c in ("before", "after")}
     table(("as served", "before", "after"), [
         ("right, %", *(percent([f["served"][c] for f in found]) for c in ("before", "after"))),
@@ -40,7 +61,8 @@ def main() -> None:
         print(f"seed {seed}: {f['decision']}, {f['learned']} of {f['told']} in weights, scale {f['scale']}, "
               f"{f['wordings_passed_over']} wordings passed over. {f['reason']}")  # fmt: skip
     print()
-    mean = {name: {c: spread(columns[c])["mean"] for c in COLUMNS} for name, columns in rows.items()}
+    figures = {name: {c: measured(columns[c]) for c in COLUMNS} for name, columns in rows.items()}
+    mean = {name: {c: columns[c]["mean"] for c in COLUMNS} for name, columns in figures.items()}
     bars = Bars()
     ratio = mean["all told"]["after"] / max(1e-9, mean["all told"]["in context"])
     bars.add("after / in context", ratio, ratio >= 0.95, ">= 0.95")
@@ -53,7 +75,7 @@ def main() -> None:
     bars.add("context tokens per answer, down by", down, down >= 0.9, ">= 0.90")
     bars.show()
     path = run.save(
-        {"sizes": sizes, "rows": {n: {c: spread(v) for c, v in r.items()} for n, r in rows.items()}, "runs": found},
+        {"sizes": sizes, "rows": figures, "runs": found},
         bars,
     )
     draw(path, mean)
@@ -61,7 +83,7 @@ def main() -> None:
 
 def one(run: Run, args: argparse.Namespace, seed: int, sizes: dict[str, int]) -> dict[str, Any]:
     """One user: told, consolidated, asked."""
-    user, other = profile(seed, **sizes), profile(seed + 1000, 32, 0, 0)
+    user, other = profile(seed, **sizes), profile(seed + 1000, 32 if args.quick else 160, 0, 0)
     with common.learner(args) as me:
         common.tell_all(me, user, style=True)
         with Meter() as meter:
@@ -70,7 +92,7 @@ def one(run: Run, args: argparse.Namespace, seed: int, sizes: dict[str, int]) ->
         decision = outcome.verdict.decision if outcome.verdict is not None else "nothing trained"
         run.say(f"seed {seed}: {decision} after {meter.wall_s:.0f} s")
         queries, notes = common.trained(me), [i.note for i in user.items]
-        rows: dict[str, dict[str, float]] = {}
+        rows: dict[str, dict[str, Count]] = {}
         told: list[Example] = []
         passed = 0
         for kind in KINDS:
@@ -80,9 +102,9 @@ def one(run: Run, args: argparse.Namespace, seed: int, sizes: dict[str, int]) ->
         rows["all told"] = columns(me, told, live, user.call)
         facts, _ = evaluation_items(user.of("fact"), queries, notes)
         rows["style (form of fact answers)"] = {
-            "base": rate(closed_book(me, styled(facts, user), "", form=True).results),
-            "in context": rate(closed_book(me, styled(facts, user, shown=True), "", form=True).results),
-            "after": rate(closed_book(me, styled(facts, user), live, form=True).results),
+            "base": count(closed_book(me, styled(facts, user), "", form=True).results),
+            "in context": count(closed_book(me, styled(facts, user, shown=True), "", form=True).results),
+            "after": count(closed_book(me, styled(facts, user), live, form=True).results),
         }
         for name, questions in (("near misses", user.near), ("foreign", user.foreign)):
             unknown = [
@@ -91,11 +113,11 @@ def one(run: Run, args: argparse.Namespace, seed: int, sizes: dict[str, int]) ->
             ]
             rows[f"unknown, {name}"] = columns(me, unknown, live, user.call)
         reading, _ = evaluation_items(other.items, (), [i.note for i in other.items])
-        base_reading = rate(in_context(me, reading).results)
+        base_reading = count(in_context(me, reading).results)
         rows["reading, another user's notes"] = {
             "base": base_reading,
             "in context": base_reading,
-            "after": rate(without_style(in_context(me, reading, live), user.call)),
+            "after": count(without_style(in_context(me, reading, live), user.call)),
         }
         before, after = (
             common.abilities(me, "", quick=args.quick, styled=True),
@@ -115,11 +137,11 @@ def one(run: Run, args: argparse.Namespace, seed: int, sizes: dict[str, int]) ->
         }  # fmt: skip
 
 
-def columns(me: Any, items: list[Example], live: str, call: str) -> dict[str, float]:
+def columns(me: Any, items: list[Example], live: str, call: str) -> dict[str, Count]:
     return {
-        "base": rate(closed_book(me, items, "").results),
-        "in context": rate(in_context(me, items).results),
-        "after": rate(without_style(closed_book(me, items, live), call)),
+        "base": count(closed_book(me, items, "").results),
+        "in context": count(in_context(me, items).results),
+        "after": count(without_style(closed_book(me, items, live), call)),
     }
 
 

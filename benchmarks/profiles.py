@@ -1,7 +1,7 @@
 """Made-up users for the benchmarks: facts, procedures and preferences, each with the questions that test them.
 
-Independent of what sprout was trained on: relations.txt and the lists below were written for the benchmarks alone, and names
-and codes are built anew for every seed. One question wording of each item is reserved for evaluation. engrain is only ever
+relations.txt and the lists below were written for the benchmarks alone and without a look at sprout's frames (a plain question
+such as "When was … founded?" stands in both, one line in ten), and names and codes are built anew for every seed. One question wording of each item is reserved for evaluation. engrain is only ever
 given the notes; it trains on questions that it asks itself, and `evaluation_items` leaves out a wording that it happened to ask.
 """
 
@@ -116,7 +116,7 @@ class Profile:
     foreign: tuple[str, ...]
     """About subjects and in relations that were never told."""
     call: str
-    """How the user wants to be called: a style, that stays in text."""
+    """How the user wants to be called: a style."""
 
     @property
     def style_note(self) -> str:

@@ -76,7 +76,7 @@ def test_internalize_compares_base_in_context_and_after_for_every_kind(bench: An
     assert rows <= set(results["rows"])
     for columns in results["rows"].values():
         assert {"base", "in context", "after"} == set(columns)
-        assert {"mean", "sd", "min", "max", "values"} == set(columns["after"])
+        assert {"mean", "sd", "min", "max", "values", "right", "asked", "interval"} == set(columns["after"])
     assert results["runs"][0]["decision"] != "nothing trained"
     assert {"tokens", "served", "decision", "reason", "wall_s"} <= set(results["runs"][0])
 
@@ -86,7 +86,9 @@ def test_compounding_has_every_arm_at_every_step(bench: Any) -> None:
     assert not results["runs"][0]["decisions"][0].startswith("nothing trained")
     assert {len(v) for v in results["running"].values()} == {24}
     assert set(results["running"]) == {"frozen", "learner", "engrain"}
-    assert {"accuracy", "difference_interval", "first", "apart_after", "windows"} <= set(results)
+    assert {"accuracy", "difference_interval", "difference_over_facts", "first", "apart_after", "windows"} <= set(
+        results
+    )
 
 
 def test_ten_in_a_row_has_the_matrix_and_the_abilities_after_each(bench: Any) -> None:
@@ -100,7 +102,7 @@ def test_ten_in_a_row_has_the_matrix_and_the_abilities_after_each(bench: Any) ->
 def test_cost_measures_sizes_users_and_both_arms_of_engrain(bench: Any) -> None:
     nothing = shutil.which("false")  # a python without TRL
     assert nothing is not None
-    results = bench("cost", "--sizes", "8", "--users", "1", "--trl-python", nothing, bars=False)
+    results = bench("cost", "--sizes", "8", "--users", "1", "--trl-python", nothing)
     assert {"wall_s", "cpu_s", "peak_mb", "over_mb", "disk_mb"} <= set(results["by_facts"]["8"][0])
     assert {"1"} == set(results["by_users"])
     arms = results["against"][0]["arms"]

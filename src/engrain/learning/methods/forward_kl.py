@@ -1,4 +1,4 @@
-"""Forward KL on the student's own answers: the default, because it writes what the student does not know."""
+"""Forward KL: the default, because it writes what the student does not know; on its own answers, its teacher's, or both in turn."""
 
 from __future__ import annotations
 
