@@ -6,7 +6,7 @@ times unknown kept; all else is engrain's default, but that the policy gradient'
 answers it has no expectation to speak of. Where nothing is said of answers, they are the student's own. Prints the Markdown
 tables for docs/methods.md.
 
-The whole takes some 90 minutes of one core. The kinds are independent, so several processes may share the work; each writes
+The whole takes some two hours of one core. The kinds are independent, so several processes may share the work; each writes
 objectives-KIND.json, and --merge reads these, prints the tables, draws the picture and writes objectives.json:
     for kind in fact procedure preference; do python benchmarks/objectives.py --kinds $kind & done; wait
     python benchmarks/objectives.py --merge
@@ -53,7 +53,7 @@ TUNING_SEED = 900
 def main() -> None:
     parser = common.options(__doc__, seeds=2)
     parser.add_argument(
-        "--rates", type=float, nargs="+", default=None, help="learning rates to choose from (default 0.001 0.002 0.004)"
+        "--rates", type=float, nargs="+", default=None, help="learning rates to choose from (default 0.001 0.003)"
     )
     parser.add_argument("--kinds", nargs="+", choices=list(SIZES), default=list(SIZES), help="which kinds of memory")
     parser.add_argument(
@@ -63,7 +63,7 @@ def main() -> None:
     if args.merge:
         merge(args)
         return
-    rates = args.rates or ([2e-3] if args.quick else [1e-3, 2e-3, 4e-3])
+    rates = args.rates or ([2e-3] if args.quick else [1e-3, 3e-3])
     steps = args.steps or (10 if args.quick else 150)
     methods = dict(list(METHODS.items())[:3]) if args.quick else METHODS
     kinds = [k for k in SIZES if k in args.kinds]
