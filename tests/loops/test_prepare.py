@@ -148,7 +148,11 @@ def test_no_near_miss_is_answered_by_a_note_or_asked_by_a_task() -> None:
     batch = prepare(Reader(), memories(*facts), scope=SCOPE, parent="", preparation=Preparation(guards=9))
     near = [e.query[-1].content for e in batch.train if e.role == "guard" and probe_group(e) is None]
     assert len(near) > len(facts)
-    answered = [q for q in near if sum(p in q for p in people) == 1 and sum(f"{t}" in re.sub(r"room\w|\wroom", "", q) for t in things) == 1]
+    answered = [
+        q
+        for q in near
+        if sum(p in q for p in people) == 1 and sum(f"{t}" in re.sub(r"room\w|\wroom", "", q) for t in things) == 1
+    ]
     assert answered == []
     kept_out = near[::2]
     again = prepare(
