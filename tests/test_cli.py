@@ -25,6 +25,7 @@ from engrain.records import (
     ItemResult,
     Memory,
     Message,
+    Stamp,
     Task,
     Verdict,
 )
@@ -118,6 +119,7 @@ def test_the_help_of_every_command_teaches_by_an_example(command: str) -> None:
 
 
 def test_what_cannot_be_done_is_one_line_and_exit_code_1_and_a_wrong_usage_is_2(home: Path) -> None:
+    engrain("tell", NOTE, home=home)
     missing = engrain("trace", "mem_000000000000", home=home)
     assert missing.exit_code == 1
     assert missing.stderr.strip().count("\n") == 0
@@ -249,6 +251,75 @@ def test_a_trace_for_other_tools_speaks_opentelemetry_and_holds_words_only_when_
     assert NOTE not in json.dumps(told)
     whole = json.loads(engrain("trace", said.id, "--json", "--content", home=home).stdout)
     assert NOTE in whole["record"]["attributes"]["gen_ai.input.messages"]
+
+
+def test_a_trace_shows_every_version_however_many_answers_came_in_between(home: Path, base: Path) -> None:
+    engrain("tell", NOTE, home=home)
+    with Learner(home, base=base) as me:
+        memory = me.memories()[0].id
+        for n in range(12):
+            me.chat(f"What is the gate code ({n})?", max_tokens=1)
+    name = add_version(home, base)
+    told = engrain("trace", memory, home=home).stdout
+    assert all(shown in told for shown in (f"adapter {name[:20]}", "verdict ver_", "batch bat_"))
+    assert "and 4 more" in told
+
+
+def test_a_version_far_down_a_line_of_corrections_is_shown_at_the_end_of_the_trace(home: Path, base: Path) -> None:
+    with Learner(home, base=base) as me:
+        told = me.tell(NOTE)[0].id
+        asked = [
+            Interaction(
+                scope=me.scope,
+                messages=(Message(role="user", content="?"),),
+                answer="!",
+                stamp=Stamp(base="b"),
+                causes=(told,),
+            )
+            for _ in range(12)
+        ]
+        late = Memory(scope=me.scope, text="The dog is called Biscuit.", valid_from=0.0, causes=(asked[-1].id,))
+        me.store.append_all([*asked, late, Adapter(id="a" * 32, scope=me.scope, base="b", causes=(late.id,))])
+    assert f"adapter {'a' * 20}  0 memories  (3 steps away)" in engrain("trace", told, home=home).stdout
+
+
+def test_a_forgotten_id_is_followed_to_what_the_ledger_says_and_to_the_receipt(home: Path, base: Path) -> None:
+    engrain("tell", NOTE, home=home)
+    with Learner(home, base=base) as me:
+        memory = me.memories()[0].id
+        receipt = me.forget(memory, reason="moved out")
+    told = engrain("trace", memory, home=home).stdout
+    assert "(erased)" in told and f"receipt {receipt.id}" in told
+    lines = [line.split() for line in told.splitlines() if line.startswith("  20")]
+    assert [line[2:] for line in lines] == [["memory"], ["forget", "moved", "out"]]
+    form = json.loads(engrain("trace", memory, "--json", home=home).stdout)
+    assert [e["event"] for e in form["ledger"]] == ["memory", "forget"] and form["receipts"] == [receipt.id]
+    assert engrain("trace", memory, "--user", "bob", home=home).exit_code == 1
+
+
+def test_a_trace_takes_what_rollback_takes_and_says_whose_it_must_be(home: Path, base: Path) -> None:
+    engrain("tell", NOTE, home=home)
+    with Learner(home) as me:
+        memory = me.memories()[0].id
+    name = add_version(home, base)
+    for given in ("1", name[:8], name):
+        assert f"adapter {name[:20]}" in engrain("trace", given, home=home).stdout.splitlines()[0]
+    assert "bare base" in engrain("trace", "base", home=home).stderr
+    assert "names 0 versions" in engrain("trace", "xyz", home=home).stderr
+    for command in ("trace", "forget"):
+        said = engrain(command, memory, "--user", "bob", home=home, base=base)
+        assert said.exit_code == 1 and "--user" in said.stderr and "--tenant" in said.stderr
+
+
+def test_a_trace_for_other_tools_can_be_printed_whatever_was_said(home: Path, base: Path) -> None:
+    with Learner(home, base=base) as me:
+        said = Interaction(
+            scope=me.scope, messages=(Message(role="user", content="?"),), answer="half a pair: \ud83d",
+            stamp=Stamp(base="b"),
+        )  # fmt: skip
+        me.store.append(said)
+    shown = engrain("trace", said.id, "--json", "--content", home=home)
+    assert shown.exit_code == 0 and "half a pair" in shown.stdout
 
 
 def test_versions_are_listed_traced_and_rolled_back(home: Path, base: Path) -> None:

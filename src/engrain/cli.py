@@ -16,14 +16,15 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 from rich.console import Console
 from rich.text import Text
-from rich.tree import Tree
 
 from engrain.errors import EngrainError, InputError
 from engrain.records import Message, new_id
 from engrain.reports import (
     clean,
+    day,
     describe,
-    grow,
+    forgetting,
+    lineage_tree,
     memory_line,
     name_of,
     show_answer,
@@ -410,23 +411,41 @@ def trace(
     content: Annotated[bool, typer.Option("--content", help="With --json: also what was said and shown.")] = False,
     home: Home = HOME, base: Base = SPROUT, user: User = "me", tenant: Tenant = "local",
 ) -> None:  # fmt: skip
-    """Follow a record up to what caused it and down to all that it touched; forgotten ids stay visible.
+    """Follow a record up to what caused it and down to all that it touched; a version by its number, too.
+
+    Forgotten ids stay visible, with what the ledger says of them and the receipt.
 
     Example:  engrain trace mem_3f9c2a71b04e
     """
     console = terminal()
     with opened(home, base, user, tenant) as learner:
-        short = record  # of a version, as `engrain versions` prints it
-        record = next((v.adapter for v in learner.versions() if short and v.adapter.startswith(short)), record)
+        record = meant(learner, record)
         causes, effects = learner.trace(record)  # NotFound or ScopeError, with the remedy
         if as_json:
             print(traced(learner.store, learner.scope, record, causes, effects, content=content))
             return
         console.print(clean(describe(learner.store, record, learner.scope)), style="bold", soft_wrap=True)
-        for heading, direction in (("came from", "causes"), ("led to", "effects")):
-            tree = Tree(heading, style="bold", guide_style="dim")
-            grow(tree, learner.store, record, learner.scope, direction, seen={record})
-            console.print(tree if tree.children else f"{heading}: nothing")
+        entries, receipts = forgetting(learner.store, record, learner.scope)
+        for entry in entries:
+            console.print(f"  {day(entry.at)}  {entry.event}  {clean(entry.reason)}", soft_wrap=True)
+        for receipt in receipts:
+            console.print(f"  {clean(describe(learner.store, receipt.id, learner.scope))}", soft_wrap=True)
+        came = lineage_tree("came from", learner.store, record, learner.scope, "causes", causes)
+        led = lineage_tree("led to", learner.store, record, learner.scope, "effects", effects)
+        for tree in (came, led):
+            console.print(tree if tree.children else f"{tree.label}: nothing")
+
+
+def meant(learner: Learner, record: str) -> str:
+    """The whole id: of a version by its number or its beginning, as `rollback` takes it; any other as it stands."""
+    from engrain.adapters.versions import resolve
+
+    if "_" in record or learner.store.entries(record, scope=learner.scope):
+        return record
+    version = resolve(learner.store, learner.scope, record)
+    if not version:
+        raise InputError(f"{record!r} is the bare base, which came from no record; give a version or another id")
+    return version
 
 
 @app.command()

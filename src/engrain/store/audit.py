@@ -88,10 +88,10 @@ def _check_contents(connection: Connection) -> None:
         stated = (scope["tenant"], scope["user"], form["id"], form["kind"], form["id"], form["kind"])
         if stated != (row.tenant, row.user, row.id, row.kind, row.subject, row.event):
             raise LedgerBroken(f"ledger entry {row.at_seq} ({row.subject}) was moved to another scope, kind or id")
-        stated, found = set(form["record"].get("causes", ())), set(json.loads(row.linked))
+        causes, found = set(form["record"].get("causes", ())), set(json.loads(row.linked))
         # Under an id that was erased and came to be again stand the links of both, and what the first came from is not known.
-        if wrong := sorted((stated - found) if row.erased else stated ^ found):
-            done = "removed" if wrong[0] in stated else "added"
+        if wrong := sorted((causes - found) if row.erased else causes ^ found):
+            done = "removed" if wrong[0] in causes else "added"
             raise LedgerBroken(f"the link from {wrong[0]} to ledger entry {row.at_seq} ({row.subject}) was {done}")
     known = select(subjects.c.seq).where(
         edges.c.effect == subjects.c.id, edges.c.tenant == subjects.c.tenant, edges.c.user == subjects.c.user
