@@ -129,6 +129,19 @@ def test_what_cannot_be_done_is_one_line_and_exit_code_1_and_a_wrong_usage_is_2(
     assert engrain("nonsense").exit_code == 2
 
 
+def test_what_only_looks_makes_no_home_and_says_how_to_begin_one(home: Path, base: Path, tmp_path: Path) -> None:
+    questions = tmp_path / "q.jsonl"
+    questions.write_text('{"question": "Who?", "answer": ""}\n')
+    for words in (
+        ["verify"], ["versions"], ["memories"], ["rollback"], ["trace", "mem_1"], ["forget", "mem_1"],
+        ["forget", "user:"], ["eval", str(questions)],
+    ):  # fmt: skip
+        said = engrain(*words, home=home, base=base)
+        assert said.exit_code == 1, words
+        assert f"no engrain home at {home}" in said.stderr and "--home" in said.stderr
+    assert not home.exists()
+
+
 def test_the_environment_names_the_home(tmp_path: Path) -> None:
     runner = CliRunner(env={"ENGRAIN_HOME": str(tmp_path / "from-env")})
     assert runner.invoke(app, ["tell", NOTE]).exit_code == 0
@@ -393,6 +406,8 @@ def test_questions_are_scored_before_in_context_and_live(home: Path, base: Path,
     add_version(home, base)
     assert "0/1" in engrain("eval", home=home, base=base).stdout
     questions.write_text('{"query": "What?"}\n')
+    assert "line 1" in engrain("eval", str(questions), home=home, base=base).stderr
+    questions.write_text("[" * 200_000)
     assert "line 1" in engrain("eval", str(questions), home=home, base=base).stderr
 
 

@@ -17,7 +17,7 @@ import typer
 from rich.console import Console
 from rich.text import Text
 
-from engrain.errors import EngrainError, InputError
+from engrain.errors import EngrainError, InputError, NotFound
 from engrain.records import Message, new_id
 from engrain.reports import (
     clean,
@@ -101,6 +101,15 @@ def opened(home: Path, base: Path, user: str, tenant: str, device: str = "auto")
     from engrain.learner import Learner
 
     return Learner(home.expanduser(), base=base.expanduser(), user=user, tenant=tenant, device=device)
+
+
+def there(home: Path) -> Path:
+    """The home folder, if there is one: what only looks at it, or takes from it, makes none."""
+    if not (home.expanduser() / "engrain.db").is_file():
+        raise NotFound(
+            f'there is no engrain home at {home}; name another with --home (or ENGRAIN_HOME), or begin one with: engrain tell "…"'
+        )
+    return home
 
 
 # ---- commands -------------------------------------------------------------------------------------------------------
@@ -298,7 +307,7 @@ def evaluate(
     from engrain.demo import measure, read_questions, score_table
 
     console = terminal()
-    with opened(home, base, user, tenant, device) as learner:
+    with opened(there(home), base, user, tenant, device) as learner:
         if keep and file is None:
             raise InputError("--keep keeps the questions of a file: engrain eval FILE.jsonl --keep")
         questions = read_questions(file.expanduser()) if file else held_out(learner)
@@ -344,7 +353,7 @@ def versions(home: Home = HOME, base: Base = SPROUT, user: User = "me", tenant: 
 
     Example:  engrain versions
     """
-    with opened(home, base, user, tenant) as learner:
+    with opened(there(home), base, user, tenant) as learner:
         terminal().print(version_table(learner.versions()))
 
 
@@ -359,7 +368,7 @@ def rollback(
     Example:  engrain rollback        Example:  engrain rollback base
     """
     console = terminal()
-    with opened(home, base, user, tenant) as learner:
+    with opened(there(home), base, user, tenant) as learner:
         left, now = learner.store.live(learner.scope), learner.rollback(to)
         every = learner.versions()
         console.print(f"Went from {version_name(left, every)} to {version_name(now, every)}")
@@ -383,6 +392,7 @@ def forget(
     from engrain.demo import progress_bar
 
     console = terminal()
+    there(home)
     if what.startswith("user:") and not yes:
         typer.confirm(f"Forget everything of {tenant}/{user}?", abort=True)
     with opened(home, base, user, tenant, device) as learner:
@@ -418,7 +428,7 @@ def trace(
     Example:  engrain trace mem_3f9c2a71b04e
     """
     console = terminal()
-    with opened(home, base, user, tenant) as learner:
+    with opened(there(home), base, user, tenant) as learner:
         record = meant(learner, record)
         causes, effects = learner.trace(record)  # NotFound or ScopeError, with the remedy
         if as_json:
@@ -459,7 +469,7 @@ def memories(
     Example:  engrain memories --all
     """
     console = terminal()
-    with opened(home, base, user, tenant) as learner:
+    with opened(there(home), base, user, tenant) as learner:
         held = {m.id for m in learner.memories()}
         found = learner.memories(all_states=everything)
     for memory in found:
@@ -487,7 +497,7 @@ def verify(
         if not count.isdigit() or len(last) != 64:
             raise InputError(f"--expected {expected!r} is not COUNT:HASH; copy the line that an earlier verify printed")
         noted = int(count), last
-    with opened(home, base, user, tenant) as learner:
+    with opened(there(home), base, user, tenant) as learner:
         count_now = learner.store.verify(expected=noted)
         count_head, last = learner.store.head()
     console = terminal()
