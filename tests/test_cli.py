@@ -194,6 +194,18 @@ def test_a_folder_is_learned_once(home: Path, base: Path, tmp_path: Path) -> Non
     assert "0 new memories" in engrain("learn", str(notes), home=home, base=base).stdout
 
 
+def test_a_file_that_cannot_be_learned_is_named_and_the_rest_is_learned(home: Path, tmp_path: Path) -> None:
+    notes = tmp_path / "notes"
+    notes.mkdir()
+    (notes / "a.txt").write_bytes("Käse ist gut".encode("latin-1"))
+    (notes / "b.md").write_text(f"- {NOTE}\n")
+    said = engrain("learn", str(notes), home=home)
+    assert said.exit_code == 1
+    assert "a.txt is not UTF-8" in said.stdout and "1 new memories from 1 files" in said.stdout
+    assert "1 files could not be learned" in said.stderr
+    assert NOTE in engrain("memories", home=home).stdout
+
+
 def test_an_answer_says_what_answered_and_which_notes_it_was_shown(home: Path, base: Path) -> None:
     engrain("tell", NOTE, home=home)
     plain = engrain("chat", "What is the gate code?", "--no-remember", home=home, base=base)

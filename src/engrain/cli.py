@@ -17,7 +17,7 @@ import typer
 from rich.console import Console
 from rich.text import Text
 
-from engrain.errors import EngrainError, InputError, NotFound
+from engrain.errors import EngrainError, FormatError, InputError, NotFound
 from engrain.records import Message, new_id
 from engrain.reports import (
     clean,
@@ -228,7 +228,7 @@ def learn(
     """Remember notes and chats of your own: one memory for each bullet and sentence.
 
     What was learned word for word before is not learned twice; nothing leaves this machine. READMEs, files of questions
-    and what begins with a dot are left out of a folder.
+    and what begins with a dot are left out of a folder. Exit code 1 if a file could not be read; the others are learned all the same.
 
     Example:  engrain learn ~/notes
     """
@@ -236,10 +236,11 @@ def learn(
 
     console = terminal()
     skipped: list[str] = []
+    failed: list[FormatError] = []
     with opened(home, base, user, tenant, device) as learner, console.status("loading the model") as status:
         found, files = from_path(
             learner.store, lambda: learner.engine, path.expanduser(), scope=learner.scope, warn=skipped.append,
-            on_file=lambda file: status.update(f"reading {clean(str(file))}"),
+            failed=failed, on_file=lambda file: status.update(f"reading {clean(str(file))}"),
         )  # fmt: skip
     for line in skipped:
         console.print(clean(line), style="yellow", soft_wrap=True)
@@ -248,6 +249,8 @@ def learn(
         f"{len(found)} new memories from {files} files"
         + (f"; {passing} of them are passing state and stay in text" if passing else "")
     )
+    if failed:
+        fail(f"{len(failed)} files could not be learned (named above); mend them, or move them away, and run it again")
     if found:
         console.print("Ask about them: engrain chat. Move them into the weights: engrain consolidate.", style="dim")
 
