@@ -50,6 +50,22 @@ def test_of_a_long_conversation_the_latest_turns_that_fit_are_shown(base: Path, 
         assert said.usage.input_tokens + 4 <= me.engine.window
 
 
+def test_a_message_far_beyond_the_window_is_refused_at_once_with_a_remedy(
+    base: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with Learner(tmp_path, base=base) as me:
+        counted: list[int] = []
+        count = me.engine.count_tokens
+        monkeypatch.setattr(me.engine, "count_tokens", lambda text: counted.append(len(text)) or count(text))
+        huge = "x" * (me.engine.most_characters + 1)
+        with pytest.raises(InputError, match="shorten the message"):
+            me.chat([*turns(2), Message(role="user", content=huge)])
+        said = me.chat([Message(role="user", content=huge), *turns(2)[1:]], max_tokens=4)
+        assert list(said.messages) == turns(2)[1:]
+        assert max(counted) < 10_000
+        assert list(me.store.select(Interaction, scope=me.scope)) == [said]
+
+
 def test_an_answer_ends_where_it_is_told_and_leaves_room_in_a_small_window(base: Path, tmp_path: Path) -> None:
     with Learner(tmp_path, base=base) as me:
         assert me.chat("Hi", max_tokens=3).usage.output_tokens <= 3

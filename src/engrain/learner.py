@@ -257,10 +257,18 @@ class Learner:
         return replace(self.serving, max_tokens=most, budget_tokens=budget)
 
     def _latest(self, messages: Sequence[Message], room: int) -> list[Message]:
-        """The system message and the latest turns, from a user's on, that fit into `room` tokens; the last turn always."""
+        """The system message and the latest turns, from a user's on, that fit into `room` tokens; the last turn always.
+
+        InputError if that one is far too long for the window.
+        """
+        self.engine.check_length(messages[-1:])
+        most = self.engine.most_characters
         first = 1 if messages[0].role == "system" else 0
         system, turns = list(messages[:first]), list(messages[first:])
-        while len(turns) > 1 and self.engine.count_tokens(self.engine.render([*system, *turns])) > room:
+        while len(turns) > 1 and (
+            sum(len(m.content) for m in turns) > most
+            or self.engine.count_tokens(self.engine.render([*system, *turns])) > room
+        ):
             del turns[0]
             while len(turns) > 1 and turns[0].role != "user":
                 del turns[0]
