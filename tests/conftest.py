@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import socket
+from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -14,11 +15,19 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 @pytest.fixture(autouse=True)
 def _no_network(monkeypatch: pytest.MonkeyPatch) -> None:
-    connect = socket.socket.connect
+    def refusing(name: str) -> Callable[..., Any]:
+        real = getattr(socket.socket, name)
 
-    def refuse(self: socket.socket, address: Any) -> None:
-        if self.family == socket.AF_UNIX:
-            return connect(self, address)
-        raise AssertionError(f"a test tried to reach {address}; the network is blocked")
+        def refuse(self: socket.socket, *arguments: Any) -> Any:
+            if self.family == socket.AF_UNIX:
+                return real(self, *arguments)
+            raise AssertionError(f"a test tried to reach {arguments[-1]}; the network is blocked")
 
-    monkeypatch.setattr(socket.socket, "connect", refuse)
+        return refuse
+
+    def unknown(host: Any, *_: Any, **__: Any) -> Any:
+        raise AssertionError(f"a test tried to look up {host}; the network is blocked")
+
+    for name in ("connect", "connect_ex", "sendto"):
+        monkeypatch.setattr(socket.socket, name, refusing(name))
+    monkeypatch.setattr(socket, "getaddrinfo", unknown)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 import sys
 from pathlib import Path
 
@@ -40,6 +41,28 @@ def test_a_home_that_cannot_be_made_is_a_line_with_the_remedy(base: Path, tmp_pa
     wrong = [line for line in said.stdout.splitlines() if line.startswith("WRONG")]
     assert {line.split()[1] for line in wrong} >= {"database", "disk", "adapters"}
     assert all("writable" in line for line in wrong if line.split()[1] in ("database", "disk", "adapters"))
+
+
+def test_a_home_that_is_not_there_yet_is_said_and_not_made(base: Path, home: Path) -> None:
+    said = {name: (good, line) for name, good, line in examine(home, base, "cpu")}
+    assert said["database"][0] and "no home" in said["database"][1]
+    assert said["disk"][0] and said["adapters"][0]
+    assert not home.exists()
+
+
+@pytest.mark.parametrize(
+    ("gone", "says"),
+    [
+        (["chat_template.jinja"], "no chat template"),
+        (["tokenizer.json", "tokenizer_config.json"], "no usable tokenizer"),
+    ],
+)
+def test_a_base_that_cannot_answer_is_wrong(base: Path, home: Path, tmp_path: Path, gone: list[str], says: str) -> None:
+    copy = Path(shutil.copytree(base, tmp_path / "copy"))
+    for name in gone:
+        (copy / name).unlink()
+    good, said = {name: (good, line) for name, good, line in examine(home, copy, "cpu")}["base"]
+    assert not good and says in said
 
 
 def test_the_processor_check_says_where_the_model_runs_and_refuses_what_is_not_there(base: Path, home: Path) -> None:

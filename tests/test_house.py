@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import ast
+import socket
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -54,12 +55,13 @@ def room(path: Path) -> str:
 
 
 def imported(tree: ast.Module) -> Iterator[tuple[str, ...]]:
-    """Every import that runs, as its dotted parts; those under `if TYPE_CHECKING:` do not run."""
+    """Every import that runs, as its dotted parts; those under `if TYPE_CHECKING:` do not run. A relative one is refused."""
     skipped: set[ast.AST] = set()
     for node in ast.walk(tree):
-        if isinstance(node, ast.If) and "TYPE_CHECKING" in ast.dump(node.test):
+        if isinstance(node, ast.If) and ast.unparse(node.test) == "TYPE_CHECKING":
             skipped.update(child for statement in node.body for child in ast.walk(statement))
     for node in ast.walk(tree):
+        assert not getattr(node, "level", 0), "a relative import; name the room: from engrain.… import …"
         if node in skipped:
             continue
         if isinstance(node, ast.Import):
@@ -80,6 +82,35 @@ def test_a_file_imports_only_from_upstairs(path: Path) -> None:
         assert there in STOREY, f"{path.name} imports {there}, which no storey names"
         upstairs = STOREY[there] < STOREY[here] or (STOREY[here] == 4 and STOREY[there] == 4)
         assert there == here or upstairs, f"{here} imports {there}, its neighbour or downstairs"
+
+
+@pytest.mark.parametrize("source", ["from ..gateway import answer", "from .. import gateway", "from . import x"])
+def test_a_relative_import_is_refused(source: str) -> None:
+    with pytest.raises(AssertionError, match="relative import"):
+        list(imported(ast.parse(source)))
+
+
+def test_only_what_is_imported_for_types_alone_is_exempt() -> None:
+    source = "if {}:\n    import torch\nelse:\n    import rich"
+    assert list(imported(ast.parse(source.format("TYPE_CHECKING")))) == [("rich",)]
+    for test in ("not TYPE_CHECKING", "TYPE_CHECKING or True", "x.TYPE_CHECKING"):
+        assert ("torch",) in imported(ast.parse(source.format(test)))
+
+
+@pytest.mark.parametrize(
+    "reach",
+    [
+        lambda s: s.connect(("192.0.2.1", 9)),
+        lambda s: s.connect_ex(("192.0.2.1", 9)),
+        lambda s: s.sendto(b"x", ("192.0.2.1", 9)),
+        lambda s: s.sendto(b"x", 0, ("192.0.2.1", 9)),
+        lambda _: socket.getaddrinfo("example.org", 80),
+        lambda _: socket.create_connection(("example.org", 80), timeout=1),
+    ],
+)
+def test_no_test_reaches_the_network(reach: Callable[[socket.socket], object]) -> None:
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as udp, pytest.raises(AssertionError, match="is blocked"):
+        reach(udp)
 
 
 def test_the_front_door_is_sorted_small_and_complete() -> None:

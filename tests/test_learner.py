@@ -50,6 +50,22 @@ def test_of_a_long_conversation_the_latest_turns_that_fit_are_shown(base: Path, 
         assert said.usage.input_tokens + 4 <= me.engine.window
 
 
+def test_a_message_far_beyond_the_window_is_refused_at_once_with_a_remedy(
+    base: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with Learner(tmp_path, base=base) as me:
+        counted: list[int] = []
+        count = me.engine.count_tokens
+        monkeypatch.setattr(me.engine, "count_tokens", lambda text: counted.append(len(text)) or count(text))
+        huge = "x" * (me.engine.most_characters + 1)
+        with pytest.raises(InputError, match="shorten the message"):
+            me.chat([*turns(2), Message(role="user", content=huge)])
+        said = me.chat([Message(role="user", content=huge), *turns(2)[1:]], max_tokens=4)
+        assert list(said.messages) == turns(2)[1:]
+        assert max(counted) < 10_000
+        assert list(me.store.select(Interaction, scope=me.scope)) == [said]
+
+
 def test_an_answer_ends_where_it_is_told_and_leaves_room_in_a_small_window(base: Path, tmp_path: Path) -> None:
     with Learner(tmp_path, base=base) as me:
         assert me.chat("Hi", max_tokens=3).usage.output_tokens <= 3
@@ -87,6 +103,35 @@ def test_a_correction_that_cannot_be_remembered_leaves_nothing(base: Path, tmp_p
             with pytest.raises(InputError):
                 me.feedback(said.id, rating=0.0, correction=correction)
         assert list(me.store.select(Feedback, scope=me.scope)) == [] and me.memories() == []
+
+
+def test_feedback_on_what_is_no_answer_is_refused_and_leaves_nothing(base: Path, tmp_path: Path) -> None:
+    with Learner(tmp_path, base=base) as me:
+        (told,) = me.tell("The gate code is 4417.")
+        for given in ({"rating": 1.0}, {"correction": "5521"}):
+            with pytest.raises(InputError, match=rf"{told.id} is a memory.*int_"):
+                me.feedback(told.id, **given)  # type: ignore[arg-type]
+        assert list(me.store.select(Feedback, scope=me.scope)) == [] and me.memories() == [told]
+
+
+def test_an_answer_is_given_even_if_nothing_can_be_remembered_of_what_was_said(
+    base: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    with Learner(tmp_path, base=base) as me:
+        long = "The gate code is 4417. " * 48
+        tokens = me.engine.count_tokens(long)
+        assert 300 < tokens < 480  # fits for an answer of 8 tokens, not with what asks for notes
+        said = me.chat(long, remember_it=True, memory=False, max_tokens=8)
+        assert me.store.get(said.id, scope=me.scope) == said
+    assert f"{said.id}: nothing was remembered" in caplog.text and "4417" not in caplog.text
+
+
+def test_a_home_may_be_named_from_ones_own_folder(base: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HOME", str(tmp_path))
+    monkeypatch.chdir(tmp_path)
+    with Learner("~/agent", base=base) as me:
+        assert me.home == tmp_path / "agent"
+    assert not (tmp_path / "~").exists()
 
 
 def test_an_unknown_kind_of_feedback_is_refused(base: Path, tmp_path: Path) -> None:

@@ -16,14 +16,15 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 from rich.console import Console
 from rich.text import Text
-from rich.tree import Tree
 
-from engrain.errors import EngrainError, InputError
+from engrain.errors import EngrainError, FormatError, InputError, NotFound
 from engrain.records import Message, new_id
 from engrain.reports import (
     clean,
+    day,
     describe,
-    grow,
+    forgetting,
+    lineage_tree,
     memory_line,
     name_of,
     show_answer,
@@ -100,6 +101,15 @@ def opened(home: Path, base: Path, user: str, tenant: str, device: str = "auto")
     from engrain.learner import Learner
 
     return Learner(home.expanduser(), base=base.expanduser(), user=user, tenant=tenant, device=device)
+
+
+def there(home: Path) -> Path:
+    """The home folder, if there is one: what only looks at it, or takes from it, makes none."""
+    if not (home.expanduser() / "engrain.db").is_file():
+        raise NotFound(
+            f'there is no engrain home at {home}; name another with --home (or ENGRAIN_HOME), or begin one with: engrain tell "…"'
+        )
+    return home
 
 
 # ---- commands -------------------------------------------------------------------------------------------------------
@@ -218,7 +228,7 @@ def learn(
     """Remember notes and chats of your own: one memory for each bullet and sentence.
 
     What was learned word for word before is not learned twice; nothing leaves this machine. READMEs, files of questions
-    and what begins with a dot are left out of a folder.
+    and what begins with a dot are left out of a folder. Exit code 1 if a file could not be read; the others are learned all the same.
 
     Example:  engrain learn ~/notes
     """
@@ -226,10 +236,11 @@ def learn(
 
     console = terminal()
     skipped: list[str] = []
+    failed: list[FormatError] = []
     with opened(home, base, user, tenant, device) as learner, console.status("loading the model") as status:
         found, files = from_path(
             learner.store, lambda: learner.engine, path.expanduser(), scope=learner.scope, warn=skipped.append,
-            on_file=lambda file: status.update(f"reading {clean(str(file))}"),
+            failed=failed, on_file=lambda file: status.update(f"reading {clean(str(file))}"),
         )  # fmt: skip
     for line in skipped:
         console.print(clean(line), style="yellow", soft_wrap=True)
@@ -238,6 +249,8 @@ def learn(
         f"{len(found)} new memories from {files} files"
         + (f"; {passing} of them are passing state and stay in text" if passing else "")
     )
+    if failed:
+        fail(f"{len(failed)} files could not be learned (named above); mend them, or move them away, and run it again")
     if found:
         console.print("Ask about them: engrain chat. Move them into the weights: engrain consolidate.", style="dim")
 
@@ -297,7 +310,7 @@ def evaluate(
     from engrain.demo import measure, read_questions, score_table
 
     console = terminal()
-    with opened(home, base, user, tenant, device) as learner:
+    with opened(there(home), base, user, tenant, device) as learner:
         if keep and file is None:
             raise InputError("--keep keeps the questions of a file: engrain eval FILE.jsonl --keep")
         questions = read_questions(file.expanduser()) if file else held_out(learner)
@@ -343,7 +356,7 @@ def versions(home: Home = HOME, base: Base = SPROUT, user: User = "me", tenant: 
 
     Example:  engrain versions
     """
-    with opened(home, base, user, tenant) as learner:
+    with opened(there(home), base, user, tenant) as learner:
         terminal().print(version_table(learner.versions()))
 
 
@@ -358,7 +371,7 @@ def rollback(
     Example:  engrain rollback        Example:  engrain rollback base
     """
     console = terminal()
-    with opened(home, base, user, tenant) as learner:
+    with opened(there(home), base, user, tenant) as learner:
         left, now = learner.store.live(learner.scope), learner.rollback(to)
         every = learner.versions()
         console.print(f"Went from {version_name(left, every)} to {version_name(now, every)}")
@@ -382,6 +395,7 @@ def forget(
     from engrain.demo import progress_bar
 
     console = terminal()
+    there(home)
     if what.startswith("user:") and not yes:
         typer.confirm(f"Forget everything of {tenant}/{user}?", abort=True)
     with opened(home, base, user, tenant, device) as learner:
@@ -410,23 +424,41 @@ def trace(
     content: Annotated[bool, typer.Option("--content", help="With --json: also what was said and shown.")] = False,
     home: Home = HOME, base: Base = SPROUT, user: User = "me", tenant: Tenant = "local",
 ) -> None:  # fmt: skip
-    """Follow a record up to what caused it and down to all that it touched; forgotten ids stay visible.
+    """Follow a record up to what caused it and down to all that it touched; a version by its number, too.
+
+    Forgotten ids stay visible, with what the ledger says of them and the receipt.
 
     Example:  engrain trace mem_3f9c2a71b04e
     """
     console = terminal()
-    with opened(home, base, user, tenant) as learner:
-        short = record  # of a version, as `engrain versions` prints it
-        record = next((v.adapter for v in learner.versions() if short and v.adapter.startswith(short)), record)
+    with opened(there(home), base, user, tenant) as learner:
+        record = meant(learner, record)
         causes, effects = learner.trace(record)  # NotFound or ScopeError, with the remedy
         if as_json:
             print(traced(learner.store, learner.scope, record, causes, effects, content=content))
             return
         console.print(clean(describe(learner.store, record, learner.scope)), style="bold", soft_wrap=True)
-        for heading, direction in (("came from", "causes"), ("led to", "effects")):
-            tree = Tree(heading, style="bold", guide_style="dim")
-            grow(tree, learner.store, record, learner.scope, direction, seen={record})
-            console.print(tree if tree.children else f"{heading}: nothing")
+        entries, receipts = forgetting(learner.store, record, learner.scope)
+        for entry in entries:
+            console.print(f"  {day(entry.at)}  {entry.event}  {clean(entry.reason)}", soft_wrap=True)
+        for receipt in receipts:
+            console.print(f"  {clean(describe(learner.store, receipt.id, learner.scope))}", soft_wrap=True)
+        came = lineage_tree("came from", learner.store, record, learner.scope, "causes", causes)
+        led = lineage_tree("led to", learner.store, record, learner.scope, "effects", effects)
+        for tree in (came, led):
+            console.print(tree if tree.children else f"{tree.label}: nothing")
+
+
+def meant(learner: Learner, record: str) -> str:
+    """The whole id: of a version by its number or its beginning, as `rollback` takes it; any other as it stands."""
+    from engrain.adapters.versions import resolve
+
+    if "_" in record or learner.store.entries(record, scope=learner.scope):
+        return record
+    version = resolve(learner.store, learner.scope, record)
+    if not version:
+        raise InputError(f"{record!r} is the bare base, which came from no record; give a version or another id")
+    return version
 
 
 @app.command()
@@ -440,7 +472,7 @@ def memories(
     Example:  engrain memories --all
     """
     console = terminal()
-    with opened(home, base, user, tenant) as learner:
+    with opened(there(home), base, user, tenant) as learner:
         held = {m.id for m in learner.memories()}
         found = learner.memories(all_states=everything)
     for memory in found:
@@ -468,7 +500,7 @@ def verify(
         if not count.isdigit() or len(last) != 64:
             raise InputError(f"--expected {expected!r} is not COUNT:HASH; copy the line that an earlier verify printed")
         noted = int(count), last
-    with opened(home, base, user, tenant) as learner:
+    with opened(there(home), base, user, tenant) as learner:
         count_now = learner.store.verify(expected=noted)
         count_head, last = learner.store.head()
     console = terminal()

@@ -96,7 +96,7 @@ def read_questions(path: Path) -> list[Question]:
         try:
             row = json.loads(line)
             question = Question(text=row["question"].strip(), answer=row["answer"].strip(), about=row.get("about", ""))
-        except (ValueError, KeyError, TypeError, AttributeError):
+        except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
             raise FormatError(
                 f'{path} line {number} is not {{"question": "…", "answer": "…"}}; write one such object a line'
             ) from None

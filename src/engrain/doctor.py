@@ -6,6 +6,7 @@ import os
 import platform
 import shutil
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 
 from engrain.errors import EngrainError
@@ -67,14 +68,19 @@ def check_processor(device: str) -> tuple[bool, str]:
 
 def check_base(base: Path) -> tuple[bool, str]:
     from engrain.engines import folder
+    from engrain.engines.chat import check_template
 
     config = folder.check(base)
+    with suppress(ImportError):  # transformers is missing, which check_versions says
+        check_template(folder.open_tokenizer(base), base)
     return True, f"{config.get('model_type', 'model')} in {base}, hash {folder.content_hash(base)[:12]}"
 
 
 def check_database(home: Path) -> tuple[bool, str]:
     from engrain.store import SqlStore
 
+    if not is_home(home):
+        return True, f"there is no home at {home} yet; the first engrain tell, learn or chat makes it"
     store = SqlStore(home)
     try:
         return True, f"{home / 'engrain.db'}: {store.verify()} ledger entries, all right"
@@ -82,8 +88,21 @@ def check_database(home: Path) -> tuple[bool, str]:
         store.close()
 
 
+def is_home(home: Path) -> bool:
+    """Whether there is a home; OSError if none can be there."""
+    try:
+        (home / "engrain.db").stat()
+    except FileNotFoundError:
+        return False
+    return True
+
+
 def check_disk(home: Path) -> tuple[bool, str]:
-    free = shutil.disk_usage(home).free
+    is_home(home)
+    nearest = next(
+        folder for folder in (home, *home.absolute().parents) if folder.exists()
+    )  # where a home will be made
+    free = shutil.disk_usage(nearest).free
     good = free > ENOUGH
     return good, f"{free / (1 << 30):.1f} GB free{'' if good else '; free some, a write that fails is refused'}"
 
@@ -93,6 +112,8 @@ def check_adapters(home: Path) -> tuple[bool, str]:
     from engrain.loops.forget import recorded_adapters
     from engrain.store import SqlStore
 
+    if not is_home(home):
+        return True, "none recorded yet"
     store = SqlStore(home)
     try:
         recorded = recorded_adapters(store)

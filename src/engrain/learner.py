@@ -9,6 +9,7 @@ print(me.chat("What is the gate code of the north barn?").answer)
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -41,6 +42,8 @@ from engrain.store import Node, SqlStore, home_lock
 
 if TYPE_CHECKING:
     from engrain.engines.local import LocalEngine
+
+log = logging.getLogger(__name__)
 
 SPROUT = Path(__file__).parent / "engines" / "sprout"
 """The small model that ships; any other decoder-only Hugging Face folder works in its place."""
@@ -75,7 +78,7 @@ class Learner:
             raise InputError(
                 f"user {user!r} of tenant {tenant!r}: both must be named, so that nobody learns from somebody else"
             )
-        self.home, self.base = Path(home), Path(base)
+        self.home, self.base = Path(home).expanduser(), Path(base).expanduser()
         self.scope = Scope(tenant=tenant, user=user)
         self.serving = serving or Serving(max_tokens=ANSWER_TOKENS)
         self.consolidation = consolidation or Consolidation()
@@ -109,7 +112,8 @@ class Learner:
         """Ask or say something; returns the recorded interaction (`.answer`, `.stamp`, `.context`, `.usage`).
 
         A list of messages is a conversation so far; its oldest turns are left out where they do not fit the model's window.
-        With `remember_it`, what the last message leaves behind becomes memory. `memory=False` shows the model no notes;
+        With `remember_it`, what the last message leaves behind becomes memory; if that cannot be made out, a warning in the log says
+        so. `memory=False` shows the model no notes;
         `version` asks for one version (number or hash, "base") instead of the live one. An answer ends after `max_tokens`
         tokens (by default those of `serving`, 256, or a quarter of a smaller model's window).
         """
@@ -124,11 +128,19 @@ class Learner:
             conversation=conversation, memory=memory, adapter=adapter, serving=serving,
         )  # fmt: skip
         if remember_it:
-            remember.from_interaction(self.store, self.engine, interaction)
+            try:
+                remember.from_interaction(self.store, self.engine, interaction)
+            except InputError as error:  # the answer is on disk, and the caller gets it
+                log.warning(
+                    "%s: nothing was remembered of what was said (%s); tell it in fewer words", interaction.id, error
+                )
         return interaction
 
     def tell(self, what: str | Path) -> list[Memory]:
-        """Remember at once: a note as it stands, or (a Path) a folder or file of notes and chats."""
+        """Remember at once: a note as it stands, or (a Path) a folder or file of notes and chats.
+
+        A file of a folder that cannot be read is an error when all others are learned.
+        """
         if isinstance(what, Path):
             return remember.from_path(self.store, lambda: self.engine, what, scope=self.scope)[0]
         return [remember.tell(self.store, what, scope=self.scope)]
@@ -151,7 +163,10 @@ class Learner:
             raise InputError(f"kind={kind!r} is no kind of feedback; give one of {', '.join(get_args(FeedbackKind))}")
         if rating is not None and not 0 <= rating <= 1:
             raise InputError(f"rating={rating}; give a number from 0 (bad) to 1 (good)")
-        self.store.get(interaction, scope=self.scope)
+        if not isinstance(found := self.store.get(interaction, scope=self.scope), Interaction):
+            raise InputError(
+                f"{interaction} is a {type(found).__name__.lower()}; feedback is about an answer: give the id of an interaction (int_…)"
+            )
         given: list[tuple[str, float | None, str]] = [("rating", rating, "")] if rating is not None else []
         given += [("comment", None, comment)] if comment.strip() else []
         given += [("correction", None, correction)] if correction.strip() else []
@@ -242,10 +257,18 @@ class Learner:
         return replace(self.serving, max_tokens=most, budget_tokens=budget)
 
     def _latest(self, messages: Sequence[Message], room: int) -> list[Message]:
-        """The system message and the latest turns, from a user's on, that fit into `room` tokens; the last turn always."""
+        """The system message and the latest turns, from a user's on, that fit into `room` tokens; the last turn always.
+
+        InputError if that one is far too long for the window.
+        """
+        self.engine.check_length(messages[-1:])
+        most = self.engine.most_characters
         first = 1 if messages[0].role == "system" else 0
         system, turns = list(messages[:first]), list(messages[first:])
-        while len(turns) > 1 and self.engine.count_tokens(self.engine.render([*system, *turns])) > room:
+        while len(turns) > 1 and (
+            sum(len(m.content) for m in turns) > most
+            or self.engine.count_tokens(self.engine.render([*system, *turns])) > room
+        ):
             del turns[0]
             while len(turns) > 1 and turns[0].role != "user":
                 del turns[0]

@@ -70,7 +70,7 @@ class Context:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Usage:
-    """What an answer cost: tokens in (query and context), tokens out, and wall time in milliseconds."""
+    """What an answer cost: tokens in (query and context), tokens out, and wall time in milliseconds, recall included."""
 
     input_tokens: int = 0
     output_tokens: int = 0

@@ -19,6 +19,7 @@ from engrain.records import (
     Evidence,
     Feedback,
     Interaction,
+    LedgerEntry,
     Memory,
     Receipt,
     Scope,
@@ -30,9 +31,15 @@ from engrain.records import (
 if TYPE_CHECKING:
     from engrain.adapters import Version
     from engrain.store import Node, SqlStore
+    from engrain.store.lineage import Direction
 
+MANY = ("interaction", "evidence")
 WIDEST = 8
-"""Branches of one record that a trace shows before it counts the rest."""
+"""Interactions and evidence (MANY) that a trace shows under one record before it counts the rest; of all else it shows everything."""
+OPENED = 200
+"""Records whose own branches a trace shows."""
+ALWAYS = ("adapter", "batch", "verdict", "receipt")
+"""Kinds that a trace shows however far away they are."""
 
 
 def terminal(*, stderr: bool = False) -> Console:
@@ -120,22 +127,55 @@ def traced(
     def rows(nodes: Sequence[Node]) -> list[dict[str, object]]:
         return [row(n.id, n.depth) | ({} if n.state == "kept" else {"state": n.state}) for n in nodes]
 
-    whole = {"record": row(record, 0), "causes": rows(causes), "effects": rows(effects)}
-    return json.dumps(whole, indent=1, ensure_ascii=False)
+    whole: dict[str, object] = {"record": row(record, 0), "causes": rows(causes), "effects": rows(effects)}
+    entries, receipts = forgetting(store, record, scope)
+    if entries:
+        whole["ledger"] = [{"seq": e.seq, "at": e.at, "event": e.event, "reason": e.reason} for e in entries]
+        whole["receipts"] = [r.id for r in receipts]
+    return json.dumps(whole, indent=1)  # plain ASCII: what was said may hold what is no proper Unicode
 
 
-def grow(tree: Tree, store: SqlStore, record: str, scope: Scope, direction: str, *, seen: set[str]) -> None:
+def forgetting(store: SqlStore, record: str, scope: Scope) -> tuple[list[LedgerEntry], list[Receipt]]:
+    """What the ledger says of a record that was forgotten, and the receipts that name it; nothing of one that is kept."""
+    try:
+        store.get(record, scope=scope)
+        return [], []
+    except NotFound:
+        named = [r for r in store.select(Receipt, scope=scope) if record in (*r.removed, *dict(r.rebuilt))]
+        return store.entries(record, scope=scope), named
+
+
+def lineage_tree(
+    heading: str, store: SqlStore, record: str, scope: Scope, direction: Direction, nodes: Sequence[Node]
+) -> Tree:
+    """Where a record came from or what it led to; `nodes` are those of the whole walk, all versions, batches, verdicts and
+    receipts of which are shown, however much lies between."""
+    tree = Tree(heading, style="bold", guide_style="dim")
+    seen = {record}
+    grow(tree, store, record, scope, direction, seen=seen)
+    for node in nodes:
+        if node.kind in ALWAYS and node.id not in seen:
+            tree.add(Text(f"{clean(line_of(store, node, scope))}  ({node.depth} steps away)", style="not bold"))
+    return tree
+
+
+def grow(tree: Tree, store: SqlStore, record: str, scope: Scope, direction: Direction, *, seen: set[str]) -> None:
     """Add a branch for each record one step further; each record is opened once, where it is met first."""
     nodes = store.causes(record, scope=scope) if direction == "causes" else store.effects(record, scope=scope)
-    for node in nodes[:WIDEST]:
-        label = f"{node.id[:16]} ({node.state})" if node.state != "kept" else describe(store, node.id, scope)
+    many = [n for n in nodes if n.kind in MANY]
+    for node in [*(n for n in nodes if n.kind not in MANY), *many[:WIDEST]]:
         again = node.id in seen
-        branch = tree.add(Text(clean(label) + (" …" if again else ""), style="not bold"))
-        if not again and len(seen) < 200:
-            seen.add(node.id)
+        seen.add(node.id)
+        branch = tree.add(Text(clean(line_of(store, node, scope)) + (" …" if again else ""), style="not bold"))
+        if not again and len(seen) < OPENED:
             grow(branch, store, node.id, scope, direction, seen=seen)
-    if len(nodes) > WIDEST:
-        tree.add(Text(f"and {len(nodes) - WIDEST} more", style="not bold dim"))
+    if len(many) > WIDEST:
+        tree.add(Text(f"and {len(many) - WIDEST} more", style="not bold dim"))
+
+
+def line_of(store: SqlStore, node: Node, scope: Scope) -> str:
+    """One line on a record that was met on a walk."""
+    return f"{node.id[:16]} ({node.state})" if node.state != "kept" else describe(store, node.id, scope)
 
 
 def describe(store: SqlStore, record_id: str, scope: Scope) -> str:

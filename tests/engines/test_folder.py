@@ -60,6 +60,23 @@ def test_a_missing_shard_is_refused(copy: Path) -> None:
         opening(copy)
 
 
+@pytest.mark.parametrize("index", ["{}", '{"weight_map": []}', '{"weight_map": {"a": 1}}', '{"weight_map": {}}'])
+def test_an_index_that_names_no_files_is_refused(copy: Path, index: str) -> None:
+    (copy / "model.safetensors.index.json").write_text(index)
+    with pytest.raises(FormatError, match=r"index\.json has no .*copy the folder again"):
+        opening(copy)
+
+
+def test_a_config_that_cannot_be_read_is_refused_with_the_remedy(copy: Path) -> None:
+    (copy / "config.json").write_text("[" * 200_000)
+    with pytest.raises(FormatError, match=r"config\.json is not JSON"):
+        opening(copy)
+    (copy / "config.json").unlink()
+    (copy / "config.json").mkdir()
+    with pytest.raises(FormatError, match=r"config\.json cannot be read .*make it readable"):
+        opening(copy)
+
+
 def test_weights_that_do_not_fit_the_config_are_refused_and_not_filled_with_random_numbers(copy: Path) -> None:
     config = json.loads((copy / "config.json").read_text())
     (copy / "config.json").write_text(json.dumps(config | {"num_hidden_layers": 3}))

@@ -116,6 +116,22 @@ def test_a_prompt_beyond_the_window_is_refused_with_numbers(engine: LocalEngine)
         engine.sample([ask("word " * 600)], max_tokens=8)
 
 
+@pytest.mark.filterwarnings("error")
+def test_what_is_far_too_long_is_refused_before_it_is_tokenised(
+    any_engine: LocalEngine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    most = any_engine.most_characters
+    for text in ("the gate code " * 20, "\U0001f600 é 漢" * 20, "<|end|><end_of_turn><|im_end|>" * 9):
+        assert any_engine.count_tokens(text) * most >= len(text) * any_engine.window  # nothing that fits is refused
+
+    def never(*_: object, **__: object) -> None:
+        raise AssertionError("it was tokenised")
+
+    monkeypatch.setattr(any_engine, "tokenizer", never)
+    with pytest.raises(InputError, match=rf"{most + 1:,} characters .*shorten the message"):
+        any_engine.sample([ask("x" * (most + 1))], max_tokens=8)
+
+
 def test_bad_requests_are_refused(engine: LocalEngine) -> None:
     with pytest.raises(InputError, match="answers"):
         engine.score([PROMPTS[0]], [])

@@ -2,19 +2,21 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from engrain.adapters import promote
 from engrain.engines.fake import FakeEngine
 from engrain.errors import NotFound
 from engrain.gateway import answer
 from engrain.loops import remember
 from engrain.memory import HashedEmbedder
 from engrain.protocols import Completion, Conversation
-from engrain.records import Interaction, Message, Scope
+from engrain.records import Adapter, Evidence, Interaction, Message, Scope, Verdict
 from engrain.store import SqlStore
 
 SCOPE = Scope()
@@ -59,6 +61,35 @@ def test_an_answer_that_is_overtaken_every_time_is_an_error_and_leaves_no_record
     with pytest.raises(NotFound, match="forgotten meanwhile"):
         answer(store, engine, HashedEmbedder(), ASKED, scope=SCOPE)
     assert list(store.select(Interaction, scope=SCOPE)) == []
+
+
+def test_from_an_answer_one_walks_up_to_the_verdict_that_let_its_version_through_and_its_evidence(
+    store: SqlStore,
+) -> None:
+    engine = FakeEngine()
+    name = engine.teach(["The gate code of the north barn is 4417."])
+    base = Adapter(id=name, scope=SCOPE, base=engine.base)
+    held = [Verdict(scope=SCOPE, decision="hold", reasons=("few",), candidate=name, causes=(name,))]
+    evidence = Evidence(scope=SCOPE, adapter=name, suite="gate", results=(), causes=(name,))
+    passed = Verdict(scope=SCOPE, decision="promote", reasons=("fine",), candidate=name, causes=(name, evidence.id))
+    store.append_all([base, *held, evidence])
+    promote(store, SCOPE, passed)
+    store.set_live(SCOPE, "", expected=name, event="rollback")
+    assert answer(store, engine, HashedEmbedder(), ASKED, scope=SCOPE).causes == ()
+    store.set_live(SCOPE, name, expected="", event="rollback")
+    said = answer(store, engine, HashedEmbedder(), ASKED, scope=SCOPE)
+    assert said.causes == (name, passed.id)
+    assert [n.id for n in store.walk(said.id, "causes", scope=SCOPE)] == [name, passed.id, evidence.id]
+
+
+def test_the_latency_of_an_answer_is_that_of_recall_too(store: SqlStore) -> None:
+    class Slowly(HashedEmbedder):
+        def embed(self, texts: Sequence[str]) -> Any:
+            time.sleep(0.05)
+            return super().embed(texts)
+
+    remember.tell(store, "The gate code of the north barn is 4417.", scope=SCOPE)
+    assert answer(store, FakeEngine(), Slowly(), ASKED, scope=SCOPE).usage.latency_ms >= 50
 
 
 def test_a_version_that_never_was_is_not_replaced_by_another(store: SqlStore) -> None:

@@ -148,6 +148,59 @@ def test_a_folder_of_notes_is_learned_once(store: SqlStore, tmp_path: Path) -> N
     assert remember.from_path(store, NO_ENGINE, notes, scope=SCOPE)[0] == []
 
 
+def gate(file: Path, *codes: str) -> None:
+    file.write_text("".join(f"- The gate code of the north barn is {code}.\n" for code in codes))
+
+
+def test_a_file_that_goes_back_to_an_earlier_value_is_learned_again(store: SqlStore, tmp_path: Path) -> None:
+    file = tmp_path / "a.md"
+    for code in ("1111", "2222", "1111", "2222"):
+        gate(file, code)
+        assert len(remember.from_path(store, NO_ENGINE, file, scope=SCOPE)[0]) == 1
+        assert texts(store) == [f"The gate code of the north barn is {code}."]
+        assert remember.from_path(store, NO_ENGINE, file, scope=SCOPE)[0] == []
+
+
+def test_what_was_said_or_corrected_elsewhere_is_not_undone_by_learning_a_file_again(
+    store: SqlStore, tmp_path: Path
+) -> None:
+    file = tmp_path / "a.md"
+    gate(file, "1111")
+    remember.from_path(store, NO_ENGINE, file, scope=SCOPE)
+    remember.tell(store, "The gate code of the north barn is 2222.", scope=SCOPE)
+    assert remember.from_path(store, NO_ENGINE, file, scope=SCOPE)[0] == []
+    corrected(store, "What is the gate code of the north barn?", "2222", "3333")
+    assert remember.from_path(store, NO_ENGINE, file, scope=SCOPE)[0] == []
+    assert texts(store) == ["The gate code of the north barn is 3333."]
+
+
+def test_a_file_that_holds_two_values_is_learned_once(store: SqlStore, tmp_path: Path) -> None:
+    file = tmp_path / "a.md"
+    gate(file, "1111", "2222")
+    assert len(remember.from_path(store, NO_ENGINE, file, scope=SCOPE)[0]) == 2
+    assert remember.from_path(store, NO_ENGINE, file, scope=SCOPE)[0] == []
+    file.write_text("- [2026-01-01] The dog sleeps in the barn.\n- The gate code of the north barn is 2222.\n")
+    remember.from_path(store, NO_ENGINE, file, scope=SCOPE)
+    assert texts(store)[0] == "The gate code of the north barn is 2222."
+
+
+def test_one_bad_file_does_not_stop_the_rest_of_a_folder(store: SqlStore, tmp_path: Path) -> None:
+    notes = tmp_path / "notes"
+    notes.mkdir()
+    (notes / "a.md").write_text("- The dog is called Biscuit.\n")
+    (notes / "b.txt").write_bytes("Käse ist gut".encode("latin-1"))
+    (notes / "c.md").write_text("- The cat is called Tom.\n")
+    (notes / "d.jsonl").write_text("[1\n")
+    said: list[str] = []
+    with pytest.raises(FormatError, match=r"2 of 4 files .*b\.txt is not UTF-8.*d\.jsonl: line 1"):
+        remember.from_path(store, NO_ENGINE, notes, scope=SCOPE, warn=said.append)
+    assert texts(store) == ["The dog is called Biscuit.", "The cat is called Tom."]
+    assert len(said) == 2 and "b.txt" in said[0] and "d.jsonl" in said[1]
+    failed: list[FormatError] = []
+    assert remember.from_path(store, NO_ENGINE, notes, scope=SCOPE, warn=said.append, failed=failed) == ([], 2)
+    assert [str(error) for error in failed] == said[:2]
+
+
 def test_a_source_is_the_same_wherever_its_path_is_typed_from(
     store: SqlStore, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -291,6 +344,28 @@ def test_an_import_that_was_interrupted_loses_no_memory(store: SqlStore, tmp_pat
     assert [i.query for i in store.select(Interaction, scope=SCOPE)] == ["The dog is called Biscuit."]
     found, _ = remember.from_path(store, Extractor, chats, scope=SCOPE)
     assert [m.text for m in found] == ["The cat is called Tom."]
+
+
+def test_a_chat_file_whose_conversations_moved_is_not_learned_twice(store: SqlStore, tmp_path: Path) -> None:
+    dog, cat = "The dog is called Biscuit.", "The cat is called Tom."
+    hello = {"role": "user", "content": "Hello, about Tom: The cat is called Tom."}
+
+    def write(*conversations: list[str]) -> Path:
+        file = tmp_path / "chats.jsonl"
+        lines = [{"messages": [hello, *({"role": "user", "content": s} for s in said)]} for said in conversations]
+        file.write_text("".join(json.dumps(line) + "\n" for line in lines))
+        return file
+
+    remember.from_path(store, Extractor, write([dog]), scope=SCOPE)
+    assert len(list(store.select(Interaction, scope=SCOPE))) == 2
+    found, _ = remember.from_path(store, Extractor, write([cat], [dog]), scope=SCOPE)
+    assert [m.text for m in found] == [cat, cat]  # the greeting and what follows it, of the new conversation alone
+    assert remember.from_path(store, Extractor, write([dog], [cat]), scope=SCOPE)[0] == []
+    by_name: dict[str, list[str]] = {}
+    for i in store.select(Interaction, scope=SCOPE):
+        by_name.setdefault(i.conversation, []).append(i.query)
+    assert sorted(queries[1] for queries in by_name.values()) == [cat, dog]
+    assert all(name.startswith(f"file:{tmp_path / 'chats.jsonl'}#") for name in by_name)
 
 
 def test_a_turn_too_long_for_the_model_is_reported_by_file_and_place_and_the_rest_is_learned(

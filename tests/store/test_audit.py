@@ -16,8 +16,10 @@ from engrain.store import SqlStore, ledger
 
 @pytest.fixture
 def filled(store: SqlStore, memory: Callable[..., Memory], scope: Scope) -> SqlStore:
-    """Entries 1 to 3 are memories, 4 an adapter, 5 a verdict, 6 a promotion, 7 forgets memory 2, 8 is a rollback."""
-    store.append_all([memory("one", id="mem_1"), memory("two", id="mem_2"), memory("three", id="mem_3")])
+    """Entries 1 to 3 are memories, the third from the first, 4 an adapter, 5 a verdict, 6 a promotion, 7 forgets memory 2, 8 is a rollback."""
+    store.append_all(
+        [memory("one", id="mem_1"), memory("two", id="mem_2"), memory("three", id="mem_3", causes=("mem_1",))]
+    )
     store.append(Adapter(id="a" * 64, scope=scope, base="b"))
     store.append(Verdict(id="ver_1", scope=scope, decision="promote", reasons=(), candidate="a" * 64))
     store.set_live(scope, "a" * 64, "ver_1", expected="")
@@ -63,12 +65,34 @@ def test_an_empty_store_verifies(store: SqlStore) -> None:
         ("UPDATE moves SET adapter = 'c' WHERE seq = 8", "pointer move of ledger entry 8 was edited"),
         ("DELETE FROM moves WHERE seq = 8", "pointer move of ledger entry 8 was edited or removed"),
         ("DELETE FROM subjects WHERE seq = 1", "entry 1 .* was edited|entry 1 .* another scope"),
+        ("DELETE FROM subjects WHERE seq = 2", r"ledger entry 2 \(mem_2\) is about was edited or removed"),
+        ("UPDATE subjects SET id = 'mem_9' WHERE seq = 2", r"ledger entry 2 \(mem_2\) is about was edited or removed"),
+        ("DELETE FROM edges", r"link from mem_1 to ledger entry 3 \(mem_3\) was removed"),
+        ("UPDATE edges SET cause = 'mem_2'", r"link from mem_\d to ledger entry 3 \(mem_3\) was (removed|added)"),
+        ("UPDATE edges SET effect = 'mem_1'", r"link from mem_1 to ledger entry 1 \(mem_1\) was added"),
+        (
+            f"INSERT INTO edges VALUES (9, 'acme', 'ada', 'mem_3', '{'a' * 64}')",
+            r"link from mem_3 to ledger entry 4 .* was added",
+        ),
+        ("INSERT INTO edges VALUES (9, 'acme', 'ada', 'mem_3', 'ver_9')", "link from mem_3 to ver_9 was added"),
+        ("INSERT INTO edges VALUES (9, 'acme', 'bob', 'mem_1', 'mem_3')", "link from mem_1 to mem_3 was added"),
     ],
 )
 def test_every_tampering_is_found_and_placed(filled: SqlStore, tmp_path: Path, statement: str, says: str) -> None:
     tamper(tmp_path, statement)
     with pytest.raises(LedgerBroken, match=says):
         filled.verify()
+
+
+def test_a_record_that_was_erased_and_came_to_be_again_from_other_causes_verifies(
+    store: SqlStore, memory: Callable[..., Memory], scope: Scope
+) -> None:
+    store.append_all([memory("one", id="mem_1"), memory("two", id="mem_2")])
+    for cause in ("mem_1", "mem_2"):
+        store.append(Adapter(id="a" * 64, scope=scope, base="b", causes=(cause,)))
+        store.erase(["a" * 64], scope=scope, reason="asked")
+    store.append(Adapter(id="a" * 64, scope=scope, base="b", causes=("mem_2",)))
+    assert store.verify() == 7
 
 
 def test_entries_that_changed_places_are_found(filled: SqlStore, tmp_path: Path) -> None:

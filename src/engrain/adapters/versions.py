@@ -186,6 +186,11 @@ def stale(adapter: Adapter | None, active: Collection[str]) -> tuple[str, ...]:
     return () if adapter is None else tuple(m for m in adapter.memory_ids if m not in active)
 
 
+def let_through(store: VersionStore, scope: Scope, adapter: str) -> str:
+    """Id of the verdict by which this version went live; "" for the bare base, and for one that no verdict promoted."""
+    return next((m.verdict for m in reversed(store.pointer_history(scope)) if m.adapter == adapter and m.verdict), "")
+
+
 def adapter_of(store: VersionStore, scope: Scope, name: str) -> Adapter:
     """The record of an adapter; NotFound if it never was, or was forgotten."""
     record = store.get(name, scope=scope)

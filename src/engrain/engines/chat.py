@@ -24,11 +24,7 @@ class Chat:
     stop_ids: frozenset[int]
 
     def __init__(self, tokenizer: Any, folder: Path, eos: Sequence[int] = ()) -> None:
-        if not tokenizer.chat_template:
-            raise FormatError(
-                f"{folder} has no chat template; add `chat_template` to tokenizer_config.json or a "
-                "chat_template.jinja file (copy it from the chat model of the same family)"
-            )
+        check_template(tokenizer, folder)
         self._tokenizer = tokenizer
         special = [t.content for t in tokenizer.added_tokens_decoder.values() if t.special and len(t.content) > 2]
         self._special = re.compile("|".join(re.escape(t) for t in sorted(special, key=len, reverse=True)) or r"(?!)")
@@ -69,6 +65,15 @@ class Chat:
         after = self._apply(turns, prompt=False).rpartition(_PROBE)[2]
         found = self._special.match(after.lstrip())
         return {self._tokenizer.convert_tokens_to_ids(found.group())} if found and found.group() else set()
+
+
+def check_template(tokenizer: Any, folder: Path) -> None:
+    """FormatError, with the remedy, for a model that came without a chat template."""
+    if not tokenizer.chat_template:
+        raise FormatError(
+            f"{folder} has no chat template; add `chat_template` to tokenizer_config.json or a "
+            "chat_template.jinja file (copy it from the chat model of the same family)"
+        )
 
 
 def _broken(match: re.Match[str]) -> str:

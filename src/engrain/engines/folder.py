@@ -13,6 +13,7 @@ from engrain.errors import FormatError
 
 IDENTITY = ("*.safetensors", "*.json", "*.jinja", "*.model", "merges.txt", "vocab.txt")
 """Files that decide what the model says: weights, configuration, tokenizer, chat template."""
+_SAFE = {"local_files_only": True, "trust_remote_code": False}
 
 
 def check(folder: Path) -> dict[str, Any]:
@@ -31,7 +32,10 @@ def check(folder: Path) -> dict[str, Any]:
         )
     index = folder / "model.safetensors.index.json"
     if index.exists():
-        names = sorted(set(_json(index, "copy the folder again")["weight_map"].values()))
+        shards = _json(index, "copy the folder again").get("weight_map")
+        if not isinstance(shards, dict) or not shards or not all(isinstance(s, str) for s in shards.values()):
+            raise FormatError(f'{index} has no "weight_map" of tensors to files; copy the folder again')
+        names = sorted(set(shards.values()))
     else:
         names = sorted(p.name for p in folder.glob("*.safetensors"))
     if not names:
@@ -62,7 +66,7 @@ def check_safetensors(path: Path) -> None:
         try:
             header = json.loads(file.read(length))
             end = max((t["data_offsets"][1] for name, t in header.items() if name != "__metadata__"), default=0)
-        except (ValueError, KeyError, TypeError, AttributeError) as error:
+        except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
             raise FormatError(f"{path} has no safetensors header; copy it again") from error
     if 8 + length + end != size:
         raise FormatError(
@@ -79,22 +83,28 @@ def content_hash(folder: Path) -> str:
     return digest.hexdigest()[:32]
 
 
-def load(folder: Path, device: str) -> tuple[Any, Any]:
-    """The frozen float32 model and its tokenizer. Offline, safetensors only, and never the folder's own code."""
-    check(folder)
+def open_tokenizer(folder: Path) -> Any:
+    """The tokenizer of a model folder; FormatError if there is none that opens."""
     os.environ.setdefault("HF_HUB_OFFLINE", "1")  # read when the hub client is first imported: a last line of defence
-    import torch
-    from transformers import AutoModelForCausalLM, AutoTokenizer
-    from transformers.utils import logging as hf_logging
+    from transformers import AutoTokenizer
 
-    hf_logging.disable_progress_bar()
-    safe = {"local_files_only": True, "trust_remote_code": False}
     try:
-        tokenizer = AutoTokenizer.from_pretrained(folder, **safe)
+        return AutoTokenizer.from_pretrained(folder, **_SAFE)
     except Exception as error:  # transformers raises OSError, ValueError, KeyError and more for one cause
         raise FormatError(
             f"{folder} has no usable tokenizer ({error}); copy its tokenizer files beside the weights"
         ) from error
+
+
+def load(folder: Path, device: str) -> tuple[Any, Any]:
+    """The frozen float32 model and its tokenizer. Offline, safetensors only, and never the folder's own code."""
+    check(folder)
+    tokenizer = open_tokenizer(folder)
+    import torch
+    from transformers import AutoModelForCausalLM
+    from transformers.utils import logging as hf_logging
+
+    hf_logging.disable_progress_bar()
     try:
         model, report = AutoModelForCausalLM.from_pretrained(
             folder,
@@ -102,7 +112,7 @@ def load(folder: Path, device: str) -> tuple[Any, Any]:
             dtype=torch.float32,
             attn_implementation="eager",
             output_loading_info=True,
-            **safe,
+            **_SAFE,
         )
     except Exception as error:
         raise FormatError(f"{folder} does not open as a decoder-only causal model ({error})") from error
@@ -145,7 +155,9 @@ def _json(path: Path, remedy: str) -> dict[str, Any]:
         value = json.loads(path.read_text(encoding="utf-8"))
     except FileNotFoundError:
         raise FormatError(f"{path} is missing; {remedy}") from None
-    except ValueError as error:
+    except OSError as error:
+        raise FormatError(f"{path} cannot be read ({error.strerror}); make it readable, or {remedy}") from error
+    except (ValueError, RecursionError) as error:
         raise FormatError(f"{path} is not JSON ({error}); {remedy}") from error
     if not isinstance(value, dict):
         raise FormatError(f"{path} is not a JSON object; {remedy}")

@@ -6,6 +6,7 @@ import threading
 import time
 from collections import OrderedDict
 from collections.abc import Sequence
+from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -120,7 +121,7 @@ class LocalEngine:
 
     def count_tokens(self, text: str) -> int:
         """Tokens of `text` by itself, without any added by the chat template."""
-        return len(self.tokenizer(text, add_special_tokens=False)["input_ids"])
+        return len(self.tokenizer(text, add_special_tokens=False, verbose=False)["input_ids"])
 
     def render(self, messages: Conversation) -> str:
         """The exact prompt text that the model is shown for a conversation."""
@@ -195,18 +196,34 @@ class LocalEngine:
     def encode(self, prompt: Conversation, *, room: int) -> list[int]:
         """Prompt token ids; InputError if they and `room` answer tokens exceed the model's window."""
         key = tuple(prompt)
+        self.check_length(key)
         with self.lock:
             if key not in self._encoded:
                 # The template writes the special tokens itself; a tokenizer that adds its own would double the first.
-                self._encoded[key] = self.tokenizer(self.chat.render(key), add_special_tokens=False)["input_ids"]
+                self._encoded[key] = self.tokenizer(self.chat.render(key), add_special_tokens=False, verbose=False)[
+                    "input_ids"
+                ]
                 if len(self._encoded) > 4096:
                     self._encoded.popitem(last=False)
             ids = self._encoded[key]
         if len(ids) + room > self._window:
             raise InputError(
-                f"{len(ids)} prompt tokens and {room} to answer exceed the model's {self._window}; show fewer notes"
+                f"{len(ids)} prompt tokens and {room} to answer exceed the model's {self._window}; "
+                "shorten the message, or show fewer notes"
             )
         return ids
+
+    @cached_property
+    def most_characters(self) -> int:
+        """Characters that no prompt within the window exceeds: all its tokens, each as long as the longest there is."""
+        return self._window * max(map(len, self.tokenizer.get_vocab()))
+
+    def check_length(self, messages: Conversation) -> None:
+        """InputError for what is far too long for the window, told by its characters: tokenising it would take long itself."""
+        if (length := sum(len(m.content) for m in messages)) > self.most_characters:
+            raise InputError(
+                f"a prompt of {length:,} characters is far beyond the model's window of {self._window} tokens; shorten the message"
+            )
 
     def clear(self) -> None:
         """Drop everything remembered from earlier calls (prompts and adapters), as `forget` needs."""

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from engrain.adapters import current, in_weights
-from engrain.adapters.versions import adapter_of
+from engrain.adapters.versions import adapter_of, let_through
 from engrain.context.assemble import assemble
 from engrain.errors import NotFound
 from engrain.memory import active, is_answer_style, recall, snapshot
@@ -80,6 +80,7 @@ def _answer(
     seed: int,
 ) -> Interaction:
     """The interaction, not yet recorded."""
+    started = time.perf_counter()
     live = current(store, scope)
     version = (live.id if live else "") if adapter is None else adapter
     context, held = Context(), ""
@@ -90,7 +91,6 @@ def _answer(
         if not serving.show_learned and version:
             learned = in_weights(store, scope, adapter_of(store, scope, version))
         context = look_up(store, engine, embedder, messages, memories, scope=scope, serving=serving, learned=learned)
-    started = time.perf_counter()
     shown = add_context(context.text, messages)
     completion = engine.sample(
         [shown], adapter=version, max_tokens=serving.max_tokens, temperature=serving.temperature, seed=seed
@@ -110,7 +110,7 @@ def _answer(
         token_ids=completion.token_ids,
         logprobs=completion.logprobs,
         finish_reason=completion.finish_reason,
-        causes=(*context.memory_ids, *((version,) if version else ())),
+        causes=(*context.memory_ids, *filter(None, (version, let_through(store, scope, version)))),
     )
 
 

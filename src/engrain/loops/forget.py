@@ -229,7 +229,7 @@ def _doomed(store: SqlStore, what: str, scope: Scope) -> _Doomed:
     if not gone_memories and not gone_interactions and not gone_tasks:
         raise NotFound(
             f"{scope} has nothing that matches {what!r}; give the id of a memory, interaction or task (engrain trace), "
-            "source:FILE, text:EXACT TEXT or user:"
+            "source:FILE, text:EXACT TEXT or user:, and say whose it is (--user, --tenant)"
         )
     # What was said is the source of what was remembered from it, and of the same thing where it was said before and after.
     origins = {c for m in gone_memories for c in memories[m].causes if c in interactions}

@@ -6,7 +6,8 @@ import logging
 import os
 import re
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections import Counter
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -14,8 +15,10 @@ from pathlib import Path
 from engrain.adapters.versions import adapter_of
 from engrain.errors import FormatError, InputError, NotFound
 from engrain.memory import (
+    Standing,
     active,
     contradicted,
+    derive,
     extract,
     is_mutable,
     is_question_file,
@@ -26,7 +29,7 @@ from engrain.memory import (
     stated,
 )
 from engrain.protocols import Engine
-from engrain.records import Feedback, Interaction, Memory, Receipt, Scope, Stamp
+from engrain.records import Feedback, Interaction, Memory, Message, Receipt, Scope, Stamp, new_id
 from engrain.store import SqlStore
 
 log = logging.getLogger(__name__)
@@ -126,14 +129,17 @@ def from_path(
     scope: Scope,
     on_file: object = None,
     warn: Callable[[str], None] = log.warning,
+    failed: list[FormatError] | None = None,
 ) -> tuple[list[Memory], int]:
     """Learn a folder or file of the user's own: notes (.md, .txt) and chats (.jsonl). Returns (new memories, files read).
 
     What is known already, word for word, is not recorded again, wherever the path was typed from: a source is the whole path of
-    its file. Raises NotFound, FormatError or InputError naming file and remedy; everything read before it is kept. `engine` is
-    asked for only if there are chats to read. In a folder, what begins with a dot is passed over. `warn` is told of each README and
-    file of questions that is left out, of each note and turn that cannot be remembered, by file and place and never by its words
-    (the rest is learned), and of each file that was forgotten before.
+    its file. What the file itself had replaced and now says again is news. Raises NotFound, FormatError or InputError naming file
+    and remedy. A file that cannot be read does not stop the rest of a folder: it goes into `failed`; without that list, FormatError
+    names all of them when the rest was learned. `engine` is asked for only if there are chats to read. In a folder, what begins
+    with a dot is passed over. `warn` is told of each file that could not be read, each README and file of questions that is left out,
+    each note and turn that cannot be remembered, by file and place and never by its words (the rest is learned), and each file that
+    was forgotten before.
     """
     try:
         there = path.exists()
@@ -148,15 +154,27 @@ def from_path(
         raise InputError(
             f"{path} holds no notes ({', '.join(NOTE_FILES)}) and no chats (.jsonl); put some there or give another folder"
         )
-    known = {(m.text, m.source) for m in store.select(Memory, scope=scope)}
+    standings = derive(list(store.select(Memory, scope=scope)))
+    known = {(s.memory.text, s.memory.source): s for s in standings.values()}  # as it was said last
     forgotten = {r.asked.removeprefix("source:").removeprefix("file:") for r in store.select(Receipt, scope=scope)}
     found: list[Memory] = []
+    unread: list[FormatError] = []
     read = 0
     for file in files:
         if callable(on_file):
             on_file(file)
-        text = read_text(file)
-        if file.suffix.lower() in CHAT_FILES and is_question_file(text):
+        is_chat = file.suffix.lower() in CHAT_FILES
+        try:
+            text = read_text(file)
+            asks = is_chat and is_question_file(text)
+            conversations = _conversations(text, file) if is_chat and not asks else []
+        except FormatError as error:
+            if len(files) == 1:
+                raise
+            warn(str(error))
+            unread.append(error)
+            continue
+        if asks:
             if len(files) == 1:
                 raise InputError(
                     f"{file} holds questions, which are not learned; ask them with: engrain eval {file}, or give notes or chats"
@@ -170,8 +188,8 @@ def from_path(
                 f"{file} was forgotten and is learned again, because it is still there; if that is not wanted, delete it "
                 f"and run: engrain forget source:{file}"
             )
-        if file.suffix.lower() in CHAT_FILES:
-            found += _chats(store, engine, text, file, scope=scope, warn=warn)
+        if is_chat:
+            found += _chats(store, engine, conversations, file, scope=scope, warn=warn)
             continue
         notes = notes_from_markdown(text) if file.suffix.lower() in (".md", ".markdown") else notes_from_text(text)
         if long := [i for i, n in enumerate(notes, start=1) if len(n) > LONGEST_NOTE]:
@@ -183,10 +201,25 @@ def from_path(
         fresh = [
             memory_of(n, scope=scope, source=source) for n in notes if len(n) <= LONGEST_NOTE and not _only_a_date(n)
         ]
-        fresh = [m for m in fresh if (m.text, source) not in known]
+        said = {m.text for m in fresh}
+        fresh = [m for m in fresh if not _is_known(m, known.get((m.text, source)), standings, said)]
         store.append_all(fresh)
         found += fresh
+    if failed is not None:
+        failed += unread
+    elif unread:
+        which = "; ".join(str(error) for error in unread)
+        raise FormatError(f"{len(unread)} of {len(files)} files could not be learned, the rest was: {which}")
     return found, read
+
+
+def _is_known(note: Memory, before: Standing | None, standings: Mapping[str, Standing], said: Collection[str]) -> bool:
+    """Whether a note of a file, learned `before`, is no news: it was not replaced since by something that the same file said after
+    it and says no more. So a file can go back to an earlier value, and does not undo what was said or corrected elsewhere."""
+    if before is None or before.state != "superseded":
+        return before is not None
+    by = standings[before.superseded_by].memory
+    return by.source != note.source or by.text in said or note.valid_from <= by.valid_from
 
 
 def located(path: Path) -> Path:
@@ -221,10 +254,46 @@ def _files(folder: Path, warn: Callable[[str], None]) -> Iterator[Path]:
                 yield file
 
 
+def _conversations(text: str, file: Path) -> list[tuple[Message, ...]]:
+    """The conversations of a chat file; FormatError, naming it, if there are none or they cannot be read."""
+    try:
+        conversations = messages_from_jsonl(text)
+    except FormatError as error:
+        raise FormatError(f"{file}: {error}; mend it, or move the file out of what is learned") from error
+    if not conversations:
+        raise FormatError(f'{file} holds no conversation; each line must be {{"messages": [...]}} in the OpenAI format')
+    return conversations
+
+
+def _named(
+    conversations: Sequence[tuple[Message, ...]], recorded: Collection[tuple[str, str]], source: str
+) -> Iterator[str]:
+    """A name for each conversation of a file: the one under which most of its turns are `recorded` (name, query), wherever in the
+    file it stood then, or a new one. It holds no words, not even hashed: it stays when they are forgotten."""
+    names: dict[str, list[str]] = {}
+    for name, query in sorted(recorded):
+        if name.rpartition("#")[0] == source:
+            names.setdefault(query, []).append(name)
+    shared = Counter(
+        (number, name)
+        for number, messages in enumerate(conversations)
+        for query in {m.content for m in messages if m.role == "user"}
+        for name in names.get(query, ())
+    )
+    found: dict[int, str] = {}
+    taken: set[str] = set()
+    for (number, name), _ in shared.most_common():
+        if number not in found and name not in taken:
+            found[number] = name
+            taken.add(name)
+    for number in range(len(conversations)):
+        yield found.get(number) or f"{source}#{new_id('chat')}"
+
+
 def _chats(
     store: SqlStore,
     engine: Callable[[], Engine],
-    text: str,
+    conversations: Sequence[tuple[Message, ...]],
     file: Path,
     *,
     scope: Scope,
@@ -234,16 +303,10 @@ def _chats(
 
     A turn and what it leaves behind are written together, so an import that was interrupted goes on where it stood.
     """
-    try:
-        conversations = messages_from_jsonl(text)
-    except FormatError as error:
-        raise FormatError(f"{file}: {error}; mend it, or move the file out of what is learned") from error
-    if not conversations:
-        raise FormatError(f'{file} holds no conversation; each line must be {{"messages": [...]}} in the OpenAI format')
     seen = {(i.conversation, i.query) for i in store.select(Interaction, scope=scope)}
     found: list[Memory] = []
-    for number, messages in enumerate(conversations, start=1):
-        name = f"file:{file}#{number}"
+    names = _named(conversations, seen, f"file:{file}")
+    for number, (name, messages) in enumerate(zip(names, conversations, strict=True), start=1):
         for i, message in enumerate(messages):
             if message.role != "user" or (name, message.content) in seen:
                 continue

@@ -6,13 +6,13 @@ import json
 import time
 from typing import Any
 
-from sqlalchemy import Connection, Row, insert, select, update
+from sqlalchemy import Connection, Row, and_, func, insert, select, update
 
 from engrain.errors import LedgerBroken
 from engrain.records import LedgerEntry, content_hash
 from engrain.store import ledger as chain
 from engrain.store.codec import KINDS
-from engrain.store.schema import content, head, ledger, moves, subjects
+from engrain.store.schema import content, edges, head, ledger, moves, subjects
 
 _STREAMED = {"yield_per": 1000}  # a long ledger is never all in memory
 
@@ -40,8 +40,9 @@ def move_digest(*, tenant: str, user: str, adapter: str, previous: str, verdict:
 
 
 def verify(connection: Connection, *, expected: tuple[int, str] | None = None) -> int:
-    """Check chain, head, contents, erasures and pointer moves against each other; returns the number of entries.
+    """Check chain, head, contents, lineage, erasures and pointer moves against each other; returns the number of entries.
 
+    Of what was erased it proves id and kind, not whose it was or what it came from: that stood in the content alone.
     `expected` is a (count, hash) that was noted earlier, outside the database: the chain must still pass through it,
     which catches even somebody who rewrote ledger and head together. Raises LedgerBroken naming the first bad entry.
     """
@@ -64,11 +65,21 @@ def verify(connection: Connection, *, expected: tuple[int, str] | None = None) -
 
 
 def _check_contents(connection: Connection) -> None:
-    """Every content matches its digest, and sits under the scope, kind and id that it states."""
+    """Every content matches its digest, sits under the scope, kind and id that it states, and is linked to its causes only."""
+    linked = select(func.json_group_array(edges.c.cause)).where(
+        edges.c.effect == subjects.c.id, edges.c.tenant == subjects.c.tenant, edges.c.user == subjects.c.user
+    )
+    twin, kept = subjects.alias("twin"), content.alias("kept")
+    erased = select(twin.c.seq).where(
+        and_(*(twin.c[name] == subjects.c[name] for name in ("id", "tenant", "user"))),
+        ~select(kept.c.seq).where(kept.c.seq == twin.c.seq).exists(),
+    )
     joined = select(ledger, subjects, content.c.json, content.c.salt).select_from(
         content.outerjoin(subjects, subjects.c.seq == content.c.seq).outerjoin(ledger, ledger.c.seq == content.c.seq)
     )
-    wanted = joined.add_columns(content.c.seq.label("at_seq")).order_by(content.c.seq)
+    wanted = joined.add_columns(
+        content.c.seq.label("at_seq"), linked.scalar_subquery().label("linked"), erased.exists().label("erased")
+    ).order_by(content.c.seq)
     for row in connection.execute(wanted, execution_options=_STREAMED):
         if row.digest is None or chain.digest(row.json, row.salt) != row.digest:
             raise LedgerBroken(f"the content of ledger entry {row.at_seq} ({row.subject}) was edited")
@@ -77,21 +88,40 @@ def _check_contents(connection: Connection) -> None:
         stated = (scope["tenant"], scope["user"], form["id"], form["kind"], form["id"], form["kind"])
         if stated != (row.tenant, row.user, row.id, row.kind, row.subject, row.event):
             raise LedgerBroken(f"ledger entry {row.at_seq} ({row.subject}) was moved to another scope, kind or id")
+        causes, found = set(form["record"].get("causes", ())), set(json.loads(row.linked))
+        # Under an id that was erased and came to be again stand the links of both, and what the first came from is not known.
+        if wrong := sorted((causes - found) if row.erased else causes ^ found):
+            done = "removed" if wrong[0] in causes else "added"
+            raise LedgerBroken(f"the link from {wrong[0]} to ledger entry {row.at_seq} ({row.subject}) was {done}")
+    known = select(subjects.c.seq).where(
+        edges.c.effect == subjects.c.id, edges.c.tenant == subjects.c.tenant, edges.c.user == subjects.c.user
+    )
+    for edge in connection.execute(select(edges).where(~known.exists()).limit(1)):
+        raise LedgerBroken(f"the link from {edge.cause} to {edge.effect} was added: there is no such record")
 
 
 def _check_erasures(connection: Connection) -> None:
-    """Content is absent exactly where the ledger says that it was forgotten."""
+    """Content is absent exactly where the ledger says that it was forgotten, and each record still has its owner."""
     forgotten = ledger.alias("forgotten")
     said = select(forgotten.c.seq).where(
         forgotten.c.event == "forget", forgotten.c.digest == ledger.c.digest, forgotten.c.seq > ledger.c.seq
     )
     rows = (
-        select(ledger.c.seq, ledger.c.subject, content.c.seq.label("present"), said.exists().label("gone"))
+        select(
+            *(ledger.c[name] for name in ("seq", "subject", "event")),
+            subjects.c.id,
+            subjects.c.kind,
+            content.c.seq.label("present"),
+            said.exists().label("gone"),
+        )
         .outerjoin(content, content.c.seq == ledger.c.seq)
+        .outerjoin(subjects, subjects.c.seq == ledger.c.seq)
         .where(ledger.c.event.in_(KINDS))
         .order_by(ledger.c.seq)
     )
     for row in connection.execute(rows, execution_options=_STREAMED):
+        if (row.id, row.kind) != (row.subject, row.event):
+            raise LedgerBroken(f"whose record ledger entry {row.seq} ({row.subject}) is about was edited or removed")
         if row.present is None and not row.gone:
             raise LedgerBroken(f"the content of ledger entry {row.seq} ({row.subject}) is missing, never forgotten")
         if row.present is not None and row.gone:

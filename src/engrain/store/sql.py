@@ -106,6 +106,19 @@ class SqlStore:
         for row in self._paged(select(ledger).order_by(ledger.c.seq).limit(_PAGE), ledger.c.seq):
             yield audit.entry_of(row)
 
+    def entries(self, record_id: str, *, scope: Scope) -> list[LedgerEntry]:
+        """What the ledger says of one record of this scope: when it was written, when it was forgotten and why."""
+        own = (
+            select(ledger.c.digest)
+            .join(subjects, subjects.c.seq == ledger.c.seq)
+            .where(owned(subjects, scope), subjects.c.id == record_id)
+        )
+        with self._db.read() as connection:
+            return [
+                audit.entry_of(row)
+                for row in connection.execute(select(ledger).where(ledger.c.digest.in_(own)).order_by(ledger.c.seq))
+            ]
+
     def head(self) -> tuple[int, str]:
         """Length of the ledger and hash of its last entry: note it elsewhere, and `verify` can prove more."""
         with self._db.read() as connection:
@@ -275,7 +288,7 @@ def _content(connection: Connection, record_id: str, scope: Scope) -> Row[Any, A
     if row is None:
         raise _absent(connection, record_id, scope)
     if row.json is None:
-        raise NotFound(f"{record_id} was erased; the ledger says when and why")
+        raise NotFound(f"{record_id} was erased; engrain trace {record_id} says when and why")
     return row
 
 
@@ -285,5 +298,5 @@ def _is_elsewhere(connection: Connection, record_id: str) -> bool:
 
 def _absent(connection: Connection, record_id: str, scope: Scope) -> NotFound | ScopeError:
     if _is_elsewhere(connection, record_id):
-        return ScopeError(f"{record_id} is not a record of {scope}; ask in the scope it belongs to")
-    return NotFound(f"no record {record_id} in {scope}; check the id and the scope")
+        return ScopeError(f"{record_id} is not a record of {scope}; name the one it belongs to (--user, --tenant)")
+    return NotFound(f"no record {record_id} in {scope}; check the id, and whose it is (--user, --tenant)")
