@@ -257,15 +257,18 @@ def _near_misses(
     parent: str,
     settings: Preparation,
 ) -> list[Example]:
-    """Training questions with one word exchanged, which the notes do not answer: the teacher, shown the notes that speak of the
-    new word among others, must say that it does not know. They teach the student to tell its facts from their neighbours
-    (the word is one of another note) and from what it never heard of. None is nearly one of the questions `taken`."""
-    everything = sorted(learnable)
-    heard = {note: _content_words(note) for note in everything}
-    unheard = sorted({w for e in guard_probes(settings.guards) for w in _content_words(last_question(e))})
-    candidates: list[tuple[str, str, str]] = []
+    """Training questions with one word exchanged, which no note answers: the bare teacher says that it does not know, and the
+    student must go on saying so. They teach it to tell its facts from their neighbours (the word is one of another note)
+    and from what it never heard of. None is nearly one of the questions `taken`.
+
+    No note is shown: a small model that sees the one that was meant answers from it, whatever word was exchanged."""
+    heard = {note: frozenset(_content_words(note)) for note in sorted(learnable)}
+    everything = sorted({w for words in heard.values() for w in words})
+    unheard = sorted(
+        {w for e in guard_probes(settings.guards) for w in _content_words(last_question(e))} - {*everything}
+    )
+    candidates: list[tuple[str, str]] = []
     for note, questions in learnable.items():
-        foreign = sorted({w for other in everything for w in heard[other]} - set(heard[note]))
         ordered = sorted(questions, key=lambda q: content_hash(["near", q.text]))
         for number, question in enumerate(ordered[: 2 * settings.near_misses]):
             shared = [w for w in _content_words(question.text) if w in heard[note]]
@@ -273,24 +276,22 @@ def _near_misses(
                 continue
             draw = int(content_hash([note, question.text], length=12), 16)
             old = shared[draw % len(shared)]
-            words = [w for w in (foreign if number % 2 else unheard) if w[0].isupper() == old[0].isupper()]
+            pool = [w for w in everything if w not in heard[note]] if number % 2 else unheard
+            words = [w for w in pool if w[0].isupper() == old[0].isupper()]
             if not words:
                 continue
             new = words[(draw // 97) % len(words)]
-            telling = [n for n in everything if n != note and new in heard[n]]
-            if len(telling) > settings.distractors:
-                continue
             changed = re.sub(rf"\b{re.escape(old)}\b", new, question.text)
-            others = [*telling, *(n for n in _nearest(note, everything, len(everything)) if n not in telling)]
-            candidates.append((note, changed, _context([note, *others[: settings.distractors]], changed)))
-    near = near_any([changed for _, changed, _ in candidates], taken)
+            told = {w for w in _content_words(changed) if w in everything}
+            if new not in told or not any(told <= words for words in heard.values()):
+                candidates.append((note, changed))
+    near = near_any([changed for _, changed in candidates], taken)
     candidates = [c for c, close in zip(candidates, near, strict=True) if not close]
-    prompts = [[Message(role="system", content=c), *_ask(q)] for _, q, c in candidates]
-    answers = engine.sample(prompts, adapter=parent, max_tokens=24) if prompts else []
+    answers = engine.sample([_ask(q) for _, q in candidates], adapter=parent, max_tokens=24) if candidates else []
     kept: dict[str, list[Example]] = {}
-    for (note, changed, context), completion in zip(candidates, answers, strict=True):
+    for (note, changed), completion in zip(candidates, answers, strict=True):
         if is_unknown(completion.text):
-            example = Example(query=_ask(changed), context=context, reference=completion.text, role="guard")
+            example = Example(query=_ask(changed), reference=completion.text, role="guard")
             kept.setdefault(note, []).append(example)
     return [e for some in kept.values() for e in some[: settings.near_misses]]
 
