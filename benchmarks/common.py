@@ -70,7 +70,7 @@ def settings(args: argparse.Namespace, **changes: Any) -> Consolidation:
     """engrain's own defaults, which is what a benchmark of engrain measures. --steps is for smoke tests on an unfinished base,
     which learns nothing: there training goes on even though the notes do not help its teacher."""
     if args.quick:
-        changes = {"least_steps": 60, "gate_items": 80} | changes
+        changes = {"least_steps": 60, "gate_items": 120} | changes
     made = Consolidation(**changes)
     if args.steps is None:
         return made
@@ -258,8 +258,9 @@ def measured(counts: Sequence[Count]) -> dict[str, Any]:
 
 def share(counts: Sequence[Count]) -> str:
     """`97.3 ± 1.2 (95 to 99)` in percent: mean and standard deviation over seeds, 95 % interval of all questions together."""
-    low, high = measured(counts)["interval"]
-    return f"{percent(measured(counts)['values'])} ({100 * low:.0f} to {100 * high:.0f})"
+    figures = measured(counts)
+    low, high = figures["interval"]
+    return f"{percent(figures['values'])} ({100 * low:.0f} to {100 * high:.0f})"
 
 
 def number(values: Sequence[float], digits: int = 1) -> str:

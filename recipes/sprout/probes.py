@@ -14,7 +14,7 @@ from engrain.evaluation.probes import part_of, probe
 from engrain.evaluation.suites import near_any
 from engrain.prompts import NOTES_HEADER, UNKNOWN
 from frames import load
-from tasks import Maker
+from tasks import Doc, Maker
 
 OUT = Path(__file__).parent.parent.parent / "src/engrain/evaluation/probes.jsonl"
 
@@ -29,7 +29,7 @@ def main() -> None:
 
     while sum(r["group"] == "reading" for r in rows.values()) < 900:
         doc = maker.read(maker.rng.randint(2, 5), 2, plain=True, style=False, dated=False)
-        notes = doc.prefix[0][1].removeprefix(NOTES_HEADER + "\n").removeprefix("- ").split("\n- ")
+        notes = shown(doc)
         for branch in doc.branches[:1]:
             if branch[1][1] not in (UNKNOWN, "Yes", "No"):
                 add("reading", notes, branch[0][1], branch[1][1])
@@ -37,18 +37,23 @@ def main() -> None:
         add("unknown", [], maker.bare().branches[0][0][1], UNKNOWN)
     while sum(r["group"] == "unknown" for r in rows.values()) < 1600:
         doc = maker.read(maker.rng.randint(2, 4), 4, plain=True, style=False, dated=False)
-        notes = doc.prefix[0][1].removeprefix(NOTES_HEADER + "\n").removeprefix("- ").split("\n- ")
+        notes = shown(doc)
         for branch in doc.branches:
             if branch[1][1] == UNKNOWN:
                 add("unknown", notes, branch[0][1], UNKNOWN)
                 break
     while sum(r["group"] == "style" for r in rows.values()) < 420:
         doc = maker.read(maker.rng.randint(1, 3), 2, plain=True, style=True, dated=False)
-        notes = doc.prefix[0][1].removeprefix(NOTES_HEADER + "\n").removeprefix("- ").split("\n- ")
+        notes = shown(doc)
         for branch in doc.branches[:1]:
             add("style", notes, branch[0][1], branch[1][1])
     kept = apart(list(rows.values()))
     OUT.write_text("".join(json.dumps(r, ensure_ascii=False) + "\n" for r in kept), encoding="utf-8")
+
+
+def shown(doc: Doc) -> list[str]:
+    """The notes of a document that begins with plain ones."""
+    return doc.prefix[0][1].removeprefix(NOTES_HEADER + "\n").removeprefix("- ").split("\n- ")
 
 
 def apart(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:

@@ -3,7 +3,8 @@
 The claim. Call an update harmful if, on the population that the retained items (every group but `new`) are drawn from,
 it answers fewer questions right than the live version by more than `margin`, or than the anchored origin by more than
 `budget`; the same with `group_margin` and `group_budget` for each single group of at least `group_min_items` (more
-where earlier decisions on the same items have left less of the error to spend). Over an endless sequence of updates, the probability that any harmful one is promoted is at most `alpha`.
+where earlier decisions on the same items have left less of the error to spend). Over an endless sequence of updates, the
+probability that any harmful one is promoted is at most `alpha`.
 
 Why it holds. Decision k may err with probability spend(k), and all spend(k) sum to alpha, so the union bound covers the
 sequence. Within one decision every check runs at the full level, because promotion needs all of them: a harmful

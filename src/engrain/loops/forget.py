@@ -332,15 +332,15 @@ def _swayed(store: SqlStore, scope: Scope, name: str, doomed: _Doomed, today: Co
     batch = batch_of(store, scope, adapter)
     at, parent = batch.created_at, adapter_of(store, scope, adapter.parent) if adapter.parent else None
     router = _settings_of(batch.settings, batch.seed, today).router
-    texts = {m.id: m.text for m in known_at(store, scope, at)}
+    known = known_at(store, scope, at)
+    texts = {m.id: m.text for m in known}
+    earlier = parent.memory_ids if parent else ()
 
     def given(without: Collection[str]) -> tuple[list[str], list[str]]:
         signals = route(store, scope, parent, at, router, without)
-        still = holding([m for m in known_at(store, scope, at) if m.id not in without])
-        earlier = parent.memory_ids if parent else ()
-        return sorted(texts[s.memory] for s in signals if s.route == "weights"), sorted(
-            i for i in earlier if i in still
-        )
+        still = holding([m for m in known if m.id not in without])
+        wanted = sorted(texts[s.memory] for s in signals if s.route == "weights")
+        return wanted, sorted(i for i in earlier if i in still)
 
     return given(()) != given(doomed.memories) or any(e.hash in doomed.items for e in tasks(store, scope, at))
 

@@ -263,12 +263,11 @@ def _near_misses(
 
     No note is shown: a small model that sees the one that was meant answers from it, whatever word was exchanged."""
     heard = {note: frozenset(_content_words(note)) for note in sorted(learnable)}
-    everything = sorted({w for words in heard.values() for w in words})
-    unheard = sorted(
-        {w for e in guard_probes(settings.guards) for w in _content_words(last_question(e))} - {*everything}
-    )
+    every = frozenset(w for words in heard.values() for w in words)
+    unheard = sorted({w for e in guard_probes(settings.guards) for w in _content_words(last_question(e))} - every)
     candidates: list[tuple[str, str]] = []
     for note, questions in learnable.items():
+        pools = unheard, sorted(every - heard[note])
         ordered = sorted(questions, key=lambda q: content_hash(["near", q.text]))
         for number, question in enumerate(ordered[: 2 * settings.near_misses]):
             shared = [w for w in _content_words(question.text) if w in heard[note]]
@@ -276,13 +275,12 @@ def _near_misses(
                 continue
             draw = int(content_hash([note, question.text], length=12), 16)
             old = shared[draw % len(shared)]
-            pool = [w for w in everything if w not in heard[note]] if number % 2 else unheard
-            words = [w for w in pool if w[0].isupper() == old[0].isupper()]
-            if not words:
+            fitting = [w for w in pools[number % 2] if w[0].isupper() == old[0].isupper()]
+            if not fitting:
                 continue
-            new = words[(draw // 97) % len(words)]
+            new = fitting[(draw // 97) % len(fitting)]
             changed = re.sub(rf"\b{re.escape(old)}\b", new, question.text)
-            told = {w for w in _content_words(changed) if w in everything}
+            told = every.intersection(_content_words(changed))
             if new not in told or not any(told <= words for words in heard.values()):
                 candidates.append((note, changed))
     near = near_any([changed for _, changed in candidates], taken)
