@@ -71,7 +71,7 @@ def sentencepiece_like_tokenizer(*, special: list[str], eos: str, pad: str, bos:
 
 
 def llama(folder: Path, *, seed: int = 0, layers: int = 2, **changes: Any) -> Path:
-    """Like sprout: Llama architecture, grouped keys, sprout's own chat format."""
+    """Llama architecture like sprout, with grouped keys and a chat format of its own."""
     from transformers import LlamaConfig, LlamaForCausalLM
 
     tokenizer = byte_level_tokenizer(

@@ -1,7 +1,6 @@
-"""sprout's network in plain torch, laid out for documents with a shared prefix; saved as a stock Hugging Face Llama.
+"""sprout's network in plain torch, saved as a stock Hugging Face Llama.
 
-Shapes: N tokens of a minibatch end to end without padding, B documents, P prefix and S branch positions (padded), D width, H heads.
-The linear layers see the N real tokens; only attention is padded, and a branch attends to its prefix and to itself.
+Shapes: B rows, T tokens of a row (padded at its end), D width, H heads, V vocabulary, N tokens that are predicted.
 """
 
 from __future__ import annotations
@@ -9,14 +8,16 @@ from __future__ import annotations
 import json
 import math
 import shutil
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 from pathlib import Path
-from typing import cast
+from typing import NamedTuple, cast
 
 import numpy as np
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
+
+from tokens import Row
 
 EMBED = 0.3
 """Standard deviation of the embeddings at first. At the usual 0.02 AdamW rewrites them within ten steps, and what rests on them with
@@ -25,88 +26,73 @@ them; the last norm begins small in return, so that the logits begin at a standa
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Shape:
-    vocab: int = 4096
-    layers: int = 6
-    width: int = 256
-    inner: int = 704
-    heads: int = 4
+    vocab: int
+    layers: int
+    width: int
+    inner: int
+    heads: int
     positions: int = 4096
     theta: float = 10000.0
 
 
-@dataclass(slots=True)
-class Minibatch:
-    """Flat tokens and where attention finds them."""
+class Minibatch(NamedTuple):
+    """Rows of one length, and which of their tokens are predicted."""
 
-    ids_N: Tensor
-    position_N: Tensor
-    gather: Tensor
-    """[B, P + S] indices into the flat tokens (N for padding)."""
-    scatter_N: Tensor
-    """[N] index of each token in the flattened [B, P + S]."""
-    prefix: int
-    mask_BSK: Tensor
-    """[B, 1, S, P + S] additive mask of the branch rows, bfloat16."""
-    learn: Tensor
-    """indices of the flat tokens whose successor is predicted"""
-    target: Tensor
-    weight: Tensor
+    ids_BT: Tensor
+    learn_N: Tensor
+    """Indices of the flat tokens whose successor is predicted; padded with the last one, at weight 0."""
+    target_N: Tensor
+    weight_N: Tensor
 
     def to(self, device: torch.device) -> Minibatch:
         """The same on another device."""
-        moved = {f.name: getattr(self, f.name) for f in fields(self)}
-        return Minibatch(**{name: v.to(device) if isinstance(v, Tensor) else v for name, v in moved.items()})
-
-
-class _Permute(torch.autograd.Function):
-    """Rows by index, where each source row is used at most once, so that backward is a gather as well."""
-
-    @staticmethod
-    def forward(ctx: object, x: Tensor, index: Tensor, inverse: Tensor) -> Tensor:
-        ctx.inverse, ctx.rows = inverse, x.shape[0]  # type: ignore[attr-defined]
-        return torch.cat((x, x.new_zeros(1, x.shape[1])))[index.flatten()]
-
-    @staticmethod
-    def backward(ctx: object, grad: Tensor) -> tuple[Tensor, None, None]:  # type: ignore[override]
-        return grad[ctx.inverse], None, None  # type: ignore[attr-defined]
-
-
-class _Take(torch.autograd.Function):
-    """The inverse of _Permute."""
-
-    @staticmethod
-    def forward(ctx: object, x: Tensor, index: Tensor, inverse: Tensor) -> Tensor:
-        ctx.index = index  # type: ignore[attr-defined]
-        return x[inverse]
-
-    @staticmethod
-    def backward(ctx: object, grad: Tensor) -> tuple[Tensor, None, None]:  # type: ignore[override]
-        return torch.cat((grad, grad.new_zeros(1, grad.shape[1])))[ctx.index.flatten()], None, None  # type: ignore[attr-defined]
-
-
-def attend(q: Tensor, k: Tensor, v: Tensor, mask: Tensor) -> Tensor:
-    """Attention by two plain products: on a CPU in bf16 twice as fast as the fused kernel at these sizes (multiples of 32)."""
-    scores = torch.matmul(q * q.shape[-1] ** -0.5, k.transpose(-1, -2)).add_(mask)
-    return torch.matmul(torch.softmax(scores, -1), v)
+        return Minibatch(*(t.to(device) for t in self))
 
 
 def norm(x: Tensor, weight: Tensor) -> Tensor:
     return F.rms_norm(x, (x.shape[-1],), weight, 1e-5)
 
 
-def turn(qk: Tensor, cos: Tensor, sin: Tensor) -> Tensor:
-    """Rotary positions: [N, heads, width of a head] turned by the angles of each position, [N, 1, half of it]."""
-    first, second = qk.chunk(2, -1)
+def turn(x: Tensor, cos: Tensor, sin: Tensor) -> Tensor:
+    """Rotary positions: [B, H, T, width of a head] turned by the angles of each position, [T, half of it]."""
+    first, second = x.chunk(2, -1)
     return torch.cat((first * cos - second * sin, second * cos + first * sin), -1)
 
 
-def gated(gate_up: Tensor) -> Tensor:
-    gate, up = gate_up.chunk(2, -1)
-    return F.silu(gate) * up
+def block(
+    x: Tensor,
+    qkv: Tensor,
+    o: Tensor,
+    gate_up: Tensor,
+    down: Tensor,
+    norm1: Tensor,
+    norm2: Tensor,
+    cos: Tensor,
+    sin: Tensor,
+) -> Tensor:
+    """One layer of a Llama on [B, T, D].
+
+    Attention is two plain products: on a CPU in bf16 faster than the fused kernel at these lengths.
+    """
+    b, t, d = x.shape
+    hd = 2 * cos.shape[-1]
+    q, k, v = F.linear(norm(x, norm1), qkv).view(b, t, 3, d // hd, hd).permute(2, 0, 3, 1, 4)
+    later = torch.ones(t, t, dtype=torch.bool, device=x.device).triu(1)
+    scores = torch.matmul(turn(q, cos, sin) * hd**-0.5, turn(k, cos, sin).transpose(-1, -2))
+    found = torch.matmul(torch.softmax(scores.masked_fill(later, float("-inf")), -1), v)
+    x = x + F.linear(found.transpose(1, 2).reshape(b, t, d), o)
+    gate, up = F.linear(norm(x, norm2), gate_up).chunk(2, -1)
+    return x + F.linear(F.silu(gate) * up, down)
 
 
-if shutil.which("g++"):  # each of them becomes one pass over memory; a training step is a tenth shorter
-    norm, turn, gated = (torch.compile(f, dynamic=True) for f in (norm, turn, gated))
+def nats(x_ND: Tensor, embed_VD: Tensor, target_N: Tensor, weight_N: Tensor) -> Tensor:
+    """Weighted sum of the cross entropy."""
+    logits = F.linear(x_ND, embed_VD).float()
+    return (F.cross_entropy(logits, target_N, reduction="none") * weight_N).sum()
+
+
+if shutil.which("g++"):  # a step takes half the time
+    block, nats = torch.compile(block), torch.compile(nats)
 
 
 class Sprout(nn.Module):
@@ -136,7 +122,7 @@ class Sprout(nn.Module):
         self.register_buffer("sin", angle.sin().bfloat16(), persistent=False)
 
     @torch.no_grad()
-    def plant_copying(self, heads: int = 2, sharpness: float = 6.0, match: float = 3.0, output: float = 25.0) -> None:
+    def plant_copying(self, heads: int = 3, sharpness: float = 6.0, match: float = 3.0, output: float = 25.0) -> None:
         """Set some heads of the first two layers to the circuit that copying needs; training goes on from there.
 
         Layer 0: the head looks one token back (by position alone: dimension 0 of every embedding is a constant, and the phases of
@@ -172,35 +158,26 @@ class Sprout(nn.Module):
             v.copy_(told)
             one["o"][:, rows] = output * EMBED * told.T
 
+    @torch.no_grad()
+    def plant_twins(self, twins: list[tuple[int, int, bool]]) -> None:
+        """Begin with tokens that differ only in case much alike, and differing in one direction: (token, twin, all upper case)."""
+        directions = torch.randn(2, self.shape.width) * EMBED
+        for token, twin, is_upper in twins:
+            own = 0.35 * self.embed[twin]
+            self.embed[twin] = 0.85 * self.embed[token] + 0.4 * directions[int(is_upper)] + own
+        self.embed[:, 0] = 4 * EMBED
+
     def loss(self, batch: Minibatch) -> Tensor:
-        """Weighted sum of the answer tokens' cross entropy, in nats (divide by the sum of the weights)."""
-        s = self.shape
-        d, h = s.width, s.heads
-        hd = d // h
-        b, k = batch.gather.shape
-        p = batch.prefix
+        """Weighted sum of the predicted tokens' cross entropy, in nats (divide by the sum of the weights)."""
         dt = torch.bfloat16
-        x = F.embedding(batch.ids_N, self.embed).to(dt)
-        causal = torch.full((p, p), float("-inf"), dtype=dt, device=x.device).triu_(1)
-        cos = self.cos[batch.position_N][:, None]
-        sin = self.sin[batch.position_N][:, None]
+        t = batch.ids_BT.shape[1]
+        cos, sin = self.cos[:t], self.sin[:t]
+        x = F.embedding(batch.ids_BT, self.embed).to(dt)
         for layer in self.layers:
-            y = norm(x, layer["norm1"].to(dt))
-            qkv = F.linear(y, layer["qkv"].to(dt))
-            qk, v = qkv[:, : 2 * d].reshape(-1, 2 * h, hd), qkv[:, 2 * d :]
-            qk = turn(qk, cos, sin).reshape(-1, 2 * d)
-            rows = _Permute.apply(torch.cat((qk, v), -1), batch.gather, batch.scatter_N)
-            q, kk, vv = rows.view(b, k, 3, h, hd).permute(2, 0, 3, 1, 4)
-            parts = [attend(q[:, :, :p], kk[:, :, :p], vv[:, :, :p], causal)]
-            if k > p:
-                parts.append(attend(q[:, :, p:], kk, vv, batch.mask_BSK))
-            a = torch.cat(parts, 2).transpose(1, 2).reshape(b * k, d)
-            x = x + F.linear(_Take.apply(a, batch.gather, batch.scatter_N), layer["o"].to(dt))
-            y = norm(x, layer["norm2"].to(dt))
-            x = x + F.linear(gated(F.linear(y, layer["gate_up"].to(dt))), layer["down"].to(dt))
-        x = norm(x[batch.learn], self.norm.to(dt))
-        logits = F.linear(x, self.embed.to(dt)).float()
-        return (F.cross_entropy(logits, batch.target, reduction="none") * batch.weight).sum()
+            w = {name: p.to(dt) for name, p in layer.items()}  # type: ignore[operator]
+            x = block(x, w["qkv"], w["o"], w["gate_up"], w["down"], w["norm1"], w["norm2"], cos, sin)
+        x = norm(x.flatten(0, 1)[batch.learn_N], self.norm.to(dt))
+        return nats(x, self.embed.to(dt), batch.target_N, batch.weight_N)
 
     def save(self, folder: Path) -> None:
         """Write config.json and model.safetensors (bf16) of a stock LlamaForCausalLM."""
@@ -236,86 +213,18 @@ class Sprout(nn.Module):
         (folder / "generation_config.json").write_text(json.dumps(generation, indent=1) + "\n")
 
 
-Encoded = tuple[list[int], list[bool], list[tuple[list[int], list[bool]]]]
-"""(prefix tokens, their learn flags, branches as (tokens, learn flags)); a flag says: this token is an answer token."""
-
-
-def up(n: int, unit: int) -> int:
-    """The least multiple of `unit` that is not below n."""
-    return -(-n // unit) * unit
-
-
-def step_up(n: int) -> int:
-    """The least size of a coarse ladder (64, 128, 192, 256, 384, 512, 640, 768, 1024, 1280 …) that is not below n."""
-    return up(n, 64 if n <= 256 else 128 if n <= 768 else 256)
-
-
 def collate(
-    docs: list[Encoded], rng: np.random.Generator, *, rest_weight: float = 0.1, rest_share: float = 0.15
+    rows: list[Row], length: int, rng: np.random.Generator, *, rest_weight: float = 0.1, rest_share: float = 0.08
 ) -> Minibatch:
-    """Documents to one minibatch; a share of the tokens that are not answers is learned too, with a small weight."""
-    ids: list[int] = []
-    position: list[int] = []
-    learn: list[int] = []
-    weight: list[float] = []
-    # Few distinct shapes: oneDNN builds (and keeps) a kernel for each new one, which costs as much as the product itself.
-    p = step_up(max(len(d[0]) for d in docs))
-    s = step_up(max(sum(len(t) for t, _ in d[2]) for d in docs))
-    missing = -sum(len(d[0]) + sum(len(t) for t, _ in d[2]) for d in docs) % 1024
-    docs = docs + [([0] * n, [False] * n, []) for n in (*[p] * (missing // p), missing % p) if n]
-    total = sum(len(d[0]) + sum(len(t) for t, _ in d[2]) for d in docs)
-    b = up(len(docs), 4)
-    gather = np.full((b, p + s), total, dtype=np.int64)
-    segment = np.full((b, s), -1, dtype=np.int64)
-    lengths = np.zeros(b, dtype=np.int64)
-
-    def mark(start: int, flags: list[bool]) -> None:
-        for i in range(len(flags) - 1):
-            if flags[i + 1]:
-                learn.append(start + i)
-                weight.append(1.0)
-            elif rest_share and ids[start + i] != 0 and rng.random() < rest_share:
-                learn.append(start + i)
-                weight.append(rest_weight)
-
-    for row, (prefix, prefix_flags, branches) in enumerate(docs):
-        start = len(ids)
-        gather[row, : len(prefix)] = np.arange(start, start + len(prefix))
-        lengths[row] = len(prefix)
-        ids += prefix
-        position += range(len(prefix))
-        mark(start, prefix_flags)
-        at = 0
-        for j, (tokens, flags) in enumerate(branches):
-            start = len(ids)
-            gather[row, p + at : p + at + len(tokens)] = np.arange(start, start + len(tokens))
-            segment[row, at : at + len(tokens)] = j
-            at += len(tokens)
-            ids += tokens
-            position += range(len(prefix), len(prefix) + len(tokens))
-            mark(start, flags)
-    scatter = np.zeros(total, dtype=np.int64)
-    flat = gather.reshape(-1)
-    real = flat < total
-    scatter[flat[real]] = np.nonzero(real)[0]
-    allowed = np.zeros((b, s, p + s), dtype=bool)
-    allowed[:, :, :p] = np.arange(p)[None, None] < lengths[:, None, None]
-    same = (segment[:, :, None] == segment[:, None, :]) & np.tril(np.ones((s, s), dtype=bool))[None]
-    allowed[:, :, p:] = same
-    allowed[:, :, p:] |= np.eye(s, dtype=bool)[None]  # a padded row sees itself, or its softmax would be NaN
-    mask = torch.zeros(b, 1, s, p + s, dtype=torch.bfloat16).masked_fill_(
-        ~torch.from_numpy(allowed)[:, None], float("-inf")
-    )
-    ids_N = torch.tensor(ids)
-    at_learn = torch.tensor(learn)
-    return Minibatch(
-        ids_N,
-        torch.tensor(position),
-        torch.from_numpy(gather),
-        torch.from_numpy(scatter),
-        p,
-        mask,
-        at_learn,
-        ids_N[at_learn + 1],
-        torch.tensor(weight),
-    )
+    """Rows of at most `length` tokens as one minibatch; a share of the tokens that are not answers is learned too, with a small weight."""
+    ids = np.zeros((len(rows), length), dtype=np.int64)
+    weight = np.zeros((len(rows), length), dtype=np.float32)
+    for i, (tokens, answer) in enumerate(rows):
+        ids[i, : len(tokens)] = tokens
+        rest = rng.random(len(tokens) - 1) < rest_share
+        weight[i, : len(tokens) - 1] = np.where(answer[1:], 1.0, rest_weight * rest)
+    learn = np.flatnonzero(weight)
+    learn = np.pad(learn, (0, -len(learn) % 256), mode="edge")
+    weight_N = weight.flatten()[learn]
+    weight_N[np.count_nonzero(weight) :] = 0
+    return Minibatch(*(torch.from_numpy(a) for a in (ids, learn, ids.flatten()[learn + 1], weight_N)))

@@ -11,6 +11,7 @@ import argparse
 import json
 import math
 import os
+import platform
 import random
 import time
 from pathlib import Path
@@ -19,94 +20,30 @@ import numpy as np
 import torch
 import torch.distributed as dist
 import torch.multiprocessing as mp
-from tokenizers import Regex, Tokenizer, decoders, models, pre_tokenizers, trainers
+from tokenizers import Tokenizer
 
-import drills
+from drills import copying
 from frames import load
-from model import Encoded, Minibatch, Shape, Sprout, collate
-from tasks import WORLD, Doc, Maker
-
-SPECIAL = ["<|pad|>", "<|end|>", "<|system|>", "<|user|>", "<|assistant|>", "<|tool|>"]
-PAD, END = 0, 1
-TEMPLATE = (
-    "{% for m in messages %}{{ '<|' + m['role'] + '|> ' + m['content'] + '<|end|>' }}{% endfor %}"
-    "{% if add_generation_prompt %}{{ '<|assistant|>' }}{% endif %}"
-)
-
-
-def train_tokenizer(folder: Path, vocab: int, documents: int = 60_000) -> Tokenizer:
-    """Byte-level BPE with single digits, learned from the recipe's own training text."""
-    tokenizer = Tokenizer(models.BPE(unk_token=None, byte_fallback=False))
-    tokenizer.pre_tokenizer = pre_tokenizers.Sequence(
-        [
-            pre_tokenizers.Split(Regex(r" ?[A-Za-z]+|\d| ?[^\sA-Za-z\d]+|\s+(?!\S)|\s"), "isolated"),
-            pre_tokenizers.ByteLevel(add_prefix_space=False, use_regex=False),
-        ]
-    )
-    tokenizer.decoder = decoders.ByteLevel()
-    frames, _ = load()
-    maker = Maker(random.Random(0), frames)
-
-    def texts() -> object:
-        for _ in range(documents):
-            doc = maker.any(3, 8)
-            for turns in (doc.prefix, *doc.branches):
-                for _, text in turns:
-                    yield " " + text
-
-    trainer = trainers.BpeTrainer(
-        vocab_size=vocab,
-        special_tokens=SPECIAL,
-        initial_alphabet=pre_tokenizers.ByteLevel.alphabet(),
-        show_progress=False,
-    )
-    tokenizer.train_from_iterator(texts(), trainer)  # type: ignore[arg-type]
-    folder.mkdir(parents=True, exist_ok=True)
-    tokenizer.save(str(folder / "tokenizer.json"))
-    config = {
-        "tokenizer_class": "PreTrainedTokenizerFast", "eos_token": "<|end|>", "pad_token": "<|pad|>",
-        "clean_up_tokenization_spaces": False, "model_max_length": 4096, "chat_template": TEMPLATE,
-    }  # fmt: skip
-    (folder / "tokenizer_config.json").write_text(json.dumps(config, indent=1) + "\n")
-    return tokenizer
-
-
-class Encoder:
-    """Documents to token ids and flags."""
-
-    def __init__(self, tokenizer: Tokenizer) -> None:
-        self.tokenizer = tokenizer
-        self.role = {r: tokenizer.token_to_id(f"<|{r}|>") for r in ("system", "user", "assistant")}
-
-    def turns(self, turns: list[tuple[str, str]]) -> tuple[list[int], list[bool]]:
-        ids: list[int] = []
-        flags: list[bool] = []
-        for role, text in turns:
-            body = [*self.tokenizer.encode(" " + text, add_special_tokens=False).ids, END]
-            ids += [self.role[role], *body]
-            flags += [False] + [role == "assistant"] * len(body)
-        return ids, flags
-
-    def __call__(self, doc: Doc) -> list[Encoded]:
-        branches = [self.turns(b) for b in doc.branches]
-        if not doc.prefix:
-            return [(*b, []) for b in branches]
-        return [(*self.turns(doc.prefix), branches)]
-
+from model import Minibatch, Shape, Sprout, collate
+from tasks import WORLD, Maker
+from tokens import SPECIAL, Encoder, Row, train_tokenizer, twins
 
 STAGES = (
-    (0.00, 1, 1, 6, 0.30, 0.00, 1.00, 0.8, 2048),
-    (0.015, 1, 1, 8, 0.10, 0.10, 0.70, 0.6, 2048),
-    (0.12, 1, 3, 8, 0.04, 0.15, 0.55, 0.5, 2048),
-    (0.25, 1, 6, 8, 0.02, 0.15, 0.45, 0.4, 3072),
-    (0.42, 1, 10, 9, 0.01, 0.10, 0.40, 0.3, 3072),
-    (0.70, 1, 14, 10, 0.01, 0.07, 0.40, 0.3, 4096),
-    (0.90, 1, 30, 10, 0.01, 0.05, 0.40, 0.2, 5120),
+    (0.00, 1, 1, 0.25, 1.00, 0.8, 2048),
+    (0.01, 1, 2, 0.08, 0.70, 0.6, 3072),
+    (0.06, 1, 4, 0.03, 0.55, 0.5, 4096),
+    (0.15, 1, 8, 0.01, 0.50, 0.3, 4096),
+    (0.40, 1, 12, 0.01, 0.45, 0.2, 6144),
+    (0.75, 1, 18, 0.01, 0.40, 0.2, 8192),
+    (0.92, 1, 30, 0.01, 0.40, 0.2, 8192),
 )
-"""(from this share of the run, fewest notes, most notes, most questions, share of copying drills, of looking-up drills, of composed
-frames, of plain reading only, tokens of a minibatch). One note first: to read a note is to tell its parts from one another; to find it
-among others comes after, and is the lesser task. On many notes from the start, one note was read worse after 20 million tokens than
-after 14 this way."""
+"""(from this share of the run, fewest notes, most notes, share of copying drills, of composed frames, of plain reading only, tokens of a
+minibatch). One note first: to read a note is to tell its parts from one another; to find it among others comes after, and is the lesser
+task."""
+QUESTIONS = 4
+"""Rows made of one document: its notes are the same, its questions differ."""
+LONGEST = 640
+"""Tokens of a row; longer ones are left out."""
 
 
 def annealed(share: float) -> float:
@@ -114,41 +51,50 @@ def annealed(share: float) -> float:
     return max(0.02, min(1.0, share / 0.01, (1 - share) / 0.85))
 
 
-def minibatches(
-    maker: Maker, encoder: Encoder, rng: np.random.Generator, share: float, *, scale: int = 1
-) -> list[Minibatch]:
-    """A pool of documents cut into minibatches of like length, in random order."""
-    _, low, high, questions, copied, looked_up, maker.composed, only_read, tokens = [
-        s for s in STAGES if s[0] <= share
-    ][-1]
-    words = range(len(SPECIAL), encoder.tokenizer.get_vocab_size())
-    docs: list[Encoded] = []
-    for _ in range(160 * scale):
-        roll = rng.random()
-        if roll < copied:
-            docs.append(drills.copying(rng, words))
-        elif roll < copied + looked_up:
-            docs.append(drills.looking_up(rng, words, encoder.tokenizer, int(rng.integers(low, min(high, 14) + 1))))
-        else:
-            docs += encoder(maker.any(low, high, budget=questions, only_read=only_read))
-    docs = [d for d in docs if len(d[0]) < 1400]
-    docs.sort(key=lambda d: (len(d[0]), sum(len(t) for t, _ in d[2])))
-    groups: list[list[Encoded]] = [[]]
-    size = 0
-    for d in docs:
-        n = len(d[0]) + sum(len(t) for t, _ in d[2])
-        if size + n > scale * tokens and groups[-1]:
-            groups.append([])
-            size = 0
-        groups[-1].append(d)
-        size += n
-    rng.shuffle(groups)  # type: ignore[arg-type]
-    return [collate(g, rng) for g in groups]
+def padded(length: int) -> int:
+    """Tokens that a row of this length is padded to: few lengths, for a new one costs as much as the product itself."""
+    unit = 16 if length <= 128 else 32 if length <= 256 else 64
+    return -(-length // unit) * unit
+
+
+class Pool:
+    """Rows of the run so far by length; gives a minibatch of those that are enough for one."""
+
+    def __init__(self, maker: Maker, encoder: Encoder, rng: np.random.Generator, scale: int) -> None:
+        self.maker, self.encoder, self.rng, self.scale = maker, encoder, rng, scale
+        self.words = range(len(SPECIAL), encoder.tokenizer.get_vocab_size())
+        self.rows: dict[int, list[Row]] = {}
+
+    def minibatch(self, share: float) -> Minibatch:
+        _, low, high, copied, self.maker.composed, only_read, tokens = [s for s in STAGES if s[0] <= share][-1]
+        while True:
+            if self.rng.random() < copied:
+                rows = [copying(self.rng, self.words)]
+            else:
+                rows = self.encoder(self.maker.any(low, high, budget=QUESTIONS, only_read=only_read))
+            for row in rows:
+                length = padded(len(row[0]))
+                waiting = self.rows.setdefault(length, [])
+                waiting.append(row)
+                if len(waiting) * length >= tokens * self.scale and length <= LONGEST:
+                    del self.rows[length]
+                    return collate(waiting, length, self.rng)
 
 
 def clock(device: torch.device) -> float:
     """Seconds of work: on a CPU those of the process, so that a busy machine makes a run longer and not worse."""
     return time.process_time() if device.type == "cpu" else time.time()
+
+
+def processor() -> str:
+    """What this machine calls its processor."""
+    try:
+        lines = Path("/proc/cpuinfo").read_text().splitlines()
+    except OSError:
+        return platform.processor() or platform.machine()
+    names = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]
+    amx = any("amx_bf16" in line for line in lines)
+    return (names[0] if names else platform.machine()) + (" (AMX)" if amx else "")
 
 
 def worker(rank: int, args: argparse.Namespace) -> None:
@@ -169,6 +115,7 @@ def worker(rank: int, args: argparse.Namespace) -> None:
         )
     )
     model.plant_copying()
+    model.plant_twins(twins(tokenizer))
     model.to(device)
     matrices = [p for layer in model.layers for p in layer.values() if p.ndim == 2]  # type: ignore[operator]
     others = [p for p in model.parameters() if all(p is not m for m in matrices)]
@@ -185,7 +132,10 @@ def worker(rank: int, args: argparse.Namespace) -> None:
     seed = args.seed * 1_000_003 + rank * 7919 + step * 31
     maker, rng = Maker(random.Random(seed), frames, world=WORLD), np.random.default_rng(seed)
     budget = args.minutes * 60
-    queue: list[Minibatch] = []
+    pool = Pool(maker, encoder, rng, args.scale)
+    for share in (0.0, 0.05, 0.5):  # compiling is no part of the run
+        model.loss(pool.minibatch(share).to(device)).backward()
+    model.zero_grad(set_to_none=True)
     started, saved, loss_mean = clock(device), time.time(), 0.0
     log = (out / "train.log").open("a") if rank == 0 else None
     base = spent
@@ -197,20 +147,18 @@ def worker(rank: int, args: argparse.Namespace) -> None:
         share = spent / budget
         if share >= 1:
             break
-        if not queue:
-            queue = minibatches(maker, encoder, rng, share, scale=args.scale)
-        batch = queue.pop().to(device)
+        batch = pool.minibatch(share).to(device)
         for group in muon.param_groups:
             group["lr"] = args.muon_lr * annealed(share)
         for group in adam.param_groups:
             group["lr"] = args.adam_lr * annealed(share)
-        weight = batch.weight.sum()
+        weight = batch.weight_N.sum()
         loss = model.loss(batch)
         (loss / weight).backward()
         grads = [p.grad for p in model.parameters() if p.grad is not None]
         flat = torch.cat(
             [g.flatten() for g in grads]
-            + [torch.tensor([float(loss.detach()), float(weight), float(len(batch.ids_N))], device=device)]
+            + [torch.tensor([float(loss.detach()), float(weight), float(batch.ids_BT.numel())], device=device)]
         )
         if world > 1:
             dist.all_reduce(flat)
@@ -267,6 +215,10 @@ def worker(rank: int, args: argparse.Namespace) -> None:
                     "tokens": seen,
                     "loss": round(loss_mean, 4),
                     "processes": world,
+                    "processor": processor() if device.type == "cpu" else torch.cuda.get_device_name(device),
+                    "layers": args.layers,
+                    "width": args.width,
+                    "vocab": tokenizer.get_vocab_size(),
                     "seed": args.seed,
                 },
                 indent=1,
@@ -299,11 +251,13 @@ def main() -> None:
     parser.add_argument("--processes", type=int, default=2)
     parser.add_argument("--threads", type=int, default=1, help="threads of each process")
     parser.add_argument("--seed", type=int, default=1)
-    parser.add_argument("--vocab", type=int, default=4096)
+    parser.add_argument(
+        "--merges", type=int, default=1900, help="of the tokenizer; its vocabulary is three times as large"
+    )
     parser.add_argument("--layers", type=int, default=6)
-    parser.add_argument("--width", type=int, default=192)
-    parser.add_argument("--inner", type=int, default=512)
-    parser.add_argument("--heads", type=int, default=6)
+    parser.add_argument("--width", type=int, default=256)
+    parser.add_argument("--inner", type=int, default=704)
+    parser.add_argument("--heads", type=int, default=8)
     parser.add_argument("--muon-lr", type=float, default=0.002)
     parser.add_argument("--adam-lr", type=float, default=0.001)
     parser.add_argument("--port", type=int, default=29517)
@@ -311,7 +265,10 @@ def main() -> None:
     args = parser.parse_args()
     args.out.mkdir(parents=True, exist_ok=True)
     if not (args.out / "checkpoint.pt").exists():
-        train_tokenizer(args.out, args.vocab)
+        train_tokenizer(args.out, args.merges)
+    # Memory that is given back to the system and asked for again at every step costs a tenth of the time.
+    os.environ.setdefault("MALLOC_MMAP_THRESHOLD_", str(1 << 33))
+    os.environ.setdefault("MALLOC_TRIM_THRESHOLD_", str(1 << 34))
     # Every new shape of a minibatch leaves a kernel behind: without a limit a process grows by 8 GB in half an hour.
     os.environ.setdefault("ONEDNN_PRIMITIVE_CACHE_CAPACITY", "256")
     os.environ.setdefault("MALLOC_ARENA_MAX", "2")

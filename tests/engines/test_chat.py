@@ -13,7 +13,7 @@ from engrain.records import Message
 ASK = (Message(role="system", content="Notes:\n- The pot is blue."), Message(role="user", content="Which pot?"))
 
 
-def test_sprouts_format_is_rendered_exactly(engine: LocalEngine) -> None:
+def test_a_template_is_rendered_exactly(engine: LocalEngine) -> None:
     assert (
         engine.render(ASK)
         == "<|system|>\nNotes:\n- The pot is blue.<|end|>\n<|user|>\nWhich pot?<|end|>\n<|assistant|>\n"
