@@ -39,6 +39,9 @@ class Minibatch(NamedTuple):
     """Rows of one length, and which of their tokens are predicted."""
 
     ids_BT: Tensor
+    branch_BT: Tensor
+    """0 for what all of a row see; any other number is seen by its own only."""
+    position_BT: Tensor
     learn_N: Tensor
     """Indices of the flat tokens whose successor is predicted; padded with the last one, at weight 0."""
     target_N: Tensor
@@ -54,7 +57,7 @@ def norm(x: Tensor, weight: Tensor) -> Tensor:
 
 
 def turn(x: Tensor, cos: Tensor, sin: Tensor) -> Tensor:
-    """Rotary positions: [B, H, T, width of a head] turned by the angles of each position, [T, half of it]."""
+    """Rotary positions: [B, H, T, width of a head] turned by the angles of each position, [B, 1, T, half of it]."""
     first, second = x.chunk(2, -1)
     return torch.cat((first * cos - second * sin, second * cos + first * sin), -1)
 
@@ -67,6 +70,7 @@ def block(
     down: Tensor,
     norm1: Tensor,
     norm2: Tensor,
+    branch: Tensor,
     cos: Tensor,
     sin: Tensor,
 ) -> Tensor:
@@ -77,9 +81,10 @@ def block(
     b, t, d = x.shape
     hd = 2 * cos.shape[-1]
     q, k, v = F.linear(norm(x, norm1), qkv).view(b, t, 3, d // hd, hd).permute(2, 0, 3, 1, 4)
-    later = torch.ones(t, t, dtype=torch.bool, device=x.device).triu(1)
+    key, own = branch[:, None, None, :], branch[:, None, :, None]
+    hidden = torch.ones(t, t, dtype=torch.bool, device=x.device).triu(1) | ((key != 0) & (key != own))
     scores = torch.matmul(turn(q, cos, sin) * hd**-0.5, turn(k, cos, sin).transpose(-1, -2))
-    found = torch.matmul(torch.softmax(scores.masked_fill(later, float("-inf")), -1), v)
+    found = torch.matmul(torch.softmax(scores.masked_fill(hidden, float("-inf")), -1), v)
     x = x + F.linear(found.transpose(1, 2).reshape(b, t, d), o)
     gate, up = F.linear(norm(x, norm2), gate_up).chunk(2, -1)
     return x + F.linear(F.silu(gate) * up, down)
@@ -91,8 +96,11 @@ def nats(x_ND: Tensor, embed_VD: Tensor, target_N: Tensor, weight_N: Tensor) -> 
     return (F.cross_entropy(logits, target_N, reduction="none") * weight_N).sum()
 
 
-if shutil.which("g++"):  # a step takes half the time
-    block, nats = torch.compile(block), torch.compile(nats)
+def compile_layers() -> None:
+    """Make one compiled function of a layer, and one of the loss, for this process: a step takes half the time. Needs g++."""
+    global block, nats
+    if shutil.which("g++"):
+        block, nats = torch.compile(block), torch.compile(nats)
 
 
 class Sprout(nn.Module):
@@ -170,12 +178,11 @@ class Sprout(nn.Module):
     def loss(self, batch: Minibatch) -> Tensor:
         """Weighted sum of the predicted tokens' cross entropy, in nats (divide by the sum of the weights)."""
         dt = torch.bfloat16
-        t = batch.ids_BT.shape[1]
-        cos, sin = self.cos[:t], self.sin[:t]
+        cos, sin = self.cos[batch.position_BT][:, None], self.sin[batch.position_BT][:, None]
         x = F.embedding(batch.ids_BT, self.embed).to(dt)
         for layer in self.layers:
             w = {name: p.to(dt) for name, p in layer.items()}  # type: ignore[operator]
-            x = block(x, w["qkv"], w["o"], w["gate_up"], w["down"], w["norm1"], w["norm2"], cos, sin)
+            x = block(x, w["qkv"], w["o"], w["gate_up"], w["down"], w["norm1"], w["norm2"], batch.branch_BT, cos, sin)
         x = norm(x.flatten(0, 1)[batch.learn_N], self.norm.to(dt))
         return nats(x, self.embed.to(dt), batch.target_N, batch.weight_N)
 
@@ -217,14 +224,17 @@ def collate(
     rows: list[Row], length: int, rng: np.random.Generator, *, rest_weight: float = 0.1, rest_share: float = 0.08
 ) -> Minibatch:
     """Rows of at most `length` tokens as one minibatch; a share of the tokens that are not answers is learned too, with a small weight."""
-    ids = np.zeros((len(rows), length), dtype=np.int64)
+    ids, branches, positions = np.zeros((3, len(rows), length), dtype=np.int64)
     weight = np.zeros((len(rows), length), dtype=np.float32)
-    for i, (tokens, answer) in enumerate(rows):
-        ids[i, : len(tokens)] = tokens
-        rest = rng.random(len(tokens) - 1) < rest_share
-        weight[i, : len(tokens) - 1] = np.where(answer[1:], 1.0, rest_weight * rest)
+    for i, (tokens, answer, branch, position) in enumerate(rows):
+        n = len(tokens)
+        ids[i, :n], branches[i, :n], positions[i, :n] = tokens, branch, position
+        rest = (rng.random(n - 1) < rest_share) & np.equal(branch[1:], branch[:-1])
+        weight[i, : n - 1] = np.where(answer[1:], 1.0, rest_weight * rest)
     learn = np.flatnonzero(weight)
     learn = np.pad(learn, (0, -len(learn) % 256), mode="edge")
     weight_N = weight.flatten()[learn]
     weight_N[np.count_nonzero(weight) :] = 0
-    return Minibatch(*(torch.from_numpy(a) for a in (ids, learn, ids.flatten()[learn + 1], weight_N)))
+    return Minibatch(
+        *(torch.from_numpy(a) for a in (ids, branches, positions, learn, ids.flatten()[learn + 1], weight_N))
+    )

@@ -464,7 +464,7 @@ class Maker:
             prefix = [("system", "\n".join([header, *(f"- {x}" for x in lines)]))]
         branches: list[list[Turn]] = []
         while turns:
-            k = self.rng.choice((1, 1, 2, 3))
+            k = self.rng.choice((1, 1, 1, 1, 2, 3)) if not plain else 1
             branches.append([t for q, a in turns[:k] for t in (("user", q), ("assistant", a))])
             turns = turns[k:]
         return Doc(prefix, branches, "newest" if conflict else "style" if notes else "read")

@@ -7,25 +7,33 @@ import random
 import string
 from collections.abc import Iterator
 from pathlib import Path
+from typing import NamedTuple
 
 from tokenizers import Regex, Tokenizer, decoders, models, pre_tokenizers, trainers
 
 from frames import load
 from tasks import Doc, Maker, Turn
 
-SPECIAL = ["<|pad|>", "<|end|>", "<|about|>", "<|system|>", "<|user|>", "<|assistant|>", "<|tool|>"]
-PAD, END, ABOUT = 0, 1, 2
+SPECIAL = ["<|pad|>", "<|end|>", "<|system|>", "<|user|>", "<|assistant|>", "<|tool|>"]
+PAD, END = 0, 1
 TEMPLATE = (
-    "{% if messages | length > 1 %}{% for m in messages if m['role'] == 'user' %}{% if loop.last %}"
-    "{{ '<|about|> ' + m['content'] + '<|end|>' }}{% endif %}{% endfor %}{% endif %}"
     "{% for m in messages %}{{ '<|' + m['role'] + '|> ' + m['content'] + '<|end|>' }}{% endfor %}"
     "{% if add_generation_prompt %}{{ '<|assistant|>' }}{% endif %}"
 )
-"""What is asked stands before all that is to be read, too: each note is read with the question in mind, so that its last token knows
-whether it answers. To find one note among thirty is then little harder than to read one."""
+LONGEST = 1024
+"""Tokens of a row; what is longer is left out."""
 
-Row = tuple[list[int], list[bool]]
-"""The token ids of a conversation, and which of them are learned."""
+
+class Row(NamedTuple):
+    """Notes read once, and the conversations that follow them side by side: each sees the notes and itself."""
+
+    ids: list[int]
+    learned: list[bool]
+    branch: list[int]
+    """0 for what all see, then 1, 2, … for the conversations."""
+    position: list[int]
+    """As if each conversation were the only one."""
+
 
 _UPPER = str.maketrans(string.ascii_lowercase, string.ascii_uppercase)
 _SPACE = "Ġ"
@@ -109,19 +117,29 @@ class Encoder:
         self.role = {r: tokenizer.token_to_id(f"<|{r}|>") for r in ("system", "user", "assistant")}
 
     def __call__(self, doc: Doc) -> list[Row]:
-        return [self.row(doc.prefix, branch) for branch in doc.branches]
+        """The document in as few rows as hold it."""
+        shared, _ = self.turns(doc.prefix)
+        rows: list[Row] = []
+        for branch in doc.branches:
+            ids, learned = self.turns(branch)
+            if len(shared) + len(ids) > LONGEST:
+                continue
+            if not rows or len(rows[-1].ids) + len(ids) > LONGEST:
+                n = len(shared)
+                rows.append(Row([*shared], [False] * n, [0] * n, [*range(n)]))
+            row = rows[-1]
+            row.branch.extend([max(row.branch, default=0) + 1] * len(ids))
+            row.position.extend(range(len(shared), len(shared) + len(ids)))
+            row.ids.extend(ids)
+            row.learned.extend(learned)
+        return rows
 
-    def row(self, prefix: list[Turn], branch: list[Turn]) -> Row:
-        """A conversation that ends with an answer; every answer of the branch is learned."""
+    def turns(self, turns: list[Turn]) -> tuple[list[int], list[bool]]:
+        """Turns as the chat template writes them; every answer is learned."""
         ids: list[int] = []
-        if len(prefix) + len(branch) > 2:
-            ids += [ABOUT, *self._body([text for role, text in branch if role == "user"][-1])]
-        learned = [False] * len(ids)
-        for i, (role, text) in enumerate([*prefix, *branch]):
-            body = self._body(text)
+        learned: list[bool] = []
+        for role, text in turns:
+            body = [*self.tokenizer.encode(" " + text, add_special_tokens=False).ids, END]
             ids += [self.role[role], *body]
-            learned += [False, *[role == "assistant" and i >= len(prefix)] * len(body)]
+            learned += [False] + [role == "assistant"] * len(body)
         return ids, learned
-
-    def _body(self, text: str) -> list[int]:
-        return [*self.tokenizer.encode(" " + text, add_special_tokens=False).ids, END]

@@ -24,26 +24,23 @@ from tokenizers import Tokenizer
 
 from drills import copying
 from frames import load
-from model import Minibatch, Shape, Sprout, collate
+from model import Minibatch, Shape, Sprout, collate, compile_layers
 from tasks import WORLD, Maker
 from tokens import SPECIAL, Encoder, Row, train_tokenizer, twins
 
 STAGES = (
     (0.00, 1, 1, 0.25, 1.00, 0.8, 2048),
-    (0.01, 1, 2, 0.08, 0.70, 0.6, 3072),
-    (0.06, 1, 4, 0.03, 0.55, 0.5, 4096),
-    (0.15, 1, 8, 0.01, 0.50, 0.3, 4096),
-    (0.40, 1, 12, 0.01, 0.45, 0.2, 6144),
-    (0.75, 1, 18, 0.01, 0.40, 0.2, 8192),
-    (0.92, 1, 30, 0.01, 0.40, 0.2, 8192),
+    (0.02, 1, 1, 0.08, 0.70, 0.8, 2048),
+    (0.15, 1, 3, 0.03, 0.55, 0.5, 2048),
+    (0.25, 1, 8, 0.01, 0.50, 0.3, 3072),
+    (0.60, 1, 14, 0.01, 0.45, 0.3, 4096),
+    (0.88, 1, 30, 0.01, 0.40, 0.2, 4096),
 )
 """(from this share of the run, fewest notes, most notes, share of copying drills, of composed frames, of plain reading only, tokens of a
 minibatch). One note first: to read a note is to tell its parts from one another; to find it among others comes after, and is the lesser
 task."""
-QUESTIONS = 4
-"""Rows made of one document: its notes are the same, its questions differ."""
-LONGEST = 640
-"""Tokens of a row; longer ones are left out."""
+QUESTIONS = 10
+"""At most so many about the notes of one document, which are read once for all of them."""
 
 
 def annealed(share: float) -> float:
@@ -53,7 +50,7 @@ def annealed(share: float) -> float:
 
 def padded(length: int) -> int:
     """Tokens that a row of this length is padded to: few lengths, for a new one costs as much as the product itself."""
-    unit = 16 if length <= 128 else 32 if length <= 256 else 64
+    unit = 32 if length <= 256 else 64 if length <= 512 else 128
     return -(-length // unit) * unit
 
 
@@ -73,10 +70,10 @@ class Pool:
             else:
                 rows = self.encoder(self.maker.any(low, high, budget=QUESTIONS, only_read=only_read))
             for row in rows:
-                length = padded(len(row[0]))
+                length = padded(len(row.ids))
                 waiting = self.rows.setdefault(length, [])
                 waiting.append(row)
-                if len(waiting) * length >= tokens * self.scale and length <= LONGEST:
+                if len(waiting) * length >= tokens * self.scale:
                     del self.rows[length]
                     return collate(waiting, length, self.rng)
 
@@ -99,6 +96,7 @@ def processor() -> str:
 
 def worker(rank: int, args: argparse.Namespace) -> None:
     torch.set_num_threads(args.threads)
+    compile_layers()
     device = torch.device(args.device)
     world = args.processes
     if world > 1:
@@ -239,7 +237,7 @@ def main() -> None:
     parser.add_argument(
         "--minutes",
         type=float,
-        default=105,
+        default=100,
         help="length of the run, of processor time on a CPU; the learning rate and the curriculum follow it",
     )
     parser.add_argument(

@@ -70,6 +70,20 @@ def test_any_text_is_read_without_failing_and_no_note_is_empty(text: str) -> Non
     assert all(note.strip() for note in (*notes_from_text(text), *notes_from_markdown(text)))
 
 
+@pytest.mark.parametrize(
+    "mark", ["<!--", "![", "[a](", "**", "__", "*a", "_a", " ", "`", "> ", "|", "```\n", "---\n", "- "]
+)
+def test_a_very_long_run_of_any_mark_is_read_in_one_pass(mark: str) -> None:
+    """Half a million characters: what looked from each mark to the end of the text would not come to an end."""
+    notes = notes_from_markdown("The saw is blue.\n\n" + mark * (500_000 // len(mark)) + "x\n\nThe pot is red.\n")
+    assert notes[0] == "The saw is blue."
+
+
+def test_marks_go_and_what_they_mark_stays() -> None:
+    text = "See ![a saw](saw.png) the [price list](prices.md), **now**, _please_. <!-- not this --> It is *new*."
+    assert notes_from_markdown(text) == ["See  the price list, now, please. It is new."]
+
+
 def test_chat_files_hold_one_conversation_a_line_or_one_message_a_line() -> None:
     turns = [{"role": "user", "content": "Hi"}, {"role": "assistant", "content": "Hello"}]
     whole = (Message(role="user", content="Hi"), Message(role="assistant", content="Hello"))

@@ -38,8 +38,8 @@ def notes_from_markdown(text: str) -> list[str]:
     text = text.removeprefix("\ufeff").replace("\r\n", "\n")
     text = re.sub(r"\A---\n.*?\n---\n", "", text, flags=re.S)
     text = re.sub(r"^(```|~~~).*?(?:^\1[^\n]*$|\Z)", "\n", text, flags=re.S | re.M)
-    text = re.sub(r"<!--.*?-->", "", text, flags=re.S)
-    lines = ["" if re.match(r"\s*(?:#{1,6}\s|[-*_=: ]{3,}$)", line) else line for line in text.split("\n")]
+    text = re.sub(r"<!--(?:(?!<!--).)*?-->", "", text, flags=re.S)
+    lines = ["" if re.match(r"\s*(?:#{1,6}\s|[-*_=:][-*_=: ]{2,}$)", line) else line for line in text.split("\n")]
     return notes_from_text("\n".join(_inline(line) for line in _without_tables(lines)))
 
 
@@ -186,9 +186,10 @@ def _without_tables(lines: list[str]) -> list[str]:
 
 
 def _inline(line: str) -> str:
-    """Markdown's marks taken off; the words stay."""
-    line = re.sub(r"!\[[^\]]*\]\([^)]*\)", "", line)
-    line = re.sub(r"\[([^\]]+)\]\([^)]*\)", r"\1", line)
+    """Markdown's marks taken off; the words stay. No pattern looks past the next mark of its own kind: a long line of them takes
+    time in proportion to its length."""
+    line = re.sub(r"!\[[^\[\]]*\]\([^()]*\)", "", line)
+    line = re.sub(r"\[([^\[\]]+)\]\([^()]*\)", r"\1", line)
     line = re.sub(r"(\*\*|__)(.+?)\1", r"\2", line)
     line = re.sub(r"(?<![\w*])([*_])(?!\s)([^*_]+?)\1(?!\w)", r"\2", line)
     return re.sub(r"^\s*>\s?", "", line.replace("`", ""))
