@@ -30,8 +30,9 @@ class Preparation:
     study: Study = field(default_factory=Study)
     distractors: int = 4
     """Other notes that the teacher sees beside the right one."""
-    in_company: float = 0.34
-    """Share of the training questions whose student is shown unrelated notes, so that it answers from weights among notes."""
+    in_company: float = 0.1
+    """Share of the training questions whose student is shown unrelated notes, so that it answers from weights among notes. At a
+    third, other wordings with nothing shown were learned far less well (docs/lab-log.md, 2026-11-25)."""
     near_misses: int = 6
     """Questions for each memory about something that its note does not tell."""
     guards: int = 1500
