@@ -18,15 +18,11 @@ def copying(rng: np.random.Generator, words: range) -> Row:
 
     if rng.random() < 0.5:
         text = tokens(int(rng.integers(4, 28)))
-        return _row(text * 2, [False] * (len(text) + 1) + [True] * (len(text) - 1))
+        return Row.shared(text * 2, [False] * (len(text) + 1) + [True] * (len(text) - 1))
     pieces = [tokens(int(rng.integers(3, 9))) for _ in range(int(rng.integers(2, 9)))]
     ids = [t for piece in pieces for t in piece]
     flags = [False] * len(ids)
     for i in rng.permutation(len(pieces)):
         ids += pieces[i]
         flags += [False] + [True] * (len(pieces[i]) - 1)
-    return _row(ids, flags)
-
-
-def _row(ids: list[int], learned: list[bool]) -> Row:
-    return Row(ids, learned, [0] * len(ids), [*range(len(ids))])
+    return Row.shared(ids, flags)

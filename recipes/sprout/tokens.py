@@ -15,7 +15,7 @@ from frames import load
 from tasks import Doc, Maker, Turn
 
 SPECIAL = ["<|pad|>", "<|end|>", "<|system|>", "<|user|>", "<|assistant|>", "<|tool|>"]
-PAD, END = 0, 1
+END = SPECIAL.index("<|end|>")
 TEMPLATE = (
     "{% for m in messages %}{{ '<|' + m['role'] + '|> ' + m['content'] + '<|end|>' }}{% endfor %}"
     "{% if add_generation_prompt %}{{ '<|assistant|>' }}{% endif %}"
@@ -33,6 +33,11 @@ class Row(NamedTuple):
     """0 for what all see, then 1, 2, … for the conversations."""
     position: list[int]
     """As if each conversation were the only one."""
+
+    @classmethod
+    def shared(cls, ids: list[int], learned: list[bool]) -> Row:
+        """A row without conversations yet: all of it is seen by whatever follows."""
+        return cls(ids, learned, [0] * len(ids), [*range(len(ids))])
 
 
 _UPPER = str.maketrans(string.ascii_lowercase, string.ascii_uppercase)
@@ -125,8 +130,7 @@ class Encoder:
             if len(shared) + len(ids) > LONGEST:
                 continue
             if not rows or len(rows[-1].ids) + len(ids) > LONGEST:
-                n = len(shared)
-                rows.append(Row([*shared], [False] * n, [0] * n, [*range(n)]))
+                rows.append(Row.shared([*shared], [False] * len(shared)))
             row = rows[-1]
             row.branch.extend([max(row.branch, default=0) + 1] * len(ids))
             row.position.extend(range(len(shared), len(shared) + len(ids)))
