@@ -25,10 +25,13 @@ from engrain.evaluation.statistics import (
     fixes_needed,
     forgetting,
     items_needed,
+    loss_shown_small,
+    loss_upper,
     mcnemar,
     mean_interval,
     reuse_share,
     spend,
+    trinomial_cdf,
     wilson,
 )
 from engrain.records import Decision
@@ -75,15 +78,54 @@ def test_at_the_upper_bound_so_few_successes_have_exactly_the_level(n: int, data
     assert binomial_cdf(successes, n, binomial_upper(successes, n, level)) == pytest.approx(level, rel=1e-6)
 
 
-@given(st.integers(0, 8), st.floats(0.02, 0.5), st.floats(1e-5, 0.2))
-def test_the_items_needed_are_the_first_number_that_suffices(broke: int, limit: float, level: float) -> None:
-    n = items_needed(broke, limit, level)
-    assert binomial_cdf(broke, n, limit) <= level < binomial_cdf(broke, n - 1, limit)
+@given(st.integers(0, 8), st.integers(0, 8), st.floats(0.02, 0.5), st.floats(1e-5, 0.2))
+def test_the_items_needed_are_the_first_number_that_suffices(
+    broke: int, fixed: int, limit: float, level: float
+) -> None:
+    n = items_needed(broke, fixed, limit, level)
+    assert loss_shown_small(broke, fixed, n, limit, level)
+    assert n == max(1, broke + fixed) or not loss_shown_small(broke, fixed, n - 1, limit, level)
 
 
-def test_ninety_items_show_nothing_broken_within_five_points_at_one_percent() -> None:
-    assert items_needed(0, 0.05, 0.01) == 90
-    assert binomial_upper(0, 90, 0.01) <= 0.05 < binomial_upper(0, 89, 0.01)
+@pytest.mark.parametrize(("more", "fewer"), [(0.05, 0.0), (0.3, 0.25), (0.1, 0.2), (0.0, 0.0)])
+def test_the_sum_of_draws_of_plus_and_minus_one_is_distributed_as_simulated(more: float, fewer: float) -> None:
+    draws = np.random.default_rng(0).multinomial(60, (more, fewer, 1 - more - fewer), 20_000)
+    sums = draws[:, 0] - draws[:, 1]
+    for difference in (-5, 0, 3, 60):
+        assert trinomial_cdf(difference, 60, more, fewer) == pytest.approx(np.mean(sums <= difference), abs=0.015)
+
+
+@pytest.mark.parametrize("fixed", [0.0, 0.02, 0.1])
+@pytest.mark.parametrize("n", [80, 300, 1000])
+def test_a_loss_at_the_limit_is_called_small_no_more_often_than_the_level(n: int, fixed: float) -> None:
+    """Exactly, over all outcomes: the sum of the probabilities of those that are called small."""
+    limit, level = 0.05, 0.01
+    broke = fixed + limit
+    wrong = 0.0
+    for changed in range(n + 1):
+        weight = math.exp(
+            math.lgamma(n + 1) - math.lgamma(changed + 1) - math.lgamma(n - changed + 1)
+            + changed * math.log(broke + fixed) + (n - changed) * math.log1p(-broke - fixed)
+        )  # fmt: skip
+        if weight < 1e-9:
+            continue
+        # Of so many changed items the more broke, the larger the loss: the number that still passes is found by bisection.
+        low, high = -1, changed + 1
+        while high - low > 1:
+            middle = (low + high) // 2
+            small = loss_shown_small(middle, changed - middle, n, limit, level)
+            low, high = (middle, high) if small else (low, middle)
+        wrong += weight * binomial_cdf(low, changed, broke / (broke + fixed))
+    assert wrong <= level
+
+
+def test_items_that_tip_both_ways_in_equal_number_are_no_loss() -> None:
+    assert loss_shown_small(40, 40, 578, 0.05, 0.008)
+    assert not loss_shown_small(40, 10, 578, 0.05, 0.008)
+    assert loss_shown_small(0, 0, 121, 0.05, 0.00833)
+    assert not loss_shown_small(0, 0, 0, 0.05, 0.5)
+    assert loss_upper(40, 40, 578, 0.008) < 0.05 < loss_upper(40, 10, 578, 0.008)
+    assert loss_upper(0, 0, 0, 0.05) == 1.0
 
 
 def test_mcnemar_of_eight_fixed_and_two_broken_is_fifty_six_in_1024() -> None:
@@ -207,6 +249,6 @@ def test_what_makes_no_sense_is_refused_by_name() -> None:
     with pytest.raises(InputError, match="11 of 10"):
         wilson(11, 10)
     with pytest.raises(InputError, match="limit"):
-        items_needed(0, 0.0, 0.05)
+        items_needed(0, 0, 0.0, 0.05)
     with pytest.raises(InputError, match="do not fit"):
         Paired(n=3, broke=2, fixed=2)

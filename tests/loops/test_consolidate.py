@@ -13,6 +13,7 @@ from engrain.adapters import promote, rollback
 from engrain.engines.fake import FakeEngine
 from engrain.errors import StoreError
 from engrain.evaluation import SequentialGate
+from engrain.evaluation.statistics import Paired
 from engrain.loops import consolidate as loop
 from engrain.loops.consolidate import Consolidation, consolidate, judge, unstale
 from engrain.loops.forget import forget
@@ -257,7 +258,7 @@ def test_an_update_is_scaled_back_until_it_breaks_no_more_than_the_gate_tolerate
     engine: Any = Scaled(tmp_path)
     batch = Batch(scope=SCOPE, parent="", train=(), holdout=(), memory_ids=(), settings={"styles": []})
     settings = Consolidation(scales=(1.0, 0.5, 0.05), scale_items=100, gate_items=300)
-    assert settings.gate.tolerated(300, 1) == 6
+    assert [settings.gate.tolerates(Paired(n=300, broke=b, fixed=0), 1) for b in (5, 6)] == [True, False]
     assert loop.choose_scale(store, engine, engine, batch, settings, time.time())[0] == 0.05
     assert engine.tried == [1.0, 0.5, 0.05]
     lenient = replace(settings, gate=replace(settings.gate, margin=0.5))

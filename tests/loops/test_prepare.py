@@ -43,19 +43,6 @@ class Careful(FakeEngine):
         ]
 
 
-class Misreading(FakeEngine):
-    """Reads a note that it is shown alone, and the gate code wherever it stands among others."""
-
-    def sample(self, prompts: Sequence[Conversation], **options: Any) -> list[Completion]:
-        found = super().sample(prompts, **options)
-        code = super().sample(
-            [[Message(role="user", content=FACTS[0]), Message(role="system", content=f"- {FACTS[0]}")]]
-        )[0]
-        several = [p[0].role == "system" and p[0].content.count("\n- ") > 1 for p in prompts]
-        mine = [s and c.text == FACTS[3] for s, c in zip(several, found, strict=True)]
-        return [code if m else c for m, c in zip(mine, found, strict=True)]
-
-
 def words(text: str) -> set[str]:
     return set(re.findall(r"\w{3,}", text.lower())) - {"the"}
 
@@ -92,14 +79,23 @@ def test_a_style_that_is_not_learned_leaves_no_trace_in_the_batch(monkeypatch: p
     assert batch.settings["styles"] == []
 
 
-def test_where_the_teacher_errs_among_other_notes_it_is_shown_the_note_alone() -> None:
-    """Or it would tell the student what another note says."""
+def test_a_teacher_is_shown_the_note_alone() -> None:
+    """Or it could tell the student what another note says."""
     every = memories(*FACTS)
-    batch = prepare(Misreading(), every, scope=SCOPE, parent="", preparation=FEW)
-    assert set(batch.memory_ids) == {m.id for m in every}
+    batch = prepare(FakeEngine(), every, scope=SCOPE, parent="", preparation=FEW)
     new = [e for e in batch.train if e.role == "new"]
-    assert {e.context for e in new if e.memory_ids == (every[3].id,)} == {render_notes([FACTS[3]])}
-    assert all(e.context.count("\n- ") == 3 for e in new if e.memory_ids != (every[3].id,))
+    assert {(e.memory_ids, e.context) for e in new} == {((m.id,), render_notes([m.text])) for m in every}
+
+
+def test_a_lesson_is_asked_in_many_typings_and_each_knows_the_interactions_of_its_question() -> None:
+    every, query = memories(*FACTS), "Which digits open the north barn gate?"
+    asked = {FACTS[0]: {query: ["int_1"]}}
+    batch = prepare(
+        FakeEngine(), every, scope=SCOPE, parent="", asked=asked, preparation=replace(FEW, holdout_share=0.1)
+    )
+    mine = [e for e in (*batch.train, *batch.holdout) if e.interaction_ids == ("int_1",)]
+    assert len(mine) > 1
+    assert "int_1" in batch.causes
 
 
 def test_a_question_that_the_teacher_cannot_answer_even_alone_is_no_lesson() -> None:

@@ -15,7 +15,7 @@ import torch
 import torch.nn.functional as F  # noqa: N812 (its name everywhere)
 from torch import Tensor
 
-from engrain.engines.network import Network
+from engrain.engines.network import ROWS_GRID, Network, rounded_length, rounded_rows
 
 Ids = Sequence[int]
 
@@ -37,23 +37,24 @@ class Sampled:
 
 
 def batches(lengths: Sequence[int], *, rows: int = ROWS, extra: int = 0) -> list[list[int]]:
-    """Indices of sequences grouped by length, so that little is wasted on padding.
+    """Indices of sequences grouped by length so that all groups together cost least, padding included.
 
     `extra` is what each row will grow by. Groups keep within `rows` and TOKENS.
     """
     order = sorted(range(len(lengths)), key=lambda i: (lengths[i], i))
+    # best[n]: (cost of the n shortest, rows of their last group)
+    best: list[tuple[int, int]] = [(0, 0)]
+    for n in range(1, len(order) + 1):
+        longest = rounded_length(lengths[order[n - 1]] + extra)
+        most = min(n, rows, max(1, TOKENS // longest))
+        sizes = {size for size in ROWS_GRID if size < most} | {most}
+        best.append(min((best[n - k][0] + rounded_rows(k) * longest + OVERHEAD, k) for k in sizes))
     groups: list[list[int]] = []
-    while order:
-        longest = lengths[order[-1]]
-        take = 1
-        while take < min(len(order), rows, max(1, TOKENS // (longest + extra))):
-            # Splitting here would shorten everything below; do it where the shortest half saves a pass's worth.
-            saved = (longest - lengths[order[-take - 1]]) * (len(order) - take)
-            if saved > OVERHEAD and (longest - lengths[order[-take - 1]]) * 8 > longest:
-                break
-            take += 1
-        groups.append(order[-take:])
-        del order[-take:]
+    end = len(order)
+    while end:
+        start = end - best[end][1]
+        groups.append(order[start:end])
+        end = start
     return groups
 
 

@@ -16,7 +16,7 @@ import torch.nn.functional as F  # noqa: N812 (its name everywhere)
 from torch import Tensor
 
 from engrain.engines.lora import SCALE, Weights
-from engrain.engines.network import FUSED_FROM
+from engrain.engines.network import FUSED_FROM, rounded_length, rounded_rows
 
 log = logging.getLogger(__name__)
 
@@ -145,18 +145,41 @@ class Llama:
         cache: Any = None,
         room: int = 0,
     ) -> tuple[Tensor, Any]:
+        rows, fed = ids.shape
+        ids, positions, seen, wanted = self._filled_up(ids, positions, mask, cache, keep)
         x = F.embedding(ids, self._embedding)
         angles = positions[..., None, None] * self._frequencies
-        rope = angles.cos() * self._rope_scale, angles.sin() * self._rope_scale
+        narrow = adapter[0].qkv.weight.dtype  # of queries and keys; the angles themselves are exact
+        rope = (angles.cos() * self._rope_scale).to(narrow), (angles.sin() * self._rope_scale).to(narrow)
         if room and cache is None:
-            cache = Buffer(len(adapter), room)
-        bias = _bias(ids.shape[1], 0 if cache is None else cache.length, mask, x)
+            left = ids.shape[1] - fed
+            cache = Buffer(len(adapter), rounded_length(left + room), rows, left)
+        past, end = (0, ids.shape[1]) if cache is None else (cache.length, cache.room)
+        bias = _bias(ids.shape[1], past, end, seen, x)
         for i, layer in enumerate(adapter):
             last = i == len(adapter) - 1
-            x = self._layer(i, layer, x, rope, bias, cache, keep if last else ids.shape[1])
+            x = self._layer(i, layer, x, rope, bias, cache, wanted if last else ids.shape[1])
         if cache is not None:
             cache.length += ids.shape[1]
-        return F.linear(_norm(x, self._norm, self._eps), self._head), cache
+        return F.linear(_norm(x[:rows, -keep:], self._norm, self._eps), self._head), cache
+
+    def _filled_up(
+        self, ids: Tensor, positions: Tensor, mask: Tensor | None, cache: Buffer | None, keep: int
+    ) -> tuple[Tensor, Tensor, Tensor, int]:
+        """Ids, positions and mask filled up to a size from a short list, and the tokens to keep of it: the library of matrix
+        products compiles a kernel for each new shape, which costs more than the padding. Tokens are added on the left
+        and rows repeated below."""
+        rows, fed = ids.shape
+        left = rounded_length(fed) - fed if cache is None else 0
+        more = (rounded_rows(rows) if cache is None else cache.filled) - rows
+        if mask is None:
+            mask = ids.new_ones(rows, fed + (0 if cache is None else cache.length - cache.left))
+        ids, positions, mask = (F.pad(t, (left, 0)) for t in (ids, positions, mask))
+        if cache is not None:
+            mask = F.pad(mask, (cache.left, 0))
+        if more:
+            ids, positions, mask = (torch.cat([t, t[-1:].expand(more, -1)]) for t in (ids, positions, mask))
+        return ids, positions, mask, min(ids.shape[1], -(-keep // 4) * 4)
 
     def _layer(
         self,
@@ -164,7 +187,7 @@ class Llama:
         layer: Layer,
         x: Tensor,
         rope: tuple[Tensor, Tensor],
-        bias: Tensor | None,
+        bias: Tensor,
         cache: Buffer | None,
         keep: int,
     ) -> Tensor:
@@ -178,10 +201,9 @@ class Llama:
         k, v = rotated[:, :, heads:].transpose(1, 2), y[:, :, heads + kv_heads :].transpose(1, 2)
         if cache is not None:
             k, v = cache.extend(i, k, v)
-        bias = None if bias is None else bias[:, :, -keep:]
+        bias = bias[:, :, -keep:]
         x = x[:, -keep:] + layer.out(_attend(q, k, v, bias).transpose(1, 2).reshape(batch, keep, heads * width))
-        gate, up = layer.gate_up(_norm(x, layer.norm2, self._eps).to(dtype)).chunk(2, -1)
-        return x + layer.down(F.silu(gate) * up)
+        return x + layer.down(_gated(layer.gate_up(_norm(x, layer.norm2, self._eps).to(dtype))))
 
     def _join(self, model: Any, *names: str) -> Linear:
         modules = [model.get_submodule(name) for name in names]
@@ -198,36 +220,30 @@ class Llama:
 class Buffer:
     """Keys and values of all layers, [B, heads, room, width] each, filled from the left. Implements `Cache`."""
 
-    def __init__(self, layers: int, room: int) -> None:
+    def __init__(self, layers: int, room: int, rows: int, left: int) -> None:
         self.length = 0
-        self._room = room
+        self.room = room
+        self.left = left
+        """Tokens of padding that the caller knows nothing of."""
+        self.filled = rounded_rows(rows)
+        """Rows held, repeated ones included."""
         self._held: list[tuple[Tensor, Tensor] | None] = [None] * layers
 
     def extend(self, layer: int, k: Tensor, v: Tensor) -> tuple[Tensor, Tensor]:
-        """Everything up to and with these keys and values."""
+        """The whole buffer with these keys and values in it; zeros where nothing is yet."""
         held = self._held[layer]
         if held is None:
-            shape = (*k.shape[:2], self._room, k.shape[3])
-            held = self._held[layer] = k.new_empty(shape), v.new_empty(shape)
+            shape = (*k.shape[:2], self.room, k.shape[3])
+            held = self._held[layer] = k.new_zeros(shape), v.new_zeros(shape)
         end = self.length + k.shape[2]
         for buffer, value in zip(held, (k, v), strict=True):
             buffer[:, :, self.length : end] = value
-        return held[0][:, :, :end], held[1][:, :, :end]
+        return held
 
     def select(self, rows: Tensor) -> None:
+        self.filled = rounded_rows(len(rows))
+        rows = torch.cat([rows, rows[-1:].expand(self.filled - len(rows))])
         self._held = [(held[0][rows], held[1][rows]) for held in self._held if held is not None]
-
-    def fork(self, room: int) -> Buffer:
-        fork = Buffer(len(self._held), self.length + room)
-        for layer, held in enumerate(self._held):
-            if held is not None:
-                fork.extend(layer, held[0][:, :, : self.length], held[1][:, :, : self.length])
-        fork.length = self.length
-        return fork
-
-    @property
-    def size(self) -> int:
-        return sum(t.numel() * t.element_size() for held in self._held if held is not None for t in held)
 
 
 class _Merged(torch.autograd.Function):  # type: ignore[misc]  # torch is untyped here
@@ -276,34 +292,98 @@ def _adapt(joined: Linear, weights: Weights, dtype: torch.dtype, merge: bool) ->
     return Adapted(joined.weight.to(dtype), bias, merged=False, a=stacked.to(dtype), b=diagonal.to(dtype))
 
 
+class _Norm(torch.autograd.Function):  # type: ignore[misc]  # torch is untyped here
+    """RMS norm whose backward pass is six passes over memory; autograd's own takes twice the time."""
+
+    @staticmethod
+    def forward(ctx: Any, x: Tensor, weight: Tensor, eps: float) -> Tensor:
+        scale = x.square().mean(-1, keepdim=True).add_(eps).rsqrt_()
+        ctx.save_for_backward(x, weight, scale)
+        return (x * scale).mul_(weight)
+
+    @staticmethod
+    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor | None, ...]:
+        x, weight, scale = ctx.saved_tensors
+        g, normed = gradient * weight, x * scale
+        along = (g * normed).mean(-1, keepdim=True)
+        return g.sub_(normed.mul_(along)).mul_(scale), None, None
+
+
+class _Rotated(torch.autograd.Function):  # type: ignore[misc]  # torch is untyped here
+    """Each pair of numbers turned by its angle; its gradient is turned back."""
+
+    @staticmethod
+    def forward(ctx: Any, x: Tensor, cos: Tensor, sin: Tensor) -> Tensor:
+        ctx.save_for_backward(cos, sin)
+        return _turn(x, cos, sin)
+
+    @staticmethod
+    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor | None, ...]:
+        cos, sin = ctx.saved_tensors
+        return _turn(gradient, cos, -sin), None, None
+
+
+class _Gated(torch.autograd.Function):  # type: ignore[misc]  # torch is untyped here
+    """silu(gate) * up of the two halves; autograd would pad the gradient of each half with zeros and add them."""
+
+    @staticmethod
+    def forward(ctx: Any, joined: Tensor) -> Tensor:
+        ctx.save_for_backward(joined)
+        gate, up = joined.chunk(2, -1)
+        return F.silu(gate).mul_(up)
+
+    @staticmethod
+    def backward(ctx: Any, gradient: Tensor) -> Tensor:
+        (joined,) = ctx.saved_tensors
+        gate, up = joined.chunk(2, -1)
+        back = torch.empty_like(joined)
+        first, second = back.chunk(2, -1)
+        torch.mul(gradient, F.silu(gate), out=second)
+        first.copy_(torch.ops.aten.silu_backward(gradient * up, gate))
+        return back
+
+
 def _norm(x: Tensor, weight: Tensor, eps: float) -> Tensor:
+    if torch.is_grad_enabled():
+        normed: Tensor = _Norm.apply(x, weight, eps)
+        return normed
     return F.rms_norm(x, (x.shape[-1],), weight, eps)
 
 
 def _rotate(x: Tensor, cos: Tensor, sin: Tensor) -> Tensor:
-    first, second = x.chunk(2, -1)
-    return torch.cat([first * cos - second * sin, second * cos + first * sin], -1)
+    rotated: Tensor = _Rotated.apply(x, cos, sin)
+    return rotated
 
 
-def _bias(fed: int, past: int, mask: Tensor | None, x: Tensor) -> Tensor | None:
-    """What is added to attention scores [B, 1, T, P + T]: 0 where a token may look, hugely negative elsewhere."""
-    if fed == 1 and mask is None:
-        return None
-    allowed = torch.ones(fed, past + fed, dtype=torch.bool, device=x.device).tril(past)[None]
-    if mask is not None:
-        allowed = allowed & mask.bool()[:, None]
-    # Finite, so that a padding row, which may look nowhere, gives numbers and not NaN; nobody looks at it.
+def _gated(joined: Tensor) -> Tensor:
+    gated: Tensor = _Gated.apply(joined)
+    return gated
+
+
+def _turn(x: Tensor, cos: Tensor, sin: Tensor) -> Tensor:
+    turned = torch.empty(x.shape, dtype=x.dtype, device=x.device)
+    (a, b), (first, second) = x.chunk(2, -1), turned.chunk(2, -1)
+    torch.mul(a, cos, out=first).sub_(b * sin)
+    torch.mul(b, cos, out=second).add_(a * sin)
+    return turned
+
+
+def _bias(fed: int, past: int, end: int, mask: Tensor, x: Tensor) -> Tensor:
+    """What is added to attention scores [B, 1, T, end]: 0 where a token may look, hugely negative elsewhere."""
+    allowed = torch.ones(fed, past + fed, dtype=torch.bool, device=x.device).tril(past)[None] & mask.bool()[:, None]
+    allowed = F.pad(allowed, (0, end - past - fed))
+    # Finite, so that a padding token, which may look nowhere, gives numbers and not NaN; nobody looks at it.
     return torch.zeros(allowed.shape, device=x.device).masked_fill_(~allowed, -1e30)[:, None]
 
 
-def _attend(q: Tensor, k: Tensor, v: Tensor, bias: Tensor | None) -> Tensor:
+def _attend(q: Tensor, k: Tensor, v: Tensor, bias: Tensor) -> Tensor:
     """Attention [B, heads, T, width]; several query heads may share one key and value head."""
     batch, heads, fed, width = q.shape
     groups = k.shape[1]
     if k.shape[2] >= FUSED_FROM:
-        bias = None if bias is None else bias.to(q.dtype)
-        return F.scaled_dot_product_attention(q, k, v, attn_mask=bias, enable_gqa=groups != heads)
-    scores = (q.reshape(batch, groups, -1, width) @ k.transpose(2, 3)).float() * width**-0.5
-    if bias is not None:
-        scores = (scores.view(batch, heads, fed, -1) + bias).view_as(scores)
-    return (scores.softmax(-1).to(v.dtype) @ v).view(batch, heads, fed, width)
+        return F.scaled_dot_product_attention(q, k, v, attn_mask=bias.to(q.dtype), enable_gqa=groups != heads)
+    shape = batch * groups, heads // groups * fed
+    spread = bias.to(q.dtype).expand(batch, heads, fed, -1).reshape(*shape, -1)
+    k, v = k.flatten(0, 1), v.flatten(0, 1)
+    scores = torch.baddbmm(spread, q.reshape(*shape, width), k.transpose(1, 2), alpha=width**-0.5)
+    return (scores.softmax(-1) @ v).view(batch, heads, fed, width)

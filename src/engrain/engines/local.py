@@ -135,25 +135,15 @@ class LocalEngine:
         seed: int = 0,
         max_tokens: int = 32,
         precision: Precision = "auto",
-        teacher_memory: int = 512 << 20,
     ) -> LocalStudent:
         """A trainable copy of an adapter ("" for the bare base), taught by that same version, frozen.
 
         `max_tokens` bounds the student's sampled answers. `precision` is that of training only: `auto` computes in
         bfloat16 where the processor has it in hardware (twice as fast; weights and optimiser stay float32).
-        `teacher_memory` is in bytes: what the teacher may keep of what it has already read and said.
         """
         from engrain.engines.student import LocalStudent
 
-        return LocalStudent(
-            self,
-            parent,
-            rank=rank,
-            seed=seed,
-            max_tokens=max_tokens,
-            precision=precision,
-            teacher_memory=teacher_memory,
-        )
+        return LocalStudent(self, parent, rank=rank, seed=seed, max_tokens=max_tokens, precision=precision)
 
     def adopt(self, path: str | Path) -> str:
         """Take in a plain-LoRA adapter that stock peft wrote for this base; returns the name it is now known by."""

@@ -5,7 +5,6 @@ Shapes: B sequences, T tokens fed, P tokens already in the cache, V vocabulary.
 
 from __future__ import annotations
 
-from copy import copy
 from typing import Any, Protocol
 
 import torch
@@ -19,20 +18,25 @@ FUSED_FROM = 512
 six times so in the backward pass (measured at 40 tokens)."""
 
 
+ROWS_GRID = (1, 2, 3, 4, 6, 8, 12, 16, 24, 32, 48, 64, 96, 128)
+
+
+def rounded_rows(rows: int) -> int:
+    """The next number of sequences that a batch is filled up to."""
+    return next((n for n in ROWS_GRID if n >= rows), rows)
+
+
+def rounded_length(length: int) -> int:
+    """The next number of tokens that a batch is padded to."""
+    step = 16 if length <= 128 else 32 if length <= 256 else 64
+    return -(-length // step) * step
+
+
 class Cache(Protocol):
     """Keys and values of what a network has read so far."""
 
     def select(self, rows: Tensor) -> None:
         """Keep only these sequences."""
-        ...
-
-    def fork(self, room: int) -> Cache:
-        """A cache that can grow by `room` tokens and leaves this one as it is."""
-        ...
-
-    @property
-    def size(self) -> int:
-        """Bytes held."""
         ...
 
 
@@ -147,16 +151,6 @@ class HuggingFaceCache:
 
     def select(self, rows: Tensor) -> None:
         self.held.batch_select_indices(rows)
-
-    def fork(self, room: int) -> HuggingFaceCache:
-        held = copy(self.held)
-        # Shallow: growing replaces a layer's tensors and never writes in them.
-        held.layers = [copy(layer) for layer in self.held.layers]
-        return HuggingFaceCache(held)
-
-    @property
-    def size(self) -> int:
-        return sum(t.numel() * t.element_size() for layer in self.held.layers for t in (layer.keys, layer.values))
 
 
 def open_network(model: Any) -> Network:

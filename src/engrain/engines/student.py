@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections import OrderedDict
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -43,7 +42,6 @@ class LocalStudent:
         seed: int,
         max_tokens: int,
         precision: Precision,
-        teacher_memory: int,
     ) -> None:
         if rank < 1:
             raise InputError(f"rank={rank}; give at least 1")
@@ -56,7 +54,7 @@ class LocalStudent:
             rank = max(rank, *(a.shape[0] for a, _ in teacher.values()))
         fresh = lora.fresh(engine.network.layers, rank, seed, engine.device)
         self._start = lora.widened(teacher, onto=fresh) if teacher else fresh
-        self._teacher = Teacher(engine, teacher, self._dtype, memory=teacher_memory)
+        self._teacher = engine.network.prepare(teacher, self._dtype, merge=True)
         tensors = [t for pair in self._start.values() for t in pair]
         self._vector = torch.cat([t.flatten() for t in tensors])
         self._gradient, self._mean, self._square = (torch.zeros_like(self._vector) for _ in range(3))
@@ -77,9 +75,8 @@ class LocalStudent:
         how = decode.Sampling(engine.chat.stop_ids, self._max_tokens, temperature, seed)
         with engine.lock:
             ids = [engine.encode(prompt, room=self._max_tokens) for prompt in prompts]
-            if teacher:
-                return self._teacher.sample(ids, how)
-            sampled = decode.sample(engine.network, self._ready(), ids, how, engine.device)
+            version = self._teacher if teacher else self._ready()
+            sampled = decode.sample(engine.network, version, ids, how, engine.device)
         return [list(answer.tokens) for answer in sampled]
 
     def logits(
@@ -89,9 +86,9 @@ class LocalStudent:
         engine = self._engine
         with engine.lock:
             ids = [engine.encode(prompt, room=len(answer)) for prompt, answer in zip(prompts, answers, strict=True)]
-            if teacher:
-                return self._teacher.logits(ids, answers)
-            return decode.answer_logits(engine.network, self._ready(), ids, answers, engine.device)
+            with torch.set_grad_enabled(not teacher and torch.is_grad_enabled()):
+                version = self._teacher if teacher else self._ready()
+                return decode.answer_logits(engine.network, version, ids, answers, engine.device)
 
     def step(self, loss: Tensor, *, learning_rate: float) -> float:
         """Backward, clip, Adam; returns the gradient norm before clipping. TrainingFailed on a non-finite one."""
@@ -150,83 +147,6 @@ class LocalStudent:
 
     def _ready(self) -> Any:
         return self._engine.network.prepare(self._pairs, self._dtype, merge=True)
-
-
-class Teacher:
-    """The frozen accepted version. It reads each prompt once, and says each thing about it once.
-
-    Rows are computed one prompt at a time, so a row depends on its prompt and answer alone and remembering it changes
-    no bit; a long prompt fills the processor by itself. When the student's answers settle, the teacher costs nothing.
-    """
-
-    def __init__(self, engine: LocalEngine, weights: lora.Weights | None, dtype: torch.dtype, *, memory: int) -> None:
-        self.ready = engine.network.prepare(weights, dtype, merge=True)
-        self._network, self._device = engine.network, engine.device
-        self._rows = _Memory(memory // 2)
-        self._read = _Memory(memory // 2)
-        self._said: dict[tuple[int, ...], list[int]] = {}
-
-    def logits(self, prompts: Sequence[Sequence[int]], answers: Sequence[Sequence[int]]) -> tuple[Tensor, Tensor]:
-        """As `Student.logits`, without gradient."""
-        with torch.no_grad():
-            rows = [self._row(tuple(p), tuple(a)) for p, a in zip(prompts, answers, strict=True)]
-        width = max(len(row) for row in rows)
-        logits_BTV = torch.zeros(len(rows), width, rows[0].shape[-1], device=rows[0].device)
-        mask_BT = torch.zeros(len(rows), width, dtype=torch.bool, device=rows[0].device)
-        for i, row in enumerate(rows):
-            logits_BTV[i, : len(row)] = row
-            mask_BT[i, : len(row)] = True
-        return logits_BTV, mask_BT
-
-    def sample(self, prompts: Sequence[Sequence[int]], how: decode.Sampling) -> list[list[int]]:
-        """As `Student.sample`. Its likeliest answer (temperature 0) never changes, so it is found once."""
-        said = self._said if how.temperature == 0 else {}
-        missing = [p for p in dict.fromkeys(map(tuple, prompts)) if p not in said]
-        if missing:
-            answers = decode.sample(self._network, self.ready, missing, how, self._device)
-            said.update((prompt, list(answer.tokens)) for prompt, answer in zip(missing, answers, strict=True))
-        return [said[tuple(prompt)] for prompt in prompts]
-
-    def _row(self, prompt: tuple[int, ...], answer: tuple[int, ...]) -> Tensor:
-        key = prompt, answer
-        row = self._rows.get(key)
-        if row is None:
-            cache = self._read.get(prompt)
-            if cache is None and len(prompt) > 1:
-                cache = self._run(prompt[:-1], 0, keep=1, room=len(prompt) - 1)[1]
-                self._read.put(prompt, cache, cache.size)
-            fork = None if cache is None else cache.fork(len(answer))
-            logits_1TV, _ = self._run(
-                (prompt[-1], *answer[:-1]), len(prompt) - 1, keep=len(answer), cache=fork, room=len(answer)
-            )
-            row = logits_1TV[0]
-            self._rows.put(key, row, row.numel() * row.element_size())
-        return row
-
-    def _run(self, tokens: tuple[int, ...], start: int, **options: Any) -> tuple[Tensor, Any]:
-        ids = torch.tensor([tokens], device=self._device)
-        positions = torch.arange(start, start + len(tokens), device=self._device)[None]
-        return self._network(self.ready, ids, None, positions, **options)
-
-
-class _Memory:
-    """The most recently used values within a number of bytes."""
-
-    def __init__(self, limit: int) -> None:
-        self._limit, self._used = limit, 0
-        self._held: OrderedDict[Any, tuple[Any, int]] = OrderedDict()
-
-    def get(self, key: Any) -> Any:
-        if key not in self._held:
-            return None
-        self._held.move_to_end(key)
-        return self._held[key][0]
-
-    def put(self, key: Any, value: Any, size: int) -> None:
-        self._held[key] = value, size
-        self._used += size
-        while self._used > self._limit:
-            self._used -= self._held.popitem(last=False)[1][1]
 
 
 def _between(start: Tensor, end: Tensor, share: float) -> Tensor:

@@ -99,21 +99,6 @@ def wilson(successes: int, n: int, confidence: float = 0.95) -> tuple[float, flo
     return (0.0 if successes == 0 else centre - half), (1.0 if successes == n else centre + half)
 
 
-def items_needed(broke: int, limit: float, level: float) -> int:
-    """The smallest number of items with which `broke` broken ones still show a break rate of at most `limit`."""
-    _check_level(level)
-    if not 0 < limit < 1:
-        raise InputError(f"a limit of {limit} cannot be shown; give one between 0 and 1, such as 0.05")
-    high = broke + 1
-    while binomial_cdf(broke, high, limit) > level:
-        high *= 2
-    low = broke
-    while high - low > 1:
-        middle = (low + high) // 2
-        low, high = (middle, high) if binomial_cdf(broke, middle, limit) > level else (low, middle)
-    return high
-
-
 # ---- two versions on the same items --------------------------------------------------------------------------------
 
 
@@ -136,6 +121,61 @@ def fixes_needed(broke: int, level: float) -> int:
     while mcnemar(fixed, broke) > level:
         fixed += 1
     return fixed
+
+
+NUISANCE = 0.1
+"""The part of a level that pays for not knowing how many items change either way."""
+
+
+@lru_cache(maxsize=65536)
+def loss_shown_small(broke: int, fixed: int, n: int, limit: float, level: float) -> bool:
+    """Whether "the true loss, P(broken) - P(fixed), is `limit` or more" is refuted at `level`, for any n.
+
+    How many items change in truth, P(broken) + P(fixed), is not known, and the more do, the likelier is a small loss by
+    chance. So a tenth of the level bounds that share from above (Clopper and Pearson), and the rest is the exact
+    largest probability of so small a loss up to that bound (Berger and Boos, "P values maximized over a confidence set", 1994).
+    """
+    _check_count(broke + fixed, n)
+    _check_level(level)
+    if not 0 < limit < 1:
+        raise InputError(f"a limit of {limit} cannot be shown; give one between 0 and 1, such as 0.05")
+    changed = binomial_upper(broke + fixed, n, NUISANCE * level) if n else 1.0
+    if changed < limit:  # so few change at all that no such loss is possible
+        return True
+    shares = np.linspace(limit, changed, 9)  # nearly always the last is the worst
+    worst = max(trinomial_cdf(broke - fixed, n, float(q + limit) / 2, float(q - limit) / 2) for q in shares)
+    return worst <= (1 - NUISANCE) * level
+
+
+def trinomial_cdf(difference: int, n: int, more: float, fewer: float) -> float:
+    """P(sum <= difference) of n independent draws of +1 (probability `more`), -1 (`fewer`) or 0; to some 1e-12."""
+    size = 2 * n + 1
+    turns = 2j * np.pi * np.arange(size) / size
+    sums = np.fft.ifft((1 - more - fewer + more * np.exp(-turns) + fewer * np.exp(turns)) ** n).real
+    return float(np.clip(sums[np.arange(-n, difference + 1)].sum(), 0.0, 1.0))
+
+
+@lru_cache(maxsize=4096)
+def loss_upper(broke: int, fixed: int, n: int, level: float) -> float:
+    """The largest loss that is not refuted at `level`, to a thousandth; 1 where nothing is."""
+    low, high = 0, 1000
+    while high - low > 1:
+        middle = (low + high) // 2
+        low, high = (low, middle) if loss_shown_small(broke, fixed, n, middle / 1000, level) else (middle, high)
+    return high / 1000
+
+
+@lru_cache(maxsize=4096)
+def items_needed(broke: int, fixed: int, limit: float, level: float) -> int:
+    """The smallest number of items with which so many broken and fixed ones still show a loss below `limit`."""
+    high = max(1, broke + fixed)
+    while not loss_shown_small(broke, fixed, high, limit, level):
+        high *= 2
+    low = max(broke + fixed - 1, high // 2)
+    while high - low > 1:
+        middle = (low + high) // 2
+        low, high = (low, middle) if loss_shown_small(broke, fixed, middle, limit, level) else (middle, high)
+    return high
 
 
 STAKES = (0.005, 0.01, 0.02, 0.04, 0.08, 0.15, 0.3, 0.5, 0.75, 0.95)

@@ -57,12 +57,14 @@ def context_distill(
     temperature: float = 1.0,
     seed: int = 0,
     answers: Sequence[Tokens] | None = None,
+    weights: Sequence[float] | None = None,
 ) -> StepReport:
     """One minibatch of context distillation: the student learns to answer `queries` as if shown their context.
 
     `build_context(query)` is what only the teacher sees: text for a system message, or the teacher's whole
     conversation; "" shows it the bare query, which holds the student to its accepted version there. `answers`, drawn
-    earlier by `draw_answers`, saves drawing them again. BatchRefused if no token can be learned from; TrainingFailed
+    earlier by `draw_answers`, saves drawing them again. `weights` (positive) say how much each query's tokens count
+    against the others'; 1 if left out. BatchRefused if no token can be learned from; TrainingFailed
     if a loss or a gradient is not finite: the student must then be thrown away, and the live version stays.
     """
     method = method or ForwardKL()
@@ -72,7 +74,7 @@ def context_distill(
         answers = draw_answers(student, queries, build_context, method=method, temperature=temperature, seed=seed)
     student_BTV, mask_BT = student.logits(prompts, answers, teacher=False)
     teacher_BTV, _ = student.logits(shown, answers, teacher=True)
-    loss = method.loss(student_BTV, teacher_BTV, _tensor(answers, mask_BT), mask_BT)
+    loss = _loss(method, student_BTV, teacher_BTV, _tensor(answers, mask_BT), mask_BT, weights or [1.0] * len(queries))
     if not torch.isfinite(loss):
         raise TrainingFailed(f"loss is {loss.item()}; lower the learning rate ({learning_rate}) or check the batch")
     kl, entropy, teacher_entropy = _measure(student_BTV, teacher_BTV, mask_BT)
@@ -114,8 +116,11 @@ def draw_answers(
     """The answers that `method` learns on: the student's own to the bare query, or its teacher's, shown the context."""
     prompts = [_conversation(query) for query in queries]
     answers: list[list[int]] = [[] for _ in queries]
+    by_teacher = [
+        _taught_by_teacher(method, query, prompt, seed) for query, prompt in zip(queries, prompts, strict=True)
+    ]
     for teacher in (False, True):
-        mine = [i for i, prompt in enumerate(prompts) if _taught_by_teacher(method, prompt, seed) == teacher]
+        mine = [i for i, taught in enumerate(by_teacher) if taught == teacher]
         shown = [_shown(prompts[i], build_context(queries[i])) if teacher else prompts[i] for i in mine]
         drawn = student.sample(shown, temperature=temperature, seed=seed, teacher=teacher)
         for i, answer in zip(mine, drawn, strict=True):
@@ -123,9 +128,12 @@ def draw_answers(
     return answers
 
 
-def _taught_by_teacher(method: Method, prompt: Conversation, seed: int) -> bool:
-    """Whether the teacher answers this time; with "both" that is every other time, by content and seed."""
+def _taught_by_teacher(method: Method, query: Query, prompt: Conversation, seed: int) -> bool:
+    """Whether the teacher answers this time; with "both" that is every other time, by content and seed, and always for a guard:
+    there the student says the same, or should."""
     if method.answers == "both":
+        if isinstance(query, Example) and query.role == "guard":
+            return True
         return _seed(seed, *((m.role, m.content) for m in prompt)) % 2 == 0
     return method.answers == "teacher"
 
@@ -140,18 +148,20 @@ class Plan:
     """
 
     method: Method = field(default_factory=lambda: ForwardKL(answers="both"))
-    batch_size: int = 20
-    new: float = 0.5
+    batch_size: int = 36
+    new: float = 0.6
     """Shares of each minibatch: what is being learned, what was learned before, and unrelated prompts. A role without
     examples leaves its share to the others."""
     replay: float = 0.1
-    guard: float = 0.4
-    learning_rate: float = 1.5e-3
+    guard: float = 0.33
+    hold: float = 8.0
+    """How much a guard's tokens count against those of what is learned: a few long prompts hold as well as many."""
+    learning_rate: float = 3e-3
     warmup: int = 10
     """Steps of rising learning rate; afterwards it falls along a cosine to a tenth."""
     temperature: float = 0.0
-    """Of the drawn answers; at 0 the teacher's never change, so they are found once."""
-    refresh: int = 4
+    """Of the drawn answers; 0 takes the likeliest."""
+    refresh: int = 8
     """Steps between two drawings of answers. Drawing many at once is cheap; answers this old are nearly on-policy."""
     enough: float = 0.0
     """Stop early once the mean KL of new examples over one refresh falls below this many nats per token; 0: never."""
@@ -224,6 +234,7 @@ def context_learning(
             method=plan.method,
             learning_rate=_learning_rate(plan, step, steps),
             answers=[fresh[e.hash] for e in batch],
+            weights=[plan.hold if e.role == "guard" else 1.0 for e in batch],
         )
         new = fmean(kl for kl, e in zip(report.kl, batch, strict=True) if e.role == "new")
         state = TrainState(step=step + 1, answers=fresh, kl=(*state.kl, new))
@@ -301,6 +312,25 @@ def _check_health(kl: Sequence[float], last: StepReport, window: int) -> None:
             f"the student collapsed: its entropy is {last.entropy:.4f} nats per token where the teacher's is "
             f"{last.teacher_entropy:.2f}, and it is no closer to the teacher than at the start"
         )
+
+
+def _loss(
+    method: Method,
+    student_BTV: Tensor,
+    teacher_BTV: Tensor,
+    answer_BT: Tensor,
+    mask_BT: Tensor,
+    weights: Sequence[float],
+) -> Tensor:
+    """The method's loss over all real tokens, those of each query counted `weights` times."""
+    parts: list[Tensor] = []
+    counted = 0.0
+    for weight in sorted(set(weights)):
+        rows = torch.tensor([i for i, w in enumerate(weights) if w == weight], device=mask_BT.device)
+        tokens = weight * float(mask_BT[rows].sum())
+        parts.append(tokens * method.loss(student_BTV[rows], teacher_BTV[rows], answer_BT[rows], mask_BT[rows]))
+        counted += tokens
+    return torch.stack(parts).sum() / counted
 
 
 def _measure(student_BTV: Tensor, teacher_BTV: Tensor, mask_BT: Tensor) -> tuple[tuple[float, ...], float, float]:

@@ -13,12 +13,15 @@ from dataclasses import asdict, dataclass, field, replace
 from engrain.errors import BatchRefused
 from engrain.evaluation.probes import guard_probes, probe_group, probes
 from engrain.evaluation.suites import check_holdout, in_context, is_unknown, last_question, near_any, scored
+from engrain.loops.reword import rewordings
 from engrain.loops.study import ANSWER_TOKENS, Question, Study, hold_out
 from engrain.memory import is_answer_style
 from engrain.prompts import render_notes
 from engrain.protocols import Engine
 from engrain.records import Batch, Example, Memory, Message, Scope, content_hash
 
+COMPANY = 3
+"""Unrelated notes that the student is shown where it is to answer from weights among notes."""
 STYLE_HOLDOUT = 12
 """Questions by which it is judged whether a way of answering was learned."""
 
@@ -28,14 +31,16 @@ class Preparation:
     """What goes into a batch."""
 
     study: Study = field(default_factory=Study)
+    rewordings: int = 4
+    """Other typings of each training question, as far as the teacher understands them."""
     distractors: int = 4
-    """Other notes that the teacher sees beside the right one."""
+    """Other notes that stand beside the right one where the holdout is answered in context."""
     in_company: float = 0.1
     """Share of the training questions whose student is shown unrelated notes, so that it answers from weights among notes. At a
     third, other wordings with nothing shown were learned far less well (docs/lab-log.md, 2026-11-25)."""
-    near_misses: int = 6
+    near_misses: int = 12
     """Questions for each memory about something that its note does not tell."""
-    guards: int = 1500
+    guards: int = 2600
     """Unrelated prompts that hold the student to its accepted version."""
     least_questions: int = 2
     """A memory with fewer training questions stays in text."""
@@ -72,11 +77,10 @@ def prepare(
     # The bare base studies: a version that has learned how to answer would put its questions and answers in that form.
     studied = settings.study.questions(engine, list(notes), asked=asked)
     replayed, replay_holdout = _replay(earlier, still or {})
-    split = _kept_apart(
-        {text: hold_out(questions, share=settings.holdout_share) for text, questions in studied.items()},
-        [*apart, *(last_question(e) for e in replay_holdout)],
-    )
-    new_examples = _lessons(engine, split, notes, asked or {}, parent, [*new_styles, *old_styles], settings)
+    split = {text: hold_out(questions, share=settings.holdout_share) for text, questions in studied.items()}
+    held = [*apart, *(last_question(e) for e in replay_holdout), *(q.text for _, some in split.values() for q in some)]
+    reworded = _reworded(split, held, settings)
+    new_examples = _lessons(engine, reworded, notes, asked or {}, parent, [*new_styles, *old_styles], settings)
     learnable = sorted(new_examples)
     train: list[Example] = [e for mine in new_examples.values() for e in mine]
     holdout: list[Example] = []
@@ -145,23 +149,28 @@ def check(batch: Batch, settings: Preparation) -> None:
     check_holdout([e for e in batch.train if probe_group(e) is None], batch.holdout)
 
 
-def _kept_apart(
-    split: Mapping[str, tuple[list[Question], list[Question]]], held_before: Sequence[str]
-) -> dict[str, tuple[list[Question], list[Question]]]:
-    """The training questions without those that nearly repeat a held-out one of any note ("… in hall 2?", "… in hall 3?")."""
-    held = [*held_before, *(q.text for _, some in split.values() for q in some)]
-    train = [(text, q) for text, (mine, _) in split.items() for q in mine]
-    close = near_any([q.text for _, q in train], held)
-    kept: dict[str, list[Question]] = {text: [] for text in split}
-    for (text, question), near in zip(train, close, strict=True):
-        if not near:
-            kept[text].append(question)
-    return {text: (kept[text], held_out) for text, (_, held_out) in split.items()}
+def _reworded(
+    split: Mapping[str, tuple[list[Question], list[Question]]], held: Sequence[str], settings: Preparation
+) -> dict[str, list[Question]]:
+    """Each note's training questions with their rewordings, without those that nearly repeat a held-out one of any note ("… in hall
+    2?", "… in hall 3?"); none for a note that nothing is held out of."""
+    every = [
+        (note, replace(question, text=text, of=question.text))
+        for note, (mine, held_out) in split.items()
+        if held_out
+        for question in mine
+        for text in (question.text, *rewordings(question.text, settings.rewordings))
+    ]
+    found: dict[str, dict[str, Question]] = {}
+    for (note, question), close in zip(every, near_any([q.text for _, q in every], held), strict=True):
+        if not close:
+            found.setdefault(note, {}).setdefault(question.text, question)
+    return {note: list(questions.values()) for note, questions in found.items()}
 
 
 def _lessons(
     engine: Engine,
-    split: Mapping[str, tuple[list[Question], list[Question]]],
+    questions: Mapping[str, Sequence[Question]],
     notes: Mapping[str, Memory],
     asked: Mapping[str, Mapping[str, Sequence[str]]],
     parent: str,
@@ -171,36 +180,35 @@ def _lessons(
     """The training examples of each note: its questions that the teacher, shown the note, answers as the note does.
 
     A teacher that reads the wrong one of its notes gives a wrong lesson, and the student learns that as readily as a right one. So
-    where it errs among other notes it is shown the note alone, and where it errs then too the question is dropped; a note
-    with too few lessons left stays in text. Only what is itself learned may stand beside what is learned: a note that the
-    batch does not answer for, and that the adapter's record does not name, must leave no trace in the weights.
+    it is shown the note alone, and where it errs even then the question is dropped; a note with too few lessons left stays in text.
+    Only what is itself learned may stand beside what is learned: a note that the batch does not answer for, and that the adapter's
+    record does not name, must leave no trace in the weights.
     """
 
-    def read(examples: Sequence[Example]) -> list[bool]:
-        prompts = [in_context(replace(e, context=_led_by(styles, e.context)) if styles else e) for e in examples]
-        answers = engine.sample(prompts, adapter=parent, max_tokens=ANSWER_TOKENS) if prompts else []
-        return [
-            a.finish_reason == "stop" and scored(e, a.text, styled=bool(styles))
-            for e, a in zip(examples, answers, strict=True)
-        ]
+    def lessons(company: Sequence[str]) -> dict[str, list[Example]]:
+        return {
+            text: [
+                _example(q, text, _nearest(text, company, COMPANY), notes[text].id, asked.get(text, {}), settings)
+                for q in mine
+            ]
+            for text, mine in questions.items()
+        }
 
-    def lessons(questions: Mapping[str, Sequence[Question]], company: Sequence[str]) -> dict[str, list[Example]]:
-        def lesson(text: str, question: Question) -> Example:
-            others = _nearest(text, company, settings.distractors + 3)
-            return _example(question, text, others, notes[text].id, asked.get(text, {}), settings)
-
-        return {text: [lesson(text, q) for q in mine] for text, mine in questions.items()}
-
-    alone = lessons({text: mine for text, (mine, held) in split.items() if held}, ())
-    told = iter(read([e for mine in alone.values() for e in mine]))
-    alone = {text: [e for e in mine if next(told)] for text, mine in alone.items()}
-    alone = {text: mine for text, mine in alone.items() if len(mine) >= settings.least_questions}
-    kept = {text: {last_question(e) for e in mine} for text, mine in alone.items()}
-    among = lessons({text: [q for q in split[text][0] if q.text in kept[text]] for text in alone}, sorted(alone))
-    told = iter(read([e for mine in among.values() for e in mine]))
+    alone = lessons(())
+    every = [e for mine in alone.values() for e in mine]
+    prompts = [in_context(replace(e, context=_led_by(styles, e.context)) if styles else e) for e in every]
+    answers = engine.sample(prompts, adapter=parent, max_tokens=ANSWER_TOKENS) if prompts else []
+    right = {
+        (e.memory_ids, e.query)
+        for e, a in zip(every, answers, strict=True)
+        if a.finish_reason == "stop" and scored(e, a.text, styled=bool(styles))
+    }
+    kept = {text: {last_question(e) for e in mine if (e.memory_ids, e.query) in right} for text, mine in alone.items()}
+    learnable = sorted(text for text, some in kept.items() if len(some) >= settings.least_questions)
     return {
-        text: [e if next(told) else single for e, single in zip(mine, alone[text], strict=True)]
-        for text, mine in among.items()
+        text: [e for e in mine if last_question(e) in kept[text]]
+        for text, mine in lessons(learnable).items()
+        if text in learnable
     }
 
 
@@ -212,15 +220,14 @@ def _example(
     own: Mapping[str, Sequence[str]],
     settings: Preparation,
 ) -> Example:
-    """A training question, its note among others; by its content some are asked among unrelated notes."""
+    """A training question; by its content some are asked among unrelated notes."""
     draw = int(content_hash(["company", note, question.text], length=8), 16) / 16**8
-    context = _context([note, *others[: settings.distractors]], question.text)
     query = _ask(question.text)
-    if draw < settings.in_company and len(others) > settings.distractors:
-        query = (Message(role="system", content=render_notes(others[settings.distractors :])), *query)
+    if draw < settings.in_company and others:
+        query = (Message(role="system", content=render_notes(others)), *query)
     return Example(
-        query=query, context=context, reference=question.answer, role="new", memory_ids=(memory,),
-        interaction_ids=tuple(own.get(question.text, ())),
+        query=query, context=render_notes([note]), reference=question.answer, role="new", memory_ids=(memory,),
+        interaction_ids=tuple(own.get(question.of or question.text, ())),
     )  # fmt: skip
 
 
@@ -275,7 +282,8 @@ def _near_misses(
             if not shared:
                 continue
             draw = int(content_hash([note, question.text], length=12), 16)
-            old = shared[draw % len(shared)]
+            named = [w for w in shared if w[0].isupper()] or shared
+            old = named[draw % len(named)]
             fitting = [w for w in pools[number % 2] if w[0].isupper() == old[0].isupper()]
             if not fitting:
                 continue

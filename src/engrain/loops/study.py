@@ -34,6 +34,8 @@ class Question:
     answer: str
     kind: str
     """One of prompts.QUESTION_KINDS, or `asked` for a query of the user's own."""
+    of: str = ""
+    """The question that this one is a rewording of."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -45,6 +47,8 @@ class Study:
     temperature: float = 0.7
     most: int = 16
     """Questions kept for one note."""
+    enough: int = 5
+    """Where grammar gives so many questions about a note, the model is not asked for its own: a small one's teach less."""
     kinds: Sequence[str] = field(default=QUESTION_KINDS)
 
     def questions(
@@ -60,9 +64,10 @@ class Study:
         `asked` are queries that the user made where the note was shown; they are kept if the note answers them.
         """
         notes = sorted(set(notes))
-        wanted: list[tuple[str, str]] = [(n, k) for n in notes for k in self.kinds]
         found: dict[tuple[str, str], str] = {}
         ruled = {(note, q.text): q for note in notes for q in plain_questions(note)}
+        given = Counter(note for note, _ in ruled)
+        wanted = [(n, k) for n in notes for k in self.kinds if given[n] < self.enough]
         for turn in range(self.rounds):
             counts = Counter(note for note, _ in (*ruled, *found))
             wanted = [(n, k) for n, k in wanted if counts[n] < self.most] if turn else wanted
