@@ -70,7 +70,7 @@ def settings(args: argparse.Namespace, **changes: Any) -> Consolidation:
     """engrain's own defaults, which is what a benchmark of engrain measures. --steps is for smoke tests on an unfinished base,
     which learns nothing: there training goes on even though the notes do not help its teacher."""
     if args.quick:
-        changes = {"least_steps": 60, "gate_items": 120} | changes
+        changes = {"least_steps": 60, "gate_items": 150} | changes
     made = Consolidation(**changes)
     if args.steps is None:
         return made

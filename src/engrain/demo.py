@@ -268,7 +268,8 @@ def settings(*, quick: bool) -> Consolidation:
             router=router, preparation=Preparation(study=Study(rounds=1)), least_steps=40, most_steps=40, batch_size=16,
             gate_items=160, scale_items=80,
         )  # fmt: skip
-    return Consolidation(router=router)
+    # A run of so many takes two minutes on 2 cores, and the forgetting another two; the others stay in text.
+    return Consolidation(router=replace(router, most=16), least_steps=100, scale_items=200)
 
 
 def places(home: Path, secret: str) -> list[str]:
@@ -427,7 +428,7 @@ class _Demo:
         if told["wrong"] in texts.values():
             self.broken.append("the corrected note still holds")
         old = stale_memories(self.learner.store, self.learner.scope)
-        if self.live:
+        if self.live and old:
             self.say(
                 f"version {self.live[:12]} is stale: {len(old)} of its memories no longer hold; text overrides them"
             )

@@ -66,11 +66,11 @@ class Consolidation:
     router: Router = field(default_factory=Router)
     preparation: Preparation = field(default_factory=Preparation)
     gate: SequentialGate = field(default_factory=SequentialGate)
-    steps_per_memory: float = 4.0
-    least_steps: int = 120
+    steps_per_memory: float = 6.0
+    least_steps: int = 150
     most_steps: int = 900
     learning_rate: float = 3e-3
-    batch_size: int = 36
+    batch_size: int = 40
     rank: int = 16
     method: str = "forward_kl"
     """The objective: a name of engrain.learning.methods.METHODS; docs/methods.md says which one is good for what."""

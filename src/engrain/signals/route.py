@@ -17,6 +17,8 @@ class Router:
 
     settle_s: float = 24 * 3600.0
     """A fact overheard in chat must have stood this long (seconds), or have been said twice, before it is consolidated."""
+    most: int = 512
+    """Memories that one run learns at most, the first told first, so that no run takes without end; the others wait for the next."""
 
     def route(
         self, memories: Sequence[tuple[Memory, int]], *, scope: Scope, at: float, known: Collection[str]
@@ -26,10 +28,14 @@ class Router:
         `at` is the time of the decision (UTC seconds); `known` are the ids that the live adapter was trained on.
         """
         signals: list[Signal] = []
+        taken = 0
         for memory, confirmations in memories:
             if memory.id in known:
                 continue
             route, reason = self._decide(memory, confirmations, at)
+            taken += route == "weights"
+            if taken > self.most and route == "weights":
+                route, reason = "text", f"one run learns {self.most} memories at most; this one waits for the next"
             signals.append(
                 Signal(scope=scope, created_at=at, memory=memory.id, route=route, reason=reason, causes=(memory.id,))
             )
