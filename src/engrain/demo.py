@@ -268,7 +268,7 @@ def settings(*, quick: bool) -> Consolidation:
             router=router, preparation=Preparation(study=Study(rounds=1)), least_steps=40, most_steps=40, batch_size=16,
             gate_items=160, scale_items=80,
         )  # fmt: skip
-    # A run of so many takes two minutes on 2 cores, and the forgetting another two; the others stay in text.
+    # The forgetting trains once more, so a demo has time for a few memories only; the others stay in text.
     return Consolidation(router=replace(router, most=16), least_steps=100, scale_items=200)
 
 
