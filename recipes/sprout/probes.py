@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 import random
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -27,12 +28,17 @@ def main() -> None:
     def add(group: str, notes: list[str], question: str, answer: str) -> None:
         rows[(*notes, question)] = {"group": group, "notes": notes, "question": question, "answer": answer}
 
-    while sum(r["group"] == "reading" for r in rows.values()) < 900:
-        doc = maker.read(maker.rng.randint(2, 5), 2, plain=True, style=False, dated=False)
-        notes = shown(doc)
-        for branch in doc.branches[:1]:
-            if branch[1][1] not in (UNKNOWN, "Yes", "No"):
-                add("reading", notes, branch[0][1], branch[1][1])
+    def read(until: int, count: Callable[[], int], *, guards_only: bool = False) -> None:
+        while sum(r["group"] == "reading" for r in rows.values()) < until:
+            doc = maker.read(count(), 2, plain=True, style=False, dated=False)
+            for branch in doc.branches[:1]:
+                row = {"group": "reading", "notes": shown(doc), "question": branch[0][1], "answer": branch[1][1]}
+                if row["answer"] not in (UNKNOWN, "Yes", "No") and (
+                    not guards_only or part_of(probe(**row)) == "guard"
+                ):
+                    add(**row)
+
+    read(900, lambda: maker.rng.randint(2, 5))
     for _ in range(1300):
         add("unknown", [], maker.bare().branches[0][0][1], UNKNOWN)
     while sum(r["group"] == "unknown" for r in rows.values()) < 1600:
@@ -48,12 +54,7 @@ def main() -> None:
         for branch in doc.branches[:1]:
             add("style", notes, branch[0][1], branch[1][1])
     # Reading is what an update breaks first, so most of what holds it is reading: many short prompts, each seen about once.
-    while sum(r["group"] == "reading" for r in rows.values()) < 2900:
-        doc = maker.read(2, 2, plain=True, style=False, dated=False)
-        for branch in doc.branches[:1]:
-            row = {"group": "reading", "notes": shown(doc), "question": branch[0][1], "answer": branch[1][1]}
-            if row["answer"] not in (UNKNOWN, "Yes", "No") and part_of(probe(**row)) == "guard":
-                add(**row)
+    read(2900, lambda: 2, guards_only=True)
     kept = apart(list(rows.values()))
     OUT.write_text("".join(json.dumps(r, ensure_ascii=False) + "\n" for r in kept), encoding="utf-8")
 

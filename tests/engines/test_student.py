@@ -125,6 +125,15 @@ def test_a_teacher_stays_what_it_was_whatever_the_student_learns(engine: LocalEn
     assert before[1] == after[1]
 
 
+def test_a_teachers_likeliest_answer_is_always_the_same_and_its_samples_go_by_the_seed(engine: LocalEngine) -> None:
+    student = engine.student(max_tokens=6)
+    greedy = [student.sample(SHOWN, temperature=0, seed=s, teacher=True) for s in (0, 1)]
+    sampled = [student.sample(SHOWN, temperature=1, seed=s, teacher=True) for s in (0, 1, 0)]
+    assert greedy[0] == greedy[1]
+    assert sampled[0] == sampled[2] != sampled[1]
+    assert sampled[0] != greedy[0]
+
+
 def test_a_scaled_save_lies_between_parent_and_candidate(engine: LocalEngine) -> None:
     name = first_adapter(engine)
     student = engine.student(name, rank=4, precision="float32")

@@ -196,14 +196,14 @@ class Llama:
         batch = x.shape[0]
         y = layer.qkv(_norm(x, layer.norm1, self._eps).to(dtype))
         y = y.view(batch, -1, heads + 2 * kv_heads, width)
-        rotated = _rotate(y[:, :, : heads + kv_heads], *rope).to(dtype)
+        rotated = _Rotated.apply(y[:, :, : heads + kv_heads], *rope).to(dtype)
         q = rotated[:, -keep:, :heads].transpose(1, 2)
         k, v = rotated[:, :, heads:].transpose(1, 2), y[:, :, heads + kv_heads :].transpose(1, 2)
         if cache is not None:
             k, v = cache.extend(i, k, v)
         bias = bias[:, :, -keep:]
         x = x[:, -keep:] + layer.out(_attend(q, k, v, bias).transpose(1, 2).reshape(batch, keep, heads * width))
-        return x + layer.down(_gated(layer.gate_up(_norm(x, layer.norm2, self._eps).to(dtype))))
+        return x + layer.down(_Gated.apply(layer.gate_up(_norm(x, layer.norm2, self._eps).to(dtype))))
 
     def _join(self, model: Any, *names: str) -> Linear:
         modules = [model.get_submodule(name) for name in names]
@@ -348,16 +348,6 @@ def _norm(x: Tensor, weight: Tensor, eps: float) -> Tensor:
         normed: Tensor = _Norm.apply(x, weight, eps)
         return normed
     return F.rms_norm(x, (x.shape[-1],), weight, eps)
-
-
-def _rotate(x: Tensor, cos: Tensor, sin: Tensor) -> Tensor:
-    rotated: Tensor = _Rotated.apply(x, cos, sin)
-    return rotated
-
-
-def _gated(joined: Tensor) -> Tensor:
-    gated: Tensor = _Gated.apply(joined)
-    return gated
 
 
 def _turn(x: Tensor, cos: Tensor, sin: Tensor) -> Tensor:

@@ -17,8 +17,8 @@ FUSED_FROM = 512
 """Tokens from which torch's fused attention is used: it saves memory. Below, plain attention is faster on a CPU, and
 six times so in the backward pass (measured at 40 tokens)."""
 
-
 ROWS_GRID = (1, 2, 3, 4, 6, 8, 12, 16, 24, 32, 48, 64, 96, 128)
+"""Sizes that batches are filled up to: each new shape costs a compiled kernel."""
 
 
 def rounded_rows(rows: int) -> int:

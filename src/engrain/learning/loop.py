@@ -116,9 +116,7 @@ def draw_answers(
     """The answers that `method` learns on: the student's own to the bare query, or its teacher's, shown the context."""
     prompts = [_conversation(query) for query in queries]
     answers: list[list[int]] = [[] for _ in queries]
-    by_teacher = [
-        _taught_by_teacher(method, query, prompt, seed) for query, prompt in zip(queries, prompts, strict=True)
-    ]
+    by_teacher = [_taught_by_teacher(method, query, seed) for query in queries]
     for teacher in (False, True):
         mine = [i for i, taught in enumerate(by_teacher) if taught == teacher]
         shown = [_shown(prompts[i], build_context(queries[i])) if teacher else prompts[i] for i in mine]
@@ -128,13 +126,13 @@ def draw_answers(
     return answers
 
 
-def _taught_by_teacher(method: Method, query: Query, prompt: Conversation, seed: int) -> bool:
+def _taught_by_teacher(method: Method, query: Query, seed: int) -> bool:
     """Whether the teacher answers this time; with "both" that is every other time, by content and seed, and always for a guard:
     there the student says the same, or should."""
     if method.answers == "both":
         if isinstance(query, Example) and query.role == "guard":
             return True
-        return _seed(seed, *((m.role, m.content) for m in prompt)) % 2 == 0
+        return _seed(seed, *((m.role, m.content) for m in _conversation(query))) % 2 == 0
     return method.answers == "teacher"
 
 

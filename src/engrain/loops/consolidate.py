@@ -23,7 +23,7 @@ from engrain.adapters import current, promote
 from engrain.adapters.versions import adapter_of, batch_of, stale
 from engrain.errors import BatchRefused, EngrainError, NotFound, ScopeError, StoreError
 from engrain.evaluation import SequentialGate, check_holdout, run_suite
-from engrain.evaluation.gates import regression_rate
+from engrain.evaluation.gates import pair, regression_rate
 from engrain.evaluation.probes import probe_group, probes
 from engrain.evaluation.statistics import Paired
 from engrain.evaluation.suites import group_of, last_question
@@ -423,16 +423,22 @@ def choose_scale(
     spent = [v.decision for v in spent_before(store, batch.scope, at)]
     judging = len(retained(store, engine, batch, settings))
     items, styled = probes("scale", settings.scale_items, engine=engine), bool(batch.settings["styles"])
-    before = run_suite(engine, items, batch.parent, batch.scope, "scale", group=group, styled=styled)
+
+    def answered(version: str) -> dict[str, ItemResult]:
+        found = run_suite(engine, items, version, batch.scope, "scale", group=group, styled=styled)
+        return {r.item: r for r in found.results}
+
+    before = answered(batch.parent)
     there = {p.name for p in engine.adapters_dir.glob("*")}
     for scale in settings.scales:
         name = student.save(scale=scale)
-        after = run_suite(engine, items, name, batch.scope, "scale", group=group, styled=styled)
-        broke, fixed = (regression_rate(*pair)[0] for pair in ((before, after), (after, before)))
-        log.info("%.0f %% of the update breaks %d and fixes %d of %d items", 100 * scale, broke, fixed, len(items))
+        seen = pair(before, answered(name), list(before), {})
+        log.info(
+            "%.0f %% of the update breaks %d and fixes %d of %d items", 100 * scale, seen.broke, seen.fixed, seen.n
+        )
         # What these items show, as if it were shown by as many as the gate has.
-        there_too = judging / max(1, len(items))
-        likely = Paired(n=judging, broke=math.ceil(broke * there_too), fixed=int(fixed * there_too))
+        there_too = judging / max(1, seen.n)
+        likely = Paired(n=judging, broke=math.ceil(seen.broke * there_too), fixed=int(seen.fixed * there_too))
         if settings.gate.tolerates(likely, len(spent) + 1, spent) or scale == settings.scales[-1]:
             return scale, name
         if name not in there:

@@ -101,7 +101,9 @@ def prepare(
         ]
     styled = _style_holdout(engine, sorted({*new_styles, *old_styles}), [by_text[t].id for t in new_styles], parent)
     styles = sorted({*(new_styles if styled else ()), *old_styles})
-    train += replayed
+    held_now = [*apart, *(last_question(e) for e in holdout)]
+    near = near_any([last_question(e) for e in replayed], held_now)
+    train += [e for e, close in zip(replayed, near, strict=True) if not close]
     taken = [*apart, *(q.text for some in split.values() for questions in some for q in questions)]
     train += _near_misses(engine, {t: split[t][0] for t in learnable}, taken, parent, settings)
     train += guard_probes(settings.guards, seed=seed, styled=bool(styles), engine=engine)
@@ -114,12 +116,7 @@ def prepare(
     if earlier is not None:
         learned += [i for i in earlier.memory_ids if (still or {}).get(i) in old_styles]
     held_queries = {e.query for e in (*holdout, *replay_holdout)}
-    near = near_any([last_question(e) for e in train], [*apart, *(last_question(e) for e in holdout if not e.form)])
-    train = [
-        e
-        for e, close in zip(train, near, strict=True)
-        if e.query not in held_queries and not (close and e.role == "replay")
-    ]
+    train = [e for e in train if e.query not in held_queries]
     learned += [i for e in (*replayed, *replay_holdout) for i in e.memory_ids]
     asked_in = {i for e in (*train, *holdout, *replay_holdout) for i in e.interaction_ids}
     batch = Batch(
@@ -185,31 +182,23 @@ def _lessons(
     record does not name, must leave no trace in the weights.
     """
 
-    def lessons(company: Sequence[str]) -> dict[str, list[Example]]:
-        return {
-            text: [
-                _example(q, text, _nearest(text, company, COMPANY), notes[text].id, asked.get(text, {}), settings)
-                for q in mine
-            ]
-            for text, mine in questions.items()
-        }
+    def lessons(asking: Mapping[str, Sequence[Question]], company: Sequence[str]) -> dict[str, list[Example]]:
+        made: dict[str, list[Example]] = {}
+        for text, mine in asking.items():
+            others, own = _nearest(text, company, COMPANY), asked.get(text, {})
+            made[text] = [_example(q, text, others, notes[text].id, own, settings) for q in mine]
+        return made
 
-    alone = lessons(())
-    every = [e for mine in alone.values() for e in mine]
-    prompts = [in_context(replace(e, context=_led_by(styles, e.context)) if styles else e) for e in every]
+    alone = [e for mine in lessons(questions, ()).values() for e in mine]
+    prompts = [in_context(replace(e, context=_led_by(styles, e.context)) if styles else e) for e in alone]
     answers = engine.sample(prompts, adapter=parent, max_tokens=ANSWER_TOKENS) if prompts else []
-    right = {
-        (e.memory_ids, e.query)
-        for e, a in zip(every, answers, strict=True)
-        if a.finish_reason == "stop" and scored(e, a.text, styled=bool(styles))
-    }
-    kept = {text: {last_question(e) for e in mine if (e.memory_ids, e.query) in right} for text, mine in alone.items()}
-    learnable = sorted(text for text, some in kept.items() if len(some) >= settings.least_questions)
-    return {
-        text: [e for e in mine if last_question(e) in kept[text]]
-        for text, mine in lessons(learnable).items()
-        if text in learnable
-    }
+    told = iter(
+        a.finish_reason == "stop" and scored(e, a.text, styled=bool(styles))
+        for e, a in zip(alone, answers, strict=True)
+    )
+    read = {text: [q for q in mine if next(told)] for text, mine in questions.items()}
+    kept = {text: mine for text, mine in read.items() if len(mine) >= settings.least_questions}
+    return lessons(kept, sorted(kept))
 
 
 def _example(

@@ -33,9 +33,9 @@ class Router:
             if memory.id in known:
                 continue
             route, reason = self._decide(memory, confirmations, at)
-            taken += route == "weights"
-            if taken > self.most and route == "weights":
+            if route == "weights" and taken == self.most:
                 route, reason = "text", f"one run learns {self.most} memories at most; this one waits for the next"
+            taken += route == "weights"
             signals.append(
                 Signal(scope=scope, created_at=at, memory=memory.id, route=route, reason=reason, causes=(memory.id,))
             )
