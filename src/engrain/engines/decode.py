@@ -6,10 +6,12 @@ Batches are left-padded so that prompt and answer meet in one column, for any le
 from __future__ import annotations
 
 import hashlib
+import os
 import random
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeVar
 
 import torch
 import torch.nn.functional as F  # noqa: N812 (its name everywhere)
@@ -18,8 +20,10 @@ from torch import Tensor
 from engrain.engines.network import ROWS_GRID, Network, rounded_length, rounded_rows
 
 Ids = Sequence[int]
+_A = TypeVar("_A")
+_B = TypeVar("_B")
 
-ROWS = 128
+ROWS = 64
 """Most rows decoded together."""
 TOKENS = 32_768
 """Most tokens (rows x padded length) in one forward pass; bounds memory."""
@@ -74,21 +78,76 @@ def padded(prompts: Sequence[Ids], answers: Sequence[Ids], device: str) -> tuple
 def answer_logits(
     network: Network, adapter: Any, prompts: Sequence[Ids], answers: Sequence[Ids], device: str
 ) -> tuple[Tensor, Tensor]:
-    """Next-token logits [B, T, V] at each answer token (the output head runs there only), and the mask [B, T]."""
+    """Next-token logits [B, T, V] at each answer token (the output head runs there only), and the mask [B, T].
+
+    On a CPU two halves are computed side by side, and so are their gradients, straight to the matrices of an adapter that is
+    merged. Always two, whatever the cores: two sums are the same in any order.
+    """
     width = max(len(a) for a in answers)
-    groups = batches([len(p) for p in prompts])
-    parts: list[Tensor] = []
-    for group in groups:
+    groups = batches([len(p) for p in prompts], rows=-(-len(prompts) // 2) if device == "cpu" else ROWS)
+    grad = torch.is_grad_enabled()
+
+    def logits(half: list[list[int]]) -> Tensor:
+        with torch.set_grad_enabled(grad):
+            return torch.cat([one(group) for group in half])
+
+    def one(group: list[int]) -> Tensor:
         # An answer's last token predicts nothing that is asked for, so it is not fed.
         fed = [answers[i][:-1] for i in group]
         ids, mask, positions = padded([prompts[i] for i in group], fed, device)
         keep = max(len(f) for f in fed) + 1
-        logits, _ = network(adapter, ids, mask, positions, keep=keep)
-        parts.append(F.pad(logits, (0, 0, 0, width - keep)))
-    where = torch.tensor([i for group in groups for i in group]).argsort().to(device)
+        out, _ = network(adapter, ids, mask, positions, keep=keep)
+        return F.pad(out, (0, 0, 0, width - keep))
+
+    halves = _halves(groups, [len(p) for p in prompts])
+    where = torch.tensor([i for half in halves for group in half for i in group]).argsort().to(device)
+    parts = _each(logits, halves, network, device)
+    if grad and len(parts) > 1:
+        joined: Tensor = _Joined.apply(parts[0].new_zeros((), requires_grad=True), parts, network, device)
+    else:
+        joined = torch.cat(parts)
     lengths = torch.tensor([len(a) for a in answers], device=device)
-    mask_BT = torch.arange(width, device=device)[None] < lengths[:, None]
-    return (parts[0] if len(parts) == 1 else torch.cat(parts))[where], mask_BT
+    return joined[where], torch.arange(width, device=device)[None] < lengths[:, None]
+
+
+class _Joined(torch.autograd.Function):  # type: ignore[misc]  # torch is untyped here
+    """Parts whose gradients are followed back side by side: autograd itself would go through one after the other."""
+
+    @staticmethod
+    def forward(ctx: Any, _: Tensor, parts: list[Tensor], network: Network, device: str) -> Tensor:
+        ctx.how = parts, network, device
+        return torch.cat([part.detach() for part in parts])
+
+    @staticmethod
+    def backward(ctx: Any, gradient: Tensor) -> tuple[None, ...]:
+        parts, network, device = ctx.how
+        shares = gradient.split([len(part) for part in parts])
+
+        def follow(i: int) -> None:
+            torch.autograd.backward(parts[i], shares[i])
+
+        _each(follow, range(len(parts)), network, device)
+        return None, None, None, None
+
+
+def _halves(groups: list[list[int]], lengths: Sequence[int]) -> list[list[list[int]]]:
+    """The groups in two parts of about the same tokens; one part if there is one group."""
+    halves: list[list[list[int]]] = [[], []]
+    tokens = [0, 0]
+    for group in groups:
+        lesser = tokens.index(min(tokens))
+        halves[lesser].append(group)
+        tokens[lesser] += rounded_rows(len(group)) * rounded_length(max(lengths[i] for i in group))
+    return [half for half in halves if half]
+
+
+def _each(do: Callable[[_A], _B], each: Sequence[_A], network: Network, device: str) -> list[_B]:
+    """What `do` makes of each, on a CPU side by side."""
+    workers = min(len(each), os.cpu_count() or 1) if device == "cpu" and network.side_by_side else 1
+    if workers < 2:
+        return [do(one) for one in each]
+    with ThreadPoolExecutor(workers, "engine", torch.set_num_threads, (torch.get_num_threads(),)) as pool:
+        return list(pool.map(do, each))
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,16 +162,21 @@ class Sampling:
 
 
 def sample(network: Network, adapter: Any, prompts: Sequence[Ids], how: Sampling, device: str) -> list[Sampled]:
-    """Answers for every prompt. What one prompt gets does not depend on its companions.
+    """Answers for every prompt, on a CPU a group on each core. What one prompt gets does not depend on its companions.
 
     The randomness of a prompt is drawn from (seed, prompt) alone: ask again with another seed for another answer.
     Log-probabilities are the model's own, at temperature 1.
     """
-    results: dict[int, Sampled] = {}
-    with torch.inference_mode():
-        for group in batches([len(p) for p in prompts], extra=how.max_tokens):
-            decoded = _decode(network, adapter, [prompts[i] for i in group], how, device)
-            results.update(zip(group, decoded, strict=True))
+    groups = batches([len(p) for p in prompts], extra=how.max_tokens)
+
+    def decode(group: list[int]) -> list[Sampled]:
+        with torch.inference_mode():
+            return _decode(network, adapter, [prompts[i] for i in group], how, device)
+
+    decoded = _each(decode, groups, network, device)
+    results = {
+        i: answer for group, some in zip(groups, decoded, strict=True) for i, answer in zip(group, some, strict=True)
+    }
     return [results[i] for i in range(len(prompts))]
 
 

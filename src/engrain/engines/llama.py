@@ -73,6 +73,7 @@ class Llama:
     """Implements `Network`."""
 
     transposed = False
+    side_by_side = True
 
     def __init__(self, model: Any) -> None:
         config = model.config

@@ -6,6 +6,7 @@ import threading
 import time
 from collections import OrderedDict
 from collections.abc import Sequence
+from contextlib import AbstractContextManager, nullcontext
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
@@ -28,8 +29,9 @@ class LocalEngine:
     """Samples, scores and teaches one base model under any of its adapters. Implements `protocols.Engine`.
 
     Weights are float32 and never change; adapters live beside them, in memory for the most recently used and on disk in
-    `adapters_dir` for all. Calls from several threads take turns. Torch runs on `threads` threads, process-wide: one by
-    default, which is fastest on a shared machine and makes every sum, and so every trained bit, repeatable.
+    `adapters_dir` for all. It may be called from several threads (those of a model that is not of Llama's family take turns).
+    Torch runs on `threads` threads for each: one by default, which is fastest on a shared machine and makes every sum,
+    and so every trained bit, repeatable.
     """
 
     base: str
@@ -56,6 +58,8 @@ class LocalEngine:
         self.chat = Chat(self.tokenizer, self.path, eos=eos if isinstance(eos, list) else [] if eos is None else [eos])
         self.network = network.open_network(model)
         self.lock = threading.RLock()
+        self.turns: AbstractContextManager[object] = nullcontext() if self.network.side_by_side else self.lock
+        """Held while the network runs."""
         self._window: int = getattr(model.config.get_text_config(), "max_position_embeddings", 1 << 30)
         self._held_adapters = held_adapters
         self._bare = self.network.prepare(None, torch.float32, merge=False)
@@ -84,6 +88,7 @@ class LocalEngine:
         with self.lock:
             ready = self._open(adapter)[1]
             ids = [self.encode(prompt, room=max_tokens) for prompt in prompts]
+        with self.turns:
             sampled = decode.sample(self.network, ready, ids, how, self.device)
         elapsed = (time.perf_counter() - started) * 1000
         return [
@@ -109,6 +114,7 @@ class LocalEngine:
         with self.lock:
             ready = self._open(adapter)[1]
             ids = [self.encode(prompt, room=len(answer)) for prompt, answer in zip(prompts, answers, strict=True)]
+        with self.turns:
             for start in range(0, len(ids), 32):  # logits are large: 32 answers at a time
                 some = answers[start : start + 32]
                 with torch.inference_mode():

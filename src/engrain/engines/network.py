@@ -47,6 +47,8 @@ class Network(Protocol):
     """(out, in) features of each layer that an adapter may change, by Hugging Face's module name."""
     transposed: bool
     """Whether the base stores these layers' weights as [in, out] (GPT-2)."""
+    side_by_side: bool
+    """Whether several threads may run it at once."""
 
     def prepare(self, weights: Weights | None, dtype: torch.dtype, *, merge: bool) -> Any:
         """An adapter made ready to run in `dtype`. `merge` adds it into a copy of the base weights: faster for
@@ -91,6 +93,9 @@ class LoraLinear(nn.Module):  # type: ignore[misc]  # torch is untyped here
 
 class HuggingFace:
     """Any causal model, through its own forward pass. All linear layers but the output head can carry an adapter."""
+
+    side_by_side = False
+    """The adapter of the moment hangs on the model's modules."""
 
     def __init__(self, model: Any) -> None:
         from transformers.pytorch_utils import Conv1D  # GPT-2's linear layer

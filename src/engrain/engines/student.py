@@ -75,7 +75,8 @@ class LocalStudent:
         how = decode.Sampling(engine.chat.stop_ids, self._max_tokens, temperature, seed)
         with engine.lock:
             ids = [engine.encode(prompt, room=self._max_tokens) for prompt in prompts]
-            version = self._teacher if teacher else self._ready()
+        version = self._teacher if teacher else self._ready()
+        with engine.turns:
             sampled = decode.sample(engine.network, version, ids, how, engine.device)
         return [list(answer.tokens) for answer in sampled]
 
@@ -86,9 +87,9 @@ class LocalStudent:
         engine = self._engine
         with engine.lock:
             ids = [engine.encode(prompt, room=len(answer)) for prompt, answer in zip(prompts, answers, strict=True)]
-            with torch.set_grad_enabled(not teacher and torch.is_grad_enabled()):
-                version = self._teacher if teacher else self._ready()
-                return decode.answer_logits(engine.network, version, ids, answers, engine.device)
+        version = self._teacher if teacher else self._ready()
+        with engine.turns, torch.set_grad_enabled(not teacher and torch.is_grad_enabled()):
+            return decode.answer_logits(engine.network, version, ids, answers, engine.device)
 
     def step(self, loss: Tensor, *, learning_rate: float) -> float:
         """Backward, clip, Adam; returns the gradient norm before clipping. TrainingFailed on a non-finite one."""
