@@ -26,6 +26,9 @@ PREPOSITIONS = PLACE | words(
 )
 _WHERE = (PLACE | words("into onto through over across along around past")) - {"against", "between"}
 _PARTICLES = words("in out up down off on over away back home place")
+SOMEBODY = words("somebody someone everybody everyone nobody")
+_STANDS = words("lies lie stands stand hangs hang sits sit lives live comes come is are")
+"""Verbs that may stand before their subject, behind a place."""
 _MANNER = words("best well married free late early halfway straight alone together")
 _ALONE = words("every each last next once twice today tomorrow daily hourly weekly monthly yesterday tonight")
 _CLAUSES = {"because": "why", "when": "when", "whenever": "when", "if": "when", "while": "when", "unless": "when"}
@@ -140,10 +143,10 @@ def clauses(note: str) -> list[Clause]:
         verb = next((m for m in _AND_VERB.finditer(said) if m[1] in AUXILIARIES or m[1] in THIRD), None)
         if len(texts) == 1 and verb and (head := _clause(said[: verb.start()])):
             texts = [said[: verb.start()], f"{sentence(head.subject, end='')} {said[verb.end() :]}"]
-        if any(_clause(t.strip(" ,")) is None for t in texts):
+        if any(_clause(_straight(t.strip(" ,"))) is None for t in texts):
             texts = [said]
         for text in texts:
-            text = text.strip(" ,.")
+            text = _straight(text.strip(" ,."))
             if m := re.match(r"(?:\w+, )?(it|he|she|they|his|her|its|their) ", text, re.I):
                 word = m[1].lower()
                 if not found or found[0].subject in ("I", "we", "there") or len(found[0].subject.split()) > 6:
@@ -156,6 +159,33 @@ def clauses(note: str) -> list[Clause]:
             if clause := _clause(text):
                 found.append(clause)
     return found
+
+
+def _straight(text: str) -> str:
+    """The clause with its subject first: "At noon Ines goes home", "Under the mat lies the key" and "Tea is what Rosa drinks"
+    are turned round."""
+    if m := re.fullmatch(r"(.+?) (?:is|was|are|were) what (.+)", text):
+        value = m[1] if re.search(r"[A-Z\d]", m[1][1:]) else m[1].lower()
+        return sentence(m[2], value, end="")
+    tokens = text.split()
+    first = tokens[0].lower()
+    if not tokens[0][0].isupper() or first not in (PREPOSITIONS - {"out", "off", "up"}) | {"every"}:
+        return text
+    for n in range(2, min(7, len(tokens) - 2)):
+        front, rest = [_low(tokens[0]), *tokens[1:n]], tokens[n:]
+        if front[-1] in DETERMINERS | PREPOSITIONS or front[-1].lower() in ("mr", "mrs", "ms", "dr"):
+            continue
+        begins = rest[0].lower() in DETERMINERS | _PRONOUNS | SOMEBODY or rest[0][0].isupper()
+        front[-1] = front[-1].rstrip(",")
+        if begins and _clause(" ".join(rest)):
+            return sentence(*rest, *front, end="")
+        if rest[0] in _STANDS and (rest[1] in DETERMINERS or rest[1][0].isupper()):
+            return sentence(*rest[1:], rest[0], *front, end="")
+    return text
+
+
+def _low(text: str) -> str:
+    return text[:1].lower() + text[1:]
 
 
 def _clause(text: str) -> Clause | None:
@@ -201,8 +231,18 @@ def _clause(text: str) -> Clause | None:
     base = base_form(main.split()[0])[0] if main else ""
     goes = base in words("move go travel come fly drive walk run bring")
     stays = not main or base in PLACE_VERBS.values()  # "stands by the door", but "made by the firm"
-    where = "to" if goes else "by" if stays else "-"
-    parts = [replace(p, kind="where") if p.preposition == where and p.kind == "what" else p for p in parts]
+
+    def kind(part: Part) -> str:
+        first, named = part.noun.split()[0], part.noun[0].isupper()
+        if part.preposition == "to" and goes and (part.kind == "what" or (part.kind == "who" and base != "bring")):
+            return "where"
+        if part.preposition == "by" and stays and part.kind == "what" and (first in DETERMINERS or named):
+            return "where"
+        if part.preposition == "on" and base in ("run", "work", "burn") and not (first in DETERMINERS or named):
+            return "what" if part.kind == "where" else part.kind  # "runs on diesel", but "runs on the roof"
+        return part.kind
+
+    parts = [replace(p, kind=kind(p)) for p in parts]
     return Clause(_lowered(subject, tokens[at]), auxiliary, " ".join(early), main, tuple(parts))
 
 
@@ -210,7 +250,7 @@ def _belongs(word: str, after: str) -> bool:
     """Whether a word after the verb is said with it: "works *well* with", "lent *me* his chart", "turn *off* at"."""
     if word in ("me", "us", "him", "her", "them"):
         return after in DETERMINERS or after == "to"
-    if word in words("home place up out away back"):
+    if word in words("home place up out away back") or (word in PREPOSITIONS and after == "by"):  # "looked after by"
         return True
     return (word in _MANNER | _PARTICLES or word.endswith("ly")) and after in PREPOSITIONS | _ALONE
 
@@ -229,7 +269,7 @@ def _verb_at(tokens: Sequence[str]) -> int | None:
     if helper is not None or known is not None:
         return helper if helper is not None else known
     inner = range(1, len(main) - 1)
-    if main[0][0].isupper() and main[0].lower() not in DETERMINERS:
+    if (main[0][0].isupper() and main[0].lower() not in DETERMINERS) or main[0].lower() in SOMEBODY:
         n = next((n for n in inner if not (main[n][0].isupper() or main[n] in _ADVERBS or main[n] == "&")), 0)
         form = r"[a-z]{2,}" if main[0] in ("I", "We") else _INFLECTED
         if n and re.fullmatch(form, main[n]) and main[n] not in PREPOSITIONS:
@@ -307,6 +347,8 @@ def _part(group: Sequence[str]) -> Part:
 
 def _kind(preposition: str, noun: str) -> str:
     low = noun.lower()
+    if low.startswith("next to "):
+        return "where"
     tokens = low.split()
     clock = CLOCK.search(low) is not None and (bool(preposition) or "." not in low)
     timed = (
@@ -328,7 +370,13 @@ def _kind(preposition: str, noun: str) -> str:
         if preposition in ("", "to") and not re.search(r"\d (?:mm|cm|inch|metre|litre) [a-z]|percent", low):
             return "count"
     named = re.fullmatch(r"(?:[A-Z][\w.]+ ?){1,3}", noun)
+    if (m := re.fullmatch(r"(?:an?|the) ([a-z]+) (?:named|called) [A-Z][\w. ]+", noun)) and (
+        m[1] in PEOPLE or ROLE.search(m[1])
+    ):
+        return "who"
     if named and (preposition in ("with", "by", "to", "for") or (TITLE.match(noun) and preposition != "on")):
         return "who"
-    thing = re.match(r"an? \w+ of \d|\d[\d.,]* [a-z]|['\"]|(?:the )?(?:code|name|number|label|title|channel) ", low)
+    thing = re.match(
+        r"an? \w+ of \d|\d[\d.,]* [a-z]|['\"]|(?:the )?(?:\w+ )?(?:code|name|number|label|title|channel) ", low
+    )
     return "where" if preposition in _WHERE - {"by"} and not thing else "what"

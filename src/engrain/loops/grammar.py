@@ -67,6 +67,9 @@ _BY_VERB = {
 """Other ways to ask for an attribute of s, or for what a verb says of it."""
 
 
+_NUMBERED = re.compile(rf"(?:\d+|{'|'.join(sorted(NUMBER_WORDS))}) ([a-z][a-z ]*)")
+_CODED = re.compile(r"(?:the )?([a-z]+(?: [a-z]+)?) \S*\d\S*")
+"""What a code is: the "locker number" of "locker number 6289"."""
 _PLACED = lexicon.KEPT | frozenset(lexicon.PLACE_VERBS.values())
 
 
@@ -86,7 +89,9 @@ def plain_questions(note: str) -> list[Asked]:
     for clause in clauses(note):
         preferred = _preference(clause)
         forward += [preferred] if preferred else [_gap(clause, n) for n in range(len(clause.parts))]
-        backward += _reversed(clause)
+        of_subject = _reversed(clause)
+        forward += [[a for a in of_subject if a.kind != "reversed"]]
+        backward += [a for a in of_subject if a.kind == "reversed"]
     return _chosen(forward, backward)
 
 
@@ -140,6 +145,8 @@ def _gap(clause: Clause, n: int) -> list[Asked]:
     if n > 1 or (n == 1 and clause.parts[0].preposition):
         plain.append(clause.ask(wh, [*(t for t in texts[:1] if not clause.parts[0].preposition), stranded]))
     plain += _paraphrases(clause, part)
+    if other := _otherwise(clause):
+        plain.append(replace(clause, subject=other).ask(wh, filled(stranded)))
     if wh in ("What", "Who", "Where", "When") and not clause.links and not stranded:
         be = "was" if clause.past or clause.auxiliary in ("was", "were") else "is"
         plain.append(f"{wh} {be} it that {clause.tell(filled(''))}?")
@@ -153,6 +160,15 @@ def _gap(clause: Clause, n: int) -> list[Asked]:
         short.append(sentence(clause.tell(filled(blank))))
     embedded = clause.tell(filled(stranded), _low(wh))
     return _ways(answer, plain, short, (f"Tell me {embedded}.", f"Can you tell me {embedded}?"))
+
+
+def _otherwise(clause: Clause) -> str:
+    """The subject in other words: "the paint room key" for the key of the paint room, "the Heron" for the boat Heron; "" if none."""
+    if m := re.fullmatch(r"the ([a-z]+(?: [a-z]+)?) (?:of|in) the ([a-z]+(?: [a-z]+)?)", clause.subject):
+        return f"the {m[2]} {m[1]}"
+    if m := re.fullmatch(r"(?:the|our) (?:[a-z]+ ){1,2}([A-Z]\w+)", clause.subject):
+        return m[1] if clause.person else f"the {m[1]}"
+    return ""
 
 
 def _question_words(part: Part) -> list[tuple[str, str]]:
@@ -232,12 +248,14 @@ def _paraphrases(clause: Clause, part: Part) -> list[str]:
     elif part.preposition == "by" and clause.auxiliary in BE and clause.verb.split(" ")[0] in PAST_OF:
         first, *particle = clause.verb.split()
         form = PAST_OF[first] if clause.auxiliary in ("was", "were") else third_person(base_form(first)[0])
-        found = [" ".join((f"Who {form} {{s}}", *particle)) + "?"]
+        found = [" ".join((f"Who {form}", *particle, "{s}")) + "?"]
     elif clause.verb in ("called", "named") and not part.preposition:
         found = ["What is the name of {s}?", "Which name does {s} have?"]
+    elif m := _CODED.fullmatch(part.noun) if base in ("have", "bear", "carry", "use", "get") else None:
+        found = [f"What is the {m[1]} of {{s}}?", f"Which {m[1]} does {{s}} have?", f"{{s}} has what {m[1]}?"]
     elif not clause.auxiliary and part.kind in ("count", "what", "who"):
         found = _BY_VERB[base].split("|") if base in _BY_VERB else []
-    return [q.format(s=subject, be=be) for q in found]
+    return [sentence(q.format(s=subject, be=be), end="") for q in found]
 
 
 def _attribute(subject: str, be: str, part: Part, rest: Sequence[str] = ()) -> list[Asked]:
@@ -268,6 +286,7 @@ def _attribute(subject: str, be: str, part: Part, rest: Sequence[str] = ()) -> l
             plain += [f"{wh} {be} {owner}'s {thing}?"]
             short += [sentence(f"{owner}'s {thing}")]
         plain += [f"{wh} {be} the {thing} of {owner}?"] if "'s " in subject else []
+        plain += [f"{wh} {be} {owner} {thing}?"] if re.fullmatch(r"the [a-z]+(?: [a-z]+)?", owner) else []
         plain += [f"For {owner}, {_low(wh)} {be} the {thing}?"]
     elif m := re.fullmatch(r"(.+?) ((?:in|at|on|near|behind) .+)", subject):
         plain += [sentence(f"{m[2]}, {_low(wh)} {be} {m[1]}")]
@@ -304,7 +323,7 @@ def _owner(subject: str) -> tuple[str, str]:
 def _reversed(clause: Clause) -> list[Asked]:
     """Asks for the subject."""
     subject, texts = clause.subject, " ".join(map(str, clause.parts))
-    if subject in ("I", "we", "there"):
+    if subject in ("I", "we", "there") or subject in lists.SOMEBODY:
         return []
     value, be = clause.parts[0], clause.auxiliary
     adjective = len(clause.parts) > 1 and re.fullmatch("[a-z]+", value.noun)
@@ -324,7 +343,24 @@ def _reversed(clause: Clause) -> list[Asked]:
     helper = {"are": "is", "were": "was", "have": "has", "do": "does"}.get(be, be)
     told = replace(clause, subject=who, auxiliary=helper).tell(map(str, clause.parts))
     cleft = f"{who.capitalize()} is it that {told.removeprefix(who + ' ')}?"
-    return [Asked(q, "reversed", subject) for q in (sentence(told), f"Tell me {told}.", cleft)]
+    ways = [sentence(told), f"Tell me {told}.", cleft]
+    if m := _NUMBERED.fullmatch(subject):
+        ways = [sentence(f"how many {m[1]} {clause.tell(map(str, clause.parts)).removeprefix(subject + ' ')}"), *ways]
+    return [Asked(q, "plain" if _is_the_value(clause) else "reversed", subject) for q in ways]
+
+
+def _is_the_value(clause: Clause) -> bool:
+    """Whether the subject is what the clause tells of the rest: the number of "45 guests are invited to the wedding", the name of
+    "Hartmann made the crane"."""
+    told = " ".join(map(str, clause.parts))
+    if _NUMBERED.fullmatch(clause.subject):
+        return True
+    named = re.fullmatch(r"(?:the [a-z]+ )?(?:[A-Z][\w.&-]*(?: |$))+", clause.subject) is not None
+    return (
+        named
+        and re.search(r"[A-Z\d]|\ban? |\b(?:his|her|their|its)\b", told) is None
+        and re.search(r"\bthe ", told) is not None
+    )
 
 
 def _steps(act: str) -> list[str]:

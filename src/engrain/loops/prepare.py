@@ -6,8 +6,9 @@ do not enter. That is what lets `forget` rebuild exactly the adapter of a histor
 
 from __future__ import annotations
 
+import math
 import re
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 
 from engrain.errors import BatchRefused
@@ -43,7 +44,7 @@ class Preparation:
     guards: int = 2600
     """Unrelated prompts that hold the student to its accepted version."""
     least_questions: int = 2
-    """A memory with fewer training questions stays in text."""
+    """A memory with fewer training questions stays in text; such as ask for the subject do not count without others."""
     holdout_share: float = 0.25
     least_memories: int = 4
 
@@ -60,14 +61,16 @@ def prepare(
     apart: Sequence[str] = (),
     preparation: Preparation | None = None,
     seed: int = 0,
+    on_share: Callable[[float], None] | None = None,
 ) -> Batch:
     """The batch that teaches these memories to the parent version.
 
     `earlier` is the parent's batch: what it taught is replayed, as far as its memories still hold (`still`: id -> text).
     Questions like those of `apart` are not trained on. `asked` maps a note's text to queries of the user's own, each with the interactions that it was asked in. Raises
-    BatchRefused where too little can be learned or judged.
+    BatchRefused where too little can be learned or judged. `on_share` is told what share is done.
     """
     settings = preparation or Preparation()
+    done = on_share or (lambda _share: None)
     if not memories:
         raise BatchRefused("0 memories are to be learned; tell engrain something durable first")
     by_text = {m.text: m for m in sorted(memories, key=lambda m: m.text)}
@@ -76,11 +79,13 @@ def prepare(
     notes = {t: m for t, m in by_text.items() if t not in new_styles}
     # The bare base studies: a version that has learned how to answer would put its questions and answers in that form.
     studied = settings.study.questions(engine, list(notes), asked=asked)
+    done(0.4)
     replayed, replay_holdout = _replay(earlier, still or {})
     split = {text: hold_out(questions, share=settings.holdout_share) for text, questions in studied.items()}
     held = [*apart, *(last_question(e) for e in replay_holdout), *(q.text for _, some in split.values() for q in some)]
     reworded = _reworded(split, held, settings)
     new_examples = _lessons(engine, reworded, notes, asked or {}, parent, [*new_styles, *old_styles], settings)
+    done(0.7)
     learnable = sorted(new_examples)
     train: list[Example] = [e for mine in new_examples.values() for e in mine]
     holdout: list[Example] = []
@@ -106,6 +111,7 @@ def prepare(
     train += [e for e, close in zip(replayed, near, strict=True) if not close]
     taken = [*apart, *(q.text for some in split.values() for questions in some for q in questions)]
     train += _near_misses(engine, {t: split[t][0] for t in learnable}, taken, parent, settings)
+    done(0.9)
     train += guard_probes(settings.guards, seed=seed, styled=bool(styles), engine=engine)
     if styles:
         train = [replace(e, context=_led_by(styles, e.context)) for e in train]
@@ -197,8 +203,17 @@ def _lessons(
         for e, a in zip(alone, answers, strict=True)
     )
     read = {text: [q for q in mine if next(told)] for text, mine in questions.items()}
-    kept = {text: mine for text, mine in read.items() if len(mine) >= settings.least_questions}
+    fair = {text: _mostly_forward(mine) for text, mine in read.items()}
+    kept = {text: mine for text, mine in fair.items() if len(mine) >= settings.least_questions}
     return lessons(kept, sorted(kept))
+
+
+def _mostly_forward(questions: Sequence[Question]) -> list[Question]:
+    """The questions without those asked the other way round that are more than a quarter of the others: a note that is only asked
+    "Who …?" is not known by its value. None if no other is left."""
+    forward = [q for q in questions if q.kind != "reversed"]
+    backward = sorted((q for q in questions if q.kind == "reversed"), key=lambda q: content_hash([q.text]))
+    return [*forward, *backward[: math.ceil(len(forward) / 4)]]
 
 
 def _example(
