@@ -10,7 +10,8 @@
        engrain, default          what `consolidate` does with what is new (its unrelated prompts are left out here): mean over all tokens,
                                  student's and teacher's likeliest answers in turn, drawn anew every few steps
    The same in all three: examples, questions, batch size, LoRA (rank, alpha, layers, first values' distribution), Adam, learning rate at
-   every step, clipping, bfloat16 where the processor has it, one thread. Each arm is a process of its own, asks the same questions
+   every step, clipping, bfloat16 where the processor has it, torch on one thread (engrain runs the two halves of a batch side by side on two
+   cores, so compare the CPU seconds). Each arm is a process of its own, asks the same questions
    once before its clock starts (which warms it up) and then every --every steps; asking and saving are off the clock.
    Still different: the order of examples and the random numbers; TRL leaves out a last, smaller minibatch of each round; engrain's
    questions are answered in float32, TRL's in the precision that it trains in.

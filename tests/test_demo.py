@@ -139,7 +139,7 @@ def test_questions_that_cannot_be_scored_are_refused(text: str, tmp_path: Path) 
 
 
 def test_a_picture_without_matplotlib_says_what_to_install(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    row = Bar(name="before", rate=0.5, low=0.3, high=0.7, tokens=0)
+    row = Bar(name="before", rate=0.5, low=0.3, high=0.7, tokens=0, notes=0, seconds=0)
     bars([row], tmp_path / "a.svg", title="A title")
     assert "<svg" in (tmp_path / "a.svg").read_text()
     with pytest.raises(InputError, match="--out"):

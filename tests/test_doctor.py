@@ -25,10 +25,15 @@ def test_the_doctor_finds_what_is_wrong_and_lists_no_address(
     well = engrain("doctor", home=home, base=base)
     assert well.exit_code == 0, well.stdout
     assert "no address at all" in well.stdout
-    assert "1 recorded, all on disk" in well.stdout
+    assert "1 recorded, all on disk and whole" in well.stdout
     lost = engrain("doctor", home=home, base=tmp_path / "nowhere")
     assert lost.exit_code == 1
     assert "no model folder" in lost.stdout
+    weights = home / "adapters" / name / "adapter_model.safetensors"
+    whole = weights.read_bytes()
+    for damaged in (whole[:-1] + bytes([whole[-1] ^ 1]), whole[:100]):
+        weights.write_bytes(damaged)
+        assert "were altered on disk" in engrain("doctor", home=home, base=base).stdout
     (home / "adapters" / name).rename(tmp_path / name)
     assert "not on disk" in engrain("doctor", home=home, base=base).stdout
 

@@ -10,7 +10,7 @@ import pytest
 from engrain.errors import InputError, NotFound
 from engrain.gateway.answer import Serving
 from engrain.learner import Learner
-from engrain.records import Example, Feedback, FeedbackKind, Interaction, Message
+from engrain.records import Example, Feedback, FeedbackKind, Interaction, Message, Task
 
 sys.path.insert(0, str(Path(__file__).parent))
 
@@ -168,6 +168,25 @@ def test_the_device_is_handed_on_to_the_model(base: Path, tmp_path: Path) -> Non
         assert me.engine.device == "cpu"
     with Learner(tmp_path, base=base, device="gpu") as me, pytest.raises(InputError, match="auto, cpu or cuda"):
         me.engine  # noqa: B018
+
+
+def test_a_question_that_does_not_fit_the_window_is_not_kept(base: Path, tmp_path: Path) -> None:
+    with Learner(tmp_path, base=base) as me:
+        long = Example(query=(Message(role="user", content="Who? " * me.engine.window),), reference="Marta")
+        with pytest.raises(InputError, match="exceed"):
+            me.evaluate([long], keep=True)
+        assert list(me.store.select(Task, scope=me.scope)) == []
+
+
+def test_what_was_wrong_is_told_from_what_was_true_once(base: Path, tmp_path: Path) -> None:
+    with Learner(tmp_path, base=base) as me:
+        [wrong], [old] = me.tell("The gate code is 4417."), me.tell("The dog is called Biscuit.")
+        asked = me.chat("What is the gate code?")
+        me.feedback(asked.id, correction="The gate code is 5521.")
+        me.tell("The dog is called Rex.")
+        standings = me.standings()
+        assert standings[wrong.id].state == "retracted"
+        assert standings[old.id].state == "superseded" and standings[old.id].until is not None
 
 
 def test_an_answer_in_the_users_style_is_right_if_it_holds_what_is_expected(base: Path, tmp_path: Path) -> None:

@@ -28,6 +28,7 @@ from engrain.reports import (
     memory_line,
     name_of,
     show_answer,
+    standing_of,
     terminal,
     traced,
     version_name,
@@ -473,10 +474,10 @@ def memories(
     """
     console = terminal()
     with opened(there(home), base, user, tenant) as learner:
-        held = {m.id for m in learner.memories()}
+        standings = learner.standings()
         found = learner.memories(all_states=everything)
     for memory in found:
-        state = "" if memory.id in held else "  (no longer holds)"
+        state = standing_of(standings[memory.id])
         console.print(memory_line(memory) + state, style="dim" if state else "", soft_wrap=True)
     if not found:
         console.print('Nothing is remembered yet. Begin with: engrain tell "…", or engrain learn PATH', style="dim")

@@ -182,14 +182,27 @@ def picture(scores: Sequence[Score], out: Path, *, title: str) -> None:
     for score in scores:
         good, n = sum(r.right for r in score.told), len(score.told)
         low, high = wilson(good, n)
-        rows.append(Bar(name=score.name, rate=good / max(1, n), low=low, high=high, tokens=score.notes))
+        rows.append(
+            Bar(
+                name=score.name,
+                rate=good / max(1, n),
+                low=low,
+                high=high,
+                tokens=score.tokens,
+                notes=score.notes,
+                seconds=score.seconds,
+            )
+        )
     asked = f"{len(scores[0].told)} questions on what was told" if scores else ""
     bars(rows, out, title=title, subtitle=asked)
 
 
 @contextmanager
 def progress_bar(console: Console) -> Iterator[Tick]:
-    """A progress bar with the estimated time left of each stage; yields the callback that long calls take."""
+    """A progress bar with the estimated time left of each stage; yields the callback that long calls take.
+
+    Off a terminal it is a line for each stage, as it begins.
+    """
     columns = (
         TextColumn("  {task.description:<20}"), BarColumn(bar_width=30), TextColumn("{task.percentage:>3.0f} %"),
         TimeElapsedColumn(), TextColumn("left"), TimeRemainingColumn(),
@@ -202,6 +215,8 @@ def progress_bar(console: Console) -> Iterator[Tick]:
                 for task in stages.values():
                     bar.update(task, completed=1.0)
                 stages[what] = bar.add_task(what, total=1.0)
+                if not console.is_terminal:
+                    console.print(f"  {what} …")
             bar.update(stages[what], completed=min(1.0, share))
 
         yield tick
@@ -401,16 +416,25 @@ class _Demo:
 
     def ask_after(self, outcome: Outcome) -> None:
         self.step("Ask again", "The same questions; no note is shown for what the weights know.")
+        taught: tuple[str, ...] = ()
         if not self.live:
             why = "The gate did not let it through" if outcome.verdict is not None else "Nothing was trained"
             self.say(f"{why}, so the base answers on, with all the notes.", style="yellow")
         else:
             adapter = self.learner.store.get(self.live, scope=self.learner.scope)
             assert isinstance(adapter, Adapter)
+            taught = adapter.memory_ids
             known = in_weights(self.learner.store, self.learner.scope, adapter)
-            self.say(f"{len(known)} of {len(adapter.memory_ids)} trained memories were proved to be in the weights")
+            self.say(f"{len(known)} of {len(taught)} trained memories were proved to be in the weights")
         self.score("after", shown="unlearned")
-        self.score("after, weights alone", shown="none")
+        alone = self.score("after, weights alone", shown="none")
+        texts = [m.text for m in self.learner.memories(all_states=True) if m.id in taught]
+        asked = {q.text for q in self.questions if q.answer and any(q.about in t for t in texts)}
+        if asked:
+            right = sum(r.right for r in alone.results if r.question in asked)
+            self.say(
+                f"  {len(asked)} of the questions are about what it was taught: {right} right from the weights alone"
+            )
 
     def correct(self) -> None:
         self.step("Correct", "The user corrects one fact; the next answer uses it.")
@@ -515,13 +539,14 @@ class _Demo:
     def say(self, text: str, *, style: str = "") -> None:
         self.console.print(f"  {text}", style=style or None)
 
-    def score(self, name: str, *, shown: Shown) -> None:
+    def score(self, name: str, *, shown: Shown) -> Score:
         with self.console.status(f"answering {len(self.questions)} questions"):
             score = measure(self.learner, name, self.questions, shown=shown)
         self.scores.append(score)
         right, interval, untold, tokens, notes, seconds = _cells(score)
         self.say(f"{name}: {right} right ({interval}), don't know {untold} where untold", style="bold")
         self.say(f"  {tokens} tokens per answer, {notes} of them notes; {seconds} s")
+        return score
 
     def bits(self) -> list[tuple[Any, ...]]:
         """Token ids and log-probabilities of some answers of the live version, without notes."""

@@ -108,7 +108,8 @@ def check_disk(home: Path) -> tuple[bool, str]:
 
 
 def check_adapters(home: Path) -> tuple[bool, str]:
-    """Adapters on disk against those that the ledger knows of, everybody's: it has no scope."""
+    """Adapters on disk against those that the ledger knows of, everybody's (it has no scope), and their contents against their
+    names."""
     from engrain.loops.forget import recorded_adapters
     from engrain.store import SqlStore
 
@@ -124,9 +125,16 @@ def check_adapters(home: Path) -> tuple[bool, str]:
     if missing := sorted(recorded - present):
         lost = f"{len(missing)} of {len(recorded)} recorded adapters are not on disk ({missing[0][:12]} …)"
         return False, f"{lost}; restore {folder} from a backup"
+    try:
+        from engrain.engines import lora
+    except ImportError:  # torch is missing, which check_versions says
+        return True, f"{len(recorded)} recorded, all on disk; unread, for torch is missing"
+    if damaged := [name for name in sorted(recorded) if lora.altered(folder, name)]:
+        lost = f"{len(damaged)} of {len(recorded)} recorded adapters were altered on disk ({damaged[0][:12]} …)"
+        return False, f"{lost}; restore them in {folder} from a backup"
     stray = len(present - recorded)
     more = f"; {stray} more from interrupted runs (forget removes them)" if stray else ""
-    return True, f"{len(recorded)} recorded, all on disk{more}"
+    return True, f"{len(recorded)} recorded, all on disk and whole{more}"
 
 
 def check_calls() -> tuple[bool, str]:

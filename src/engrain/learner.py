@@ -24,7 +24,7 @@ from engrain.gateway.answer import Serving, answer
 from engrain.loops import remember
 from engrain.loops.consolidate import Consolidation, Outcome, Progress, consolidate
 from engrain.loops.forget import finish_forgetting, forget
-from engrain.memory import HashedEmbedder, holding
+from engrain.memory import HashedEmbedder, Standing, derive, holding
 from engrain.protocols import Embedder
 from engrain.records import (
     Evidence,
@@ -212,22 +212,27 @@ class Learner:
         from engrain.evaluation.suites import last_question
         from engrain.memory import is_answer_style
 
-        if keep:
+        adapter = self.store.live(self.scope) if version is None else resolve(self.store, self.scope, version)
+        styled = any(is_answer_style(m.text) for m in self.memories())
+        found = run_suite(self.engine, examples, adapter, self.scope, "own", with_context=with_context, styled=styled)
+        if keep:  # now that each has been answered: one that does not fit the window would fail every later candidate
             known = {(t.question, t.answer) for t in self.store.select(Task, scope=self.scope)}
             pairs = dict.fromkeys((last_question(e), e.reference) for e in examples)
             self.store.append_all(
                 [Task(scope=self.scope, question=q, answer=a) for q, a in pairs if (q, a) not in known]
             )
-        adapter = self.store.live(self.scope) if version is None else resolve(self.store, self.scope, version)
-        styled = any(is_answer_style(m.text) for m in self.memories())
-        return run_suite(self.engine, examples, adapter, self.scope, "own", with_context=with_context, styled=styled)
+        return found
 
     def memories(self, *, all_states: bool = False) -> list[Memory]:
-        """What is remembered now; with `all_states` also what was superseded or retracted."""
+        """What is remembered now; with `all_states` also what was superseded or retracted (`standings` tells which)."""
         from engrain.memory import active
 
         every = list(self.store.select(Memory, scope=self.scope))
         return every if all_states else active(every)
+
+    def standings(self) -> dict[str, Standing]:
+        """Where each memory stands, by id: active, superseded (was true, and until when) or retracted (was wrong)."""
+        return derive(list(self.store.select(Memory, scope=self.scope)))
 
     def versions(self) -> list[Version]:
         """Every version of the weights, oldest first, with the verdict on it; number 0 is the bare base."""

@@ -30,6 +30,7 @@ from engrain.records import (
 
 if TYPE_CHECKING:
     from engrain.adapters import Version
+    from engrain.memory import Standing
     from engrain.store import Node, SqlStore
     from engrain.store.lineage import Direction
 
@@ -88,6 +89,13 @@ def memory_line(memory: Memory) -> str:
     """One memory on one line: id, when it became true, kind, text, source."""
     line = f"{memory.id}  {day(memory.valid_from)[:10]}  {memory.kind:<10}  {memory.text}  [{memory.source}]"
     return " ".join(clean(line).splitlines())
+
+
+def standing_of(standing: Standing) -> str:
+    """What is said behind a memory that does not stand as it was told; "" behind one that does."""
+    if standing.state == "superseded":
+        return f"  (superseded: true until {day(standing.until)[:10]})" if standing.until else "  (superseded)"
+    return {"retracted": "  (retracted: was wrong)", "repeated": "  (said before)"}.get(standing.state, "")
 
 
 def show_answer(console: Console, interaction: Interaction, *, verbose: bool) -> None:

@@ -248,7 +248,22 @@ def test_a_forgetting_killed_at_any_moment_has_taken_the_content_away_and_is_fin
             assert never.consolidate().adapter == me.store.live(me.scope)
 
 
-@pytest.mark.parametrize("moment", ["studying", "learning 0.5", "evaluating"])
+def test_ctrl_c_keeps_the_last_whole_step(tmp_path: Path) -> None:
+    def stop(what: str, share: float) -> None:
+        if what == "learning" and share >= 0.6:
+            raise KeyboardInterrupt
+
+    with learner(tmp_path / "home") as me, pytest.raises(KeyboardInterrupt):
+        me.consolidate(progress=stop)
+    seen: list[tuple[str, float]] = []
+    with learner(tmp_path / "home") as me:
+        adapter = me.consolidate(progress=lambda what, share: seen.append((what, share))).adapter
+    assert next(share for what, share in seen if what == "learning") == 0.65  # step 12 of 20 was kept
+    with learner(tmp_path / "clean") as me:
+        assert me.consolidate().adapter == adapter
+
+
+@pytest.mark.parametrize("moment", ["studying", "learning 0.5", "choosing the scale 0.5", "evaluating"])
 def test_a_consolidation_killed_at_any_moment_leaves_the_old_version_live_and_goes_on(
     tmp_path: Path, helper: str, moment: str
 ) -> None:

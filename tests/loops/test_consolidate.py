@@ -11,7 +11,7 @@ import pytest
 
 from engrain.adapters import promote, rollback
 from engrain.engines.fake import FakeEngine
-from engrain.errors import StoreError
+from engrain.errors import StoreError, TrainingFailed
 from engrain.evaluation import SequentialGate
 from engrain.evaluation.statistics import Paired
 from engrain.loops import consolidate as loop
@@ -184,6 +184,29 @@ def test_a_verdict_that_says_promote_is_recorded_with_the_move_or_not_at_all(
     assert store.live(SCOPE) == "" and list(store.select(Verdict, scope=SCOPE)) == []
     verdict, _ = judge(store, engine, batch, fresh, None, LENIENT, live="", tick=lambda _what, _share: None)
     assert store.live(SCOPE) == fresh.id and list(store.select(Verdict, scope=SCOPE)) == [verdict]
+
+
+def test_a_training_that_fails_leaves_the_notes_in_text_and_no_run_to_go_on_with(
+    store: SqlStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ids = tuple(tell(store, n, scope=SCOPE).id for n in NOTES)
+    batch = Batch(scope=SCOPE, parent="", train=(), holdout=(), memory_ids=ids, settings={"styles": []})
+    evidence = Evidence(scope=SCOPE, adapter="", suite="advantage", base="b", results=())
+    monkeypatch.setattr(loop, "batch_for", lambda *_: batch)
+    monkeypatch.setattr(loop, "too_few", lambda *_: "")
+    monkeypatch.setattr(loop, "advantage", lambda *_: (evidence, evidence, 1.0))
+
+    def diverges(*_: Any, home: Path, **__: Any) -> None:
+        loop.runs(home, SCOPE).mkdir(parents=True)
+        (loop.runs(home, SCOPE) / loop.CHECKPOINT).write_text("{}")
+        raise TrainingFailed("the loss is nan; lower the learning rate")
+
+    monkeypatch.setattr(loop, "train", diverges)
+    outcome = run(store)
+    assert outcome.verdict is None and "lower the learning rate" in outcome.reason
+    assert not list(store.home.rglob("consolidate*"))
+    last = {s.memory: s.route for s in store.select(Signal, scope=SCOPE)}
+    assert last == dict.fromkeys(ids, "text")
 
 
 def test_a_value_that_changed_and_changed_back_is_what_it_was(store: SqlStore) -> None:

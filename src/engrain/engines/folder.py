@@ -13,6 +13,7 @@ from engrain.errors import FormatError
 
 IDENTITY = ("*.safetensors", "*.json", "*.jinja", "*.model", "merges.txt", "vocab.txt")
 """Files that decide what the model says: weights, configuration, tokenizer, chat template."""
+_SENTENCEPIECE = "; its tokenizer.model is read only where sentencepiece is installed (pip install sentencepiece)"
 _SAFE = {"local_files_only": True, "trust_remote_code": False}
 
 
@@ -92,7 +93,8 @@ def open_tokenizer(folder: Path) -> Any:
         return AutoTokenizer.from_pretrained(folder, **_SAFE)
     except Exception as error:  # transformers raises OSError, ValueError, KeyError and more for one cause
         raise FormatError(
-            f"{folder} has no usable tokenizer ({error}); copy its tokenizer files beside the weights"
+            f"{folder} has no usable tokenizer ({error}); copy its tokenizer.json and tokenizer_config.json beside the weights"
+            f"{_SENTENCEPIECE if (folder / 'tokenizer.model').is_file() else ''}"
         ) from error
 
 

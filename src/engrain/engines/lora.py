@@ -144,6 +144,15 @@ def load(folder: Path, name: str, *, base: str, device: str) -> dict[str, Pair]:
     return pairs
 
 
+def altered(folder: Path, name: str) -> str:
+    """What an adapter on disk holds instead of what its name says: the name of that, or why it cannot be read; "" if it is whole."""
+    try:
+        pairs, base = read(folder / name, device="cpu")
+    except FormatError as error:
+        return str(error)
+    return "" if (found := name_of(pairs, base)) == name else found
+
+
 def read(path: Path, *, device: str) -> tuple[dict[str, Pair], str]:
     """The pairs in a plain-LoRA PEFT folder, rescaled to SCALE, and the base hash in it ("" if stock peft wrote it)."""
     try:

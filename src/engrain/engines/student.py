@@ -58,7 +58,8 @@ class LocalStudent:
         tensors = [t for pair in self._start.values() for t in pair]
         self._vector = torch.cat([t.flatten() for t in tensors])
         self._gradient, self._mean, self._square = (torch.zeros_like(self._vector) for _ in range(3))
-        self._steps = 0
+        self.steps = 0
+        """Updates that were begun, of all runs."""
         self._pairs: dict[str, lora.Pair] = {}
         views = zip(_views(self._vector, tensors), _views(self._gradient, tensors), strict=True)
         for name in self._start:
@@ -98,13 +99,13 @@ class LocalStudent:
         with torch.no_grad():
             norm = self._gradient.norm()
             if not torch.isfinite(norm):
-                raise TrainingFailed(f"gradient norm is {norm.item()} at step {self._steps}; lower the learning rate")
+                raise TrainingFailed(f"gradient norm is {norm.item()} at step {self.steps}; lower the learning rate")
             self._gradient.mul_((CLIP / (norm + 1e-12)).clamp_(max=1.0))
-            self._steps += 1
+            self.steps += 1
             self._mean.lerp_(self._gradient, 1 - BETAS[0])
             self._square.mul_(BETAS[1]).addcmul_(self._gradient, self._gradient, value=1 - BETAS[1])
-            size = (self._square / (1 - BETAS[1] ** self._steps)).sqrt_().add_(EPSILON)
-            self._vector.addcdiv_(self._mean, size, value=-learning_rate / (1 - BETAS[0] ** self._steps))
+            size = (self._square / (1 - BETAS[1] ** self.steps)).sqrt_().add_(EPSILON)
+            self._vector.addcdiv_(self._mean, size, value=-learning_rate / (1 - BETAS[0] ** self.steps))
         return float(norm)
 
     def save(self, *, scale: float = 1.0) -> str:
@@ -128,7 +129,7 @@ class LocalStudent:
 
     def state(self) -> bytes:
         """All that training has changed, as safetensors bytes: with the loop's state, it resumes to the same bit."""
-        steps = torch.tensor([self._steps])
+        steps = torch.tensor([self.steps])
         return save_bytes({"vector": self._vector, "mean": self._mean, "square": self._square, "steps": steps})
 
     def load_state(self, state: bytes) -> None:
@@ -142,7 +143,7 @@ class LocalStudent:
                 self._vector.copy_(vector)
                 self._mean.copy_(mean)
                 self._square.copy_(square)
-            self._steps = int(steps)
+            self.steps = int(steps)
         except (SafetensorError, KeyError, RuntimeError) as error:
             raise FormatError(f"not the state of this student ({error}); start the run again") from error
 

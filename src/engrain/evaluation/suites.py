@@ -202,14 +202,15 @@ def run_suite(
     group: Callable[[Example], str] = group_of,
     styled: bool = False,
     max_tokens: int = 64,
-    batch_size: int = 16,
+    batch_size: int = 128,
+    on_share: Callable[[float], None] | None = None,
 ) -> Evidence:
     """Let one version answer every item once, greedily, and score the answers item by item.
 
     The model sees the query alone, or with `with_context` what `build_messages` makes of the example. `group` names the
     group of each item. Where the user's answers are `styled` ("4417, Captain"), an answer is right if it holds what is
     expected; where form is what is learned (`Example.form`), it counts. Milliseconds are those of a whole call, shared evenly
-    by its answers. Raises InputError for an item given twice, because a pair counted twice is no second piece of evidence.
+    by its answers; `on_share` is told after each call what share is done. Raises InputError for an item given twice, because a pair counted twice is no second piece of evidence.
     """
     seen: set[str] = set()
     for example in examples:
@@ -238,6 +239,8 @@ def run_suite(
                     latency_ms=completion.latency_ms / len(batch),
                 )
             )
+        if on_share is not None:
+            on_share(len(results) / len(examples))
     return Evidence(scope=scope, adapter=adapter, suite=suite, base=engine.base, results=tuple(results))
 
 

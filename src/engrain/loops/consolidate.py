@@ -21,7 +21,7 @@ from typing import TYPE_CHECKING, Any
 
 from engrain.adapters import current, promote
 from engrain.adapters.versions import adapter_of, batch_of, stale
-from engrain.errors import BatchRefused, EngrainError, NotFound, ScopeError, StoreError
+from engrain.errors import BatchRefused, EngrainError, NotFound, ScopeError, StoreError, TrainingFailed
 from engrain.evaluation import SequentialGate, check_holdout, run_suite
 from engrain.evaluation.gates import pair, regression_rate
 from engrain.evaluation.probes import probe_group, probes
@@ -44,6 +44,7 @@ from engrain.records import (
     Task,
     Verdict,
     content_hash,
+    new_id,
 )
 from engrain.signals import Router
 from engrain.store import SqlStore, home_lock
@@ -57,6 +58,10 @@ log = logging.getLogger(__name__)
 
 Progress = Callable[[str, float], None]
 """Called with what is going on and the share done (0 … 1) of that stage."""
+
+
+def quiet(what: str, share: float) -> None:
+    """The progress that nobody watches."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -131,7 +136,7 @@ def consolidate(
     (docs/decisions/0007).
     """
     settings = settings or Consolidation()
-    tick = progress or (lambda _what, _share: None)
+    tick = progress or quiet
     started = time.perf_counter()
     with home_lock(home):
         at = time.time()
@@ -143,7 +148,10 @@ def consolidate(
 
         def stop(reason: str) -> Outcome:
             nonlocal signals
-            signals = [replace(s, route="text", reason=reason) if s.route == "weights" else s for s in signals]
+            signals = [
+                replace(s, id=new_id("sig"), route="text", reason=reason) if s.route == "weights" else s
+                for s in signals  # under new ids: some may be on record already
+            ]
             store.append_all(changed(store, scope, signals))
             if live is not None and old:
                 reason += (
@@ -157,7 +165,7 @@ def consolidate(
         tick("studying", 0.0)
         try:
             batch = unfinished(store, home, scope, base, settings) or batch_for(
-                store, engine, scope, wanted, base, at, settings
+                store, engine, scope, wanted, base, at, settings, tick
             )
         except BatchRefused as error:
             return stop(str(error))
@@ -176,10 +184,10 @@ def consolidate(
         store.append(batch)
         try:
             student = train(engine, batch, settings, home=home, tick=tick)
-        except BatchRefused as error:
+        except (BatchRefused, TrainingFailed) as error:
+            finish(home, scope)  # the same run would end the same way
             return stop(str(error))
-        tick("choosing the scale", 0.0)
-        scale, name = choose_scale(store, engine, student, batch, settings, at)
+        scale, name = choose_scale(store, engine, student, batch, settings, at, tick)
         adapter = keep(store, engine, name, batch, scale)
         verdict, after = judge(store, engine, batch, adapter, start, settings, live=live.id if live else "", tick=tick)
         finish(home, scope)
@@ -304,6 +312,7 @@ def batch_for(
     parent: str,
     at: float,
     settings: Consolidation,
+    tick: Progress = quiet,
 ) -> Batch:
     """The batch that teaches the wanted memories to `parent`, with replay of what that version was taught and still holds.
 
@@ -322,6 +331,7 @@ def batch_for(
     batch = prepare(
         engine, new, scope=scope, parent=parent, earlier=earlier, still=still, asked=queries(store, scope, new, at),
         apart=[last_question(e) for e in tasks(store, scope, at)], preparation=settings.preparation, seed=settings.seed,
+        on_share=lambda share: tick("studying", share),
     )  # fmt: skip
     return replace(batch, settings={**batch.settings, **kept_settings(settings, batch)}, created_at=at)
 
@@ -381,7 +391,7 @@ def advantage(engine: Engine, batch: Batch, scope: Scope) -> tuple[Evidence, Evi
 
 def train(engine: LocalEngine, batch: Batch, settings: Consolidation, *, home: Path, tick: Progress) -> LocalStudent:
     """The student after its lessons; goes on from the checkpoint of an interrupted run of the same batch."""
-    from engrain.learning.loop import Plan, StepReport, context_learning
+    from engrain.learning.loop import Plan, StepReport, TrainState, context_learning
     from engrain.learning.methods import method_named
 
     learning = batch.settings["learning"]
@@ -390,20 +400,23 @@ def train(engine: LocalEngine, batch: Batch, settings: Consolidation, *, home: P
     student = engine.student(
         batch.parent, rank=int(learning["rank"]), seed=batch.seed, max_tokens=longest_answer(engine, batch)
     )
-    start = load_checkpoint(home, batch, student)
-    saved = start.step if start else 0
+    last = load_checkpoint(home, batch, student) or TrainState()
+    if not last.step:
+        save_checkpoint(home, batch, student, last)  # what was studied is not studied again
 
     def on_step(state: TrainState, _: StepReport) -> None:
-        nonlocal saved
+        nonlocal last
+        last = state
         tick("learning", state.step / steps)
         if state.step % settings.checkpoint_every == 0:
             save_checkpoint(home, batch, student, state)
-            saved = state.step
 
     try:
-        context_learning(student, batch.train, steps, plan=plan, on_step=on_step, start=start)
+        context_learning(student, batch.train, steps, plan=plan, on_step=on_step, start=last if last.step else None)
     except KeyboardInterrupt:
-        log.info("stopped after step %d of batch %s; the same command goes on from there", saved, batch.id)
+        if student.steps == last.step:  # it was not stopped within an update
+            save_checkpoint(home, batch, student, last)
+        log.info("stopped after step %d of batch %s; the same command goes on from there", last.step, batch.id)
         raise
     return student
 
@@ -416,7 +429,13 @@ def longest_answer(engine: Engine, batch: Batch) -> int:
 
 
 def choose_scale(
-    store: SqlStore, engine: LocalEngine, student: LocalStudent, batch: Batch, settings: Consolidation, at: float
+    store: SqlStore,
+    engine: LocalEngine,
+    student: LocalStudent,
+    batch: Batch,
+    settings: Consolidation,
+    at: float,
+    tick: Progress = quiet,
 ) -> tuple[float, str]:
     """The largest share of the update that does no more harm to unrelated items (not the gate's) than the gate will tolerate,
     and the adapter that it makes; shares that were tried and refused leave no file."""
@@ -424,15 +443,19 @@ def choose_scale(
     judging = len(retained(store, engine, batch, settings))
     items, styled = probes("scale", settings.scale_items, engine=engine), bool(batch.settings["styles"])
 
-    def answered(version: str) -> dict[str, ItemResult]:
-        found = run_suite(engine, items, version, batch.scope, "scale", group=group, styled=styled)
+    def answered(version: str, done: int) -> dict[str, ItemResult]:
+        rounds = 1 + len(settings.scales)
+        found = run_suite(
+            engine, items, version, batch.scope, "scale", group=group, styled=styled,
+            on_share=lambda share: tick("choosing the scale", (done + share) / rounds),
+        )  # fmt: skip
         return {r.item: r for r in found.results}
 
-    before = answered(batch.parent)
+    before = answered(batch.parent, 0)
     there = {p.name for p in engine.adapters_dir.glob("*")}
-    for scale in settings.scales:
+    for done, scale in enumerate(settings.scales, start=1):
         name = student.save(scale=scale)
-        seen = pair(before, answered(name), list(before), {})
+        seen = pair(before, answered(name, done), list(before), {})
         log.info(
             "%.0f %% of the update breaks %d and fixes %d of %d items", 100 * scale, seen.broke, seen.fixed, seen.n
         )
@@ -479,13 +502,18 @@ def judge(
     items = suite(store, engine, batch, settings.gate_items)
     judged_by = [e for e in items if probe_group(e) is None]
     check_holdout([e for e in batch.train if probe_group(e) is None], judged_by)
-    tick("evaluating", 0.0)
     styled = bool(batch.settings["styles"])
-    after = evaluate(store, engine, items, adapter.id, scope, styled=styled)
-    tick("evaluating", 0.34)
-    before = evaluate(store, engine, items, batch.parent, scope, styled=styled)
-    tick("evaluating", 0.67)
-    origin = before if start is None else evaluate(store, engine, items, "", scope, styled=styled)
+    versions = list(dict.fromkeys((adapter.id, batch.parent, "")))
+
+    def answers_of(version: str) -> Evidence:
+        done = versions.index(version)
+        return evaluate(
+            store, engine, items, version, scope, styled=styled,
+            on_share=lambda share: tick("evaluating", (done + share) / len(versions)),
+        )  # fmt: skip
+
+    after, before = answers_of(adapter.id), answers_of(batch.parent)
+    origin = before if start is None else answers_of("")
     spent = spent_before(store, scope, time.time())
     verdict = settings.gate.decide(
         scope=scope, index=len(spent) + 1, history=[v.decision for v in spent], candidate=after, live=before, origin=origin,
@@ -537,6 +565,7 @@ def evaluate(
     *,
     styled: bool,
     over: Evidence | None = None,
+    on_share: Callable[[float], None] | None = None,
 ) -> Evidence:
     """One version's answers to these items, recorded. Answers that it gave earlier are taken from the records: the same
     weights give the same greedy answers. With `over`, the ledger says what got worse since that evidence."""
@@ -546,8 +575,8 @@ def evaluate(
         if (old.adapter, old.base, old.suite) == (adapter, engine.base, suite_name):
             known.update({r.item: r for r in old.results})
     missing = [e for e in items if e.hash not in known]
-    fresh = run_suite(engine, missing, adapter, scope, suite_name, group=group, styled=styled) if missing else None
-    answered = known | ({r.item: r for r in fresh.results} if fresh else {})
+    fresh = run_suite(engine, missing, adapter, scope, suite_name, group=group, styled=styled, on_share=on_share)
+    answered = known | {r.item: r for r in fresh.results}
     results = tuple(replace(answered[e.hash], group=group(e)) for e in items)
     evidence = Evidence(
         scope=scope,

@@ -420,7 +420,7 @@ def _rebuild(
     signals = fitting(store, engine, route(store, scope, live, at, settings.router), scope, settings.preparation)
     wanted = [s.memory for s in signals if s.route == "weights"]
     try:
-        batch = batch_for(store, engine, scope, wanted, parent, at, settings)
+        batch = batch_for(store, engine, scope, wanted, parent, at, settings, tick)
     except BatchRefused:
         return parent
     # What `consolidate` would have kept in text, is kept in text.
@@ -431,7 +431,7 @@ def _rebuild(
         student = train(engine, batch, settings, home=home, tick=tick)
     except BatchRefused:  # nothing that the parent does not say already, as in `consolidate`
         return parent
-    scale, name = choose_scale(store, engine, student, batch, settings, at)
+    scale, name = choose_scale(store, engine, student, batch, settings, at, tick)
     adapter = keep(store, engine, name, batch, scale)
     finish(home, scope)
     check_rebuilt(store, engine, batch, adapter, settings)
