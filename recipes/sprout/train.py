@@ -14,6 +14,7 @@ import os
 import platform
 import random
 import time
+from bisect import bisect_left
 from pathlib import Path
 
 import numpy as np
@@ -26,15 +27,15 @@ from drills import copying
 from frames import load
 from model import Minibatch, Shape, Sprout, collate, compile_layers
 from tasks import WORLD, Maker
-from tokens import SPECIAL, Encoder, Row, train_tokenizer, twins
+from tokens import LONGEST, SPECIAL, Encoder, Row, train_tokenizer, twins
 
 STAGES = (
     (0.00, 1, 1, 0.25, 1.00, 0.8, 2048),
     (0.02, 1, 1, 0.08, 0.70, 0.8, 2048),
-    (0.15, 1, 3, 0.03, 0.55, 0.5, 2048),
-    (0.25, 1, 8, 0.01, 0.50, 0.3, 3072),
-    (0.60, 1, 14, 0.01, 0.45, 0.3, 4096),
-    (0.88, 1, 30, 0.01, 0.40, 0.2, 4096),
+    (0.15, 1, 3, 0.03, 0.50, 0.5, 2048),
+    (0.25, 1, 8, 0.01, 0.40, 0.3, 4096),
+    (0.60, 1, 14, 0.01, 0.35, 0.3, 4096),
+    (0.88, 1, 30, 0.01, 0.35, 0.2, 4096),
 )
 """(from this share of the run, fewest notes, most notes, share of copying drills, of composed frames, of plain reading only, tokens of a
 minibatch). One note first: to read a note is to tell its parts from one another; to find it among others comes after, and is the lesser
@@ -48,10 +49,16 @@ def annealed(share: float) -> float:
     return max(0.02, min(1.0, share / 0.01, (1 - share) / 0.85))
 
 
-def padded(length: int) -> int:
-    """Tokens that a row of this length is padded to: few lengths, for a new one costs as much as the product itself."""
-    unit = 32 if length <= 256 else 64 if length <= 512 else 128
-    return -(-length // unit) * unit
+LENGTHS = (*range(32, 256, 32), *range(256, 512, 64), *range(512, LONGEST + 1, 128))
+"""Tokens that rows are padded to: few lengths, for each has compiled functions of its own."""
+
+
+def warm_up(model: Sprout, tokens: int, longest: int, rng: np.random.Generator, *, scale: int, part: slice) -> None:
+    """Compile for the shapes of minibatches of so many tokens, in rows of up to `longest`; with `part` some of the lengths only."""
+    for length in [n for n in LENGTHS if n <= longest][part]:
+        row = Row.shared([0] * length, [False] * (length - 1) + [True])
+        model.loss(collate([row] * -(-tokens * scale // length), length, rng).to(model.embed.device)).backward()
+    model.zero_grad(set_to_none=True)
 
 
 class Pool:
@@ -70,7 +77,7 @@ class Pool:
             else:
                 rows = self.encoder(self.maker.any(low, high, budget=QUESTIONS, only_read=only_read))
             for row in rows:
-                length = padded(len(row.ids))
+                length = LENGTHS[bisect_left(LENGTHS, len(row.ids))]
                 waiting = self.rows.setdefault(length, [])
                 waiting.append(row)
                 if len(waiting) * length >= tokens * self.scale:
@@ -131,9 +138,11 @@ def worker(rank: int, args: argparse.Namespace) -> None:
     maker, rng = Maker(random.Random(seed), frames, world=WORLD), np.random.default_rng(seed)
     budget = args.minutes * 60
     pool = Pool(maker, encoder, rng, args.scale)
-    for share in (0.0, 0.05, 0.5):  # compiling is no part of the run
-        model.loss(pool.minibatch(share).to(device)).backward()
-    model.zero_grad(set_to_none=True)
+    for part in (slice(rank, None, world), slice(None)):  # each compiles its share, and finds the rest in the cache
+        for tokens, longest in ((2048, 384), (4096, LONGEST)):
+            warm_up(model, tokens, longest, rng, scale=args.scale, part=part)
+        if world > 1:
+            dist.barrier()
     started, saved, loss_mean = clock(device), time.time(), 0.0
     log = (out / "train.log").open("a") if rank == 0 else None
     base = spent
@@ -268,7 +277,7 @@ def main() -> None:
     os.environ.setdefault("MALLOC_MMAP_THRESHOLD_", str(1 << 33))
     os.environ.setdefault("MALLOC_TRIM_THRESHOLD_", str(1 << 34))
     # Every new shape of a minibatch leaves a kernel behind: without a limit a process grows by 8 GB in half an hour.
-    os.environ.setdefault("ONEDNN_PRIMITIVE_CACHE_CAPACITY", "256")
+    os.environ.setdefault("ONEDNN_PRIMITIVE_CACHE_CAPACITY", "2048")
     os.environ.setdefault("MALLOC_ARENA_MAX", "2")
     if args.processes > 1:
         mp.spawn(worker, args=(args,), nprocs=args.processes)

@@ -15,7 +15,7 @@ from engrain.learner import SPROUT
 from engrain.records import Message
 
 sys.path.insert(0, str(Path(__file__).parents[2] / "recipes/sprout"))
-from model import Shape, Sprout, collate  # noqa: E402
+from model import QUERIES, Shape, Sprout, collate  # noqa: E402
 from tasks import Doc  # noqa: E402
 from tokens import LONGEST, Encoder, Row, capital, twins, upper  # noqa: E402
 
@@ -50,8 +50,12 @@ def test_a_row_of_training_is_what_the_template_writes(
     assert sprout.tokenizer.decode(ids[len(prompt) :], skip_special_tokens=True) == " 14 euros"
 
 
-def test_conversations_side_by_side_do_not_see_one_another(encoder: Encoder) -> None:
-    """The same loss in one row, with its siblings and padding, as in rows of their own."""
+@pytest.mark.parametrize("queries", [QUERIES, 8])
+def test_conversations_side_by_side_do_not_see_one_another(
+    encoder: Encoder, monkeypatch: pytest.MonkeyPatch, queries: int
+) -> None:
+    """The same loss in one row, with its siblings and padding, as in rows of their own, however many look back at once."""
+    monkeypatch.setattr("model.QUERIES", queries)
     torch.manual_seed(0)
     shape = Shape(vocab=encoder.tokenizer.get_vocab_size(), layers=2, width=64, inner=96, heads=4)
     model, rng = Sprout(shape), np.random.default_rng(0)
