@@ -279,7 +279,7 @@ def consolidate(
     """Move what has proved durable into the weights, if the evidence allows it.
 
     The model studies its notes, trains an adapter, and is asked questions that it never trained on. The gate promotes
-    the adapter only if it is better and breaks nothing. Ctrl-C loses nothing: the same command goes on from there.
+    the adapter only if it is better and loses nothing. Ctrl-C keeps each whole step of training: the same command goes on from there.
 
     Example:  engrain consolidate
     """
@@ -474,8 +474,8 @@ def memories(
     """
     console = terminal()
     with opened(there(home), base, user, tenant) as learner:
-        standings = learner.standings()
         found = learner.memories(all_states=everything)
+        standings = learner.standings()
     for memory in found:
         state = standing_of(standings[memory.id])
         console.print(memory_line(memory) + state, style="dim" if state else "", soft_wrap=True)

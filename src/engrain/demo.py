@@ -429,7 +429,7 @@ class _Demo:
         self.score("after", shown="unlearned")
         alone = self.score("after, weights alone", shown="none")
         texts = [m.text for m in self.learner.memories(all_states=True) if m.id in taught]
-        asked = {q.text for q in self.questions if q.answer and any(q.about in t for t in texts)}
+        asked = {q.text for q in self.questions if q.answer and q.about and any(q.about in t for t in texts)}
         if asked:
             right = sum(r.right for r in alone.results if r.question in asked)
             self.say(

@@ -231,7 +231,7 @@ class Learner:
         return every if all_states else active(every)
 
     def standings(self) -> dict[str, Standing]:
-        """Where each memory stands, by id: active, superseded (was true, and until when) or retracted (was wrong)."""
+        """Where each memory stands, by id: active, superseded (was true, and until when), retracted (was wrong) or repeated."""
         return derive(list(self.store.select(Memory, scope=self.scope)))
 
     def versions(self) -> list[Version]:

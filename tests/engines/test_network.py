@@ -49,10 +49,44 @@ def test_logits_and_gradients_are_equal(both: tuple[Llama, HuggingFace], merge: 
             torch.autograd.backward(logits_BTV.log_softmax(-1)[mask_BT][:, 7].sum())
         results.append((logits_BTV[mask_BT].detach(), [leaf.grad for leaf in leaves if leaf.grad is not None]))
     (ours, our_gradients), (theirs, their_gradients) = results
+    assert len(our_gradients) == len(their_gradients) == (2 * len(both[0].layers) if merge else 0)
     assert torch.allclose(ours, theirs, atol=1e-3)
     for a, b in zip(our_gradients, their_gradients, strict=True):
         assert torch.allclose(a, b, atol=1e-3 * (1 + b.abs().max().item()))
         assert b.abs().max() > 0
+
+
+@pytest.mark.parametrize("cores", [1, 2])
+def test_two_halves_side_by_side_give_what_one_after_the_other_gives_and_what_one_batch_gives(
+    both: tuple[Llama, HuggingFace], monkeypatch: pytest.MonkeyPatch, cores: int
+) -> None:
+    """To the bit whatever the cores, and within rounding of a gradient that was never divided."""
+    network = both[0]
+    found: list[list[torch.Tensor]] = []
+    for workers, device in ((1, "cpu"), (cores, "cpu"), (1, "cpu:0")):  # "cpu:0" is not divided
+        monkeypatch.setattr("engrain.engines.decode.os.cpu_count", lambda workers=workers: workers)
+        pairs = {n: (a.requires_grad_(), b.requires_grad_()) for n, (a, b) in adapter_of(network).items()}
+        ready = network.prepare(pairs, torch.float32, merge=True)
+        logits_BTV, mask_BT = decode.answer_logits(network, ready, PROMPTS, ANSWERS, device)
+        torch.autograd.backward(logits_BTV.log_softmax(-1)[mask_BT][:, 7].sum())
+        found.append(
+            [logits_BTV.detach()[mask_BT], *(t.grad for n in sorted(pairs) for t in pairs[n] if t.grad is not None)]
+        )
+    assert all(torch.equal(a, b) for a, b in zip(found[0], found[1], strict=True))
+    for a, b in zip(found[0], found[2], strict=True):
+        assert torch.allclose(a, b, atol=1e-4 * (1 + b.abs().max().item()))
+
+
+def test_what_fails_beside_another_is_told(both: tuple[Llama, HuggingFace], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("engrain.engines.decode.ROWS", 1)
+
+    def fails(*_: object) -> None:
+        raise RuntimeError("out of memory")
+
+    monkeypatch.setattr("engrain.engines.decode._decode", fails)
+    how = decode.Sampling(frozenset(), 4, 0.0, 0)
+    with pytest.raises(RuntimeError, match="out of memory"):
+        decode.sample(both[0], None, PROMPTS, how, "cpu")
 
 
 def test_an_adapter_on_some_layers_only_is_equal_too(both: tuple[Llama, HuggingFace]) -> None:

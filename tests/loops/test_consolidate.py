@@ -207,6 +207,8 @@ def test_a_training_that_fails_leaves_the_notes_in_text_and_no_run_to_go_on_with
     assert not list(store.home.rglob("consolidate*"))
     last = {s.memory: s.route for s in store.select(Signal, scope=SCOPE)}
     assert last == dict.fromkeys(ids, "text")
+    monkeypatch.setattr(loop, "train", None)  # the same is not tried again
+    assert "lower the learning rate" in run(store).reason
 
 
 def test_a_value_that_changed_and_changed_back_is_what_it_was(store: SqlStore) -> None:

@@ -146,6 +146,45 @@ def test_there_are_many_wordings_each_once_and_the_forward_ones_come_first(note:
     assert plain_questions(note) == asked
 
 
+NOT_ASKED = {
+    "The teacher from Oslo speaks Greek.": ["What does Oslo speak?"],
+    "The ferry to Lund takes 45 minutes.": ["How long does the Lund take?"],
+    "Every second Friday Anna cleans the oven.": ["What does Friday Anna clean every second?"],
+    "On Market Street Anna Bell sells honey.": [
+        "What does Street Anna Bell sell on Market?",
+        "What does On Market Street Anna Bell sell?",
+    ],
+    "At least five volunteers are needed for the market.": ["How many volunteers are needed for the market at least?"],
+    "Until the bridge is repaired the bus stops at the mill.": ["How is the bus stops at the mill until the bridge?"],
+    "I have locker number 12.": ["Which locker number does I have?"],
+    "Three cats live in the attic.": ["How many cats lives in the attic?"],
+    "Coffee is what Miriam drinks in the morning.": ["Where does Miriam drink?"],
+    "Nobody has a key.": ["Who has a key?"],
+    "By noon the bread is sold out.": ["Who sells out the bread?"],
+    "The form is returned by Friday.": ["Who returns the form?"],
+}
+"""Questions that would be bad English, or ask for something else."""
+
+
+@pytest.mark.parametrize("note", NOT_ASKED)
+def test_a_note_is_not_asked_what_it_does_not_tell(note: str) -> None:
+    texts = {q.text for q in plain_questions(note)}
+    assert texts.isdisjoint(NOT_ASKED[note])
+
+
+def test_who_does_a_thing_is_asked_straight_and_who_merely_is_somewhere_the_other_way_round() -> None:
+    kinds = {
+        note: {q.kind for q in plain_questions(note) if q.answer == subject}
+        for note, subject in (
+            ("Hartmann made the crane.", "Hartmann"),
+            ("Piet Hagen looks after the barn.", "Piet Hagen"),
+            ("Rex sleeps under the kitchen table.", "Rex"),
+            ("Nora knows the code.", "Nora"),
+        )
+    }
+    assert list(kinds.values()) == [{"plain"}, {"plain"}, {"reversed"}, {"reversed"}]
+
+
 ANSWERS = {
     "Rosa bought a yellow boat in Gdansk.": {
         "What did Rosa buy in Gdansk?": "a yellow boat",

@@ -30,6 +30,7 @@ def test_an_interaction_becomes_a_chat_span() -> None:
         "gen_ai.operation.name": "chat",
         "gen_ai.provider.name": "engrain",
         "gen_ai.request.model": "b",
+        "gen_ai.response.model": "a",
         "gen_ai.response.id": "int_1",
         "gen_ai.response.finish_reasons": ("length",),
         "gen_ai.usage.input_tokens": 21,

@@ -26,7 +26,7 @@ _B = TypeVar("_B")
 ROWS = 64
 """Most rows decoded together."""
 TOKENS = 32_768
-"""Most tokens (rows x padded length) in one forward pass; bounds memory."""
+"""Most tokens (rows x padded length) in one forward pass, of which two run side by side; bounds memory."""
 OVERHEAD = 96
 """What a further forward pass costs, in tokens of one; a batch is split only where that saves more padding."""
 
@@ -142,8 +142,8 @@ def _halves(groups: list[list[int]], lengths: Sequence[int]) -> list[list[list[i
 
 
 def _each(do: Callable[[_A], _B], each: Sequence[_A], network: Network, device: str) -> list[_B]:
-    """What `do` makes of each, on a CPU side by side."""
-    workers = min(len(each), os.cpu_count() or 1) if device == "cpu" and network.side_by_side else 1
+    """What `do` makes of each, on a CPU two at a time."""
+    workers = min(len(each), 2, os.cpu_count() or 1) if device == "cpu" and network.side_by_side else 1
     if workers < 2:
         return [do(one) for one in each]
     with ThreadPoolExecutor(workers, "engine", torch.set_num_threads, (torch.get_num_threads(),)) as pool:
@@ -162,7 +162,7 @@ class Sampling:
 
 
 def sample(network: Network, adapter: Any, prompts: Sequence[Ids], how: Sampling, device: str) -> list[Sampled]:
-    """Answers for every prompt, on a CPU a group on each core. What one prompt gets does not depend on its companions.
+    """Answers for every prompt, on a CPU two groups side by side. What one prompt gets does not depend on its companions.
 
     The randomness of a prompt is drawn from (seed, prompt) alone: ask again with another seed for another answer.
     Log-probabilities are the model's own, at temperature 1.

@@ -144,13 +144,12 @@ def load(folder: Path, name: str, *, base: str, device: str) -> dict[str, Pair]:
     return pairs
 
 
-def altered(folder: Path, name: str) -> str:
-    """What an adapter on disk holds instead of what its name says: the name of that, or why it cannot be read; "" if it is whole."""
+def altered(folder: Path, name: str) -> bool:
+    """Whether an adapter on disk cannot be read, or holds something else than its name says."""
     try:
-        pairs, base = read(folder / name, device="cpu")
-    except FormatError as error:
-        return str(error)
-    return "" if (found := name_of(pairs, base)) == name else found
+        return name_of(*read(folder / name, device="cpu")) != name
+    except FormatError:
+        return True
 
 
 def read(path: Path, *, device: str) -> tuple[dict[str, Pair], str]:
@@ -160,7 +159,8 @@ def read(path: Path, *, device: str) -> tuple[dict[str, Pair], str]:
         with safe_open(path / "adapter_model.safetensors", framework="pt", device=device) as file:
             base = (file.metadata() or {}).get("base", "")
             tensors = {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118 (not a dict)
-    except (OSError, ValueError, SafetensorError) as error:
+        factor = config["lora_alpha"] / config["r"] / SCALE
+    except (OSError, ValueError, KeyError, TypeError, ZeroDivisionError, SafetensorError) as error:
         raise FormatError(f"{path} is not a whole PEFT adapter ({error}); copy or rebuild it") from error
     unplain = [
         k
@@ -171,7 +171,6 @@ def read(path: Path, *, device: str) -> tuple[dict[str, Pair], str]:
         raise FormatError(
             f"{path} is not plain LoRA ({unplain or config.get('peft_type')}); convert it with peft first"
         )
-    factor = config["lora_alpha"] / config["r"] / SCALE
     pairs: dict[str, Pair] = {}
     for key in sorted(tensors):
         layer, kind, _ = key.removeprefix(_PREFIX).rpartition(".lora_A.weight")

@@ -15,7 +15,7 @@ of the weights; until 2026-11-26 only what broke was counted, and updates that l
 item that broke is named in the verdict all the same.
 
 Why re-used items cost something. At level spend(k), on 600 items used again and again, a drift of 3.5 points an
-update came past the origin's budget in 4.8 % of the sequences of 40 updates, where it is 0.0 % with the price, because refused
+update came past the origin's budget in 4.8 % of the sequences of 40 updates (all of alpha; with the price 0.0 %), because refused
 candidates follow one another until the items are lucky (tests/evaluation/test_gate_simulation.py). So the harm checks
 run at spend(k) * reuse_share(history), the part of spend(k) that belongs to the decisions already taken with these
 items; that covers any way of choosing the next candidate from those decisions.

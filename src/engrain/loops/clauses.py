@@ -26,6 +26,10 @@ PREPOSITIONS = PLACE | words(
 )
 _WHERE = (PLACE | words("into onto through over across along around past")) - {"against", "between"}
 _PARTICLES = words("in out up down off on over away back home place")
+_NO_FRONT = words("least most no case average first last total all")
+"""What follows a preposition that is no place or time of its own: "at least", "in case of"."""
+_UNFINISHED = words("of second third fourth other and or next last first Mr Mrs Ms Dr San St New Saint")
+"""Words that a place or a time does not end with."""
 SOMEBODY = words("somebody someone everybody everyone nobody")
 _STANDS = words("lies lie stands stand hangs hang sits sit lives live comes come is are")
 """Verbs that may stand before their subject, behind a place."""
@@ -41,6 +45,7 @@ _PERIODS = words(
 _TIME = words("at on in by until till before after since from during around about past") | _ALONE | {""}
 _CALENDAR = "|".join((*WEEKDAYS, *(rf"\b{month}\b" for month in MONTHS)))
 _INFLECTED = r"[a-z]{2,}(?:[^s\W]s|ed)"
+_HOURS = words("one two three four five six seven eight nine ten eleven twelve")
 _LENGTH = re.compile(r"(?:second|minute|hour|day|week|month|year)s?\b")
 MASS = words("kilo kilos kilogram kilograms kg gram grams g tons tonnes litre litres liters cents pence")
 CLOCK = re.compile(
@@ -164,21 +169,27 @@ def clauses(note: str) -> list[Clause]:
 def _straight(text: str) -> str:
     """The clause with its subject first: "At noon Ines goes home", "Under the mat lies the key" and "Tea is what Rosa drinks"
     are turned round."""
-    if m := re.fullmatch(r"(.+?) (?:is|was|are|were) what (.+)", text):
+    m = re.fullmatch(r"(.+?) (?:is|was|are|were) what (.+?(\w+))", text)
+    if m and (m[3] in _FORMS | PREPOSITIONS | {"of"} or re.fullmatch(_INFLECTED, m[3])):
         value = m[1] if re.search(r"[A-Z\d]", m[1][1:]) else m[1].lower()
         return sentence(m[2], value, end="")
     tokens = text.split()
     first = tokens[0].lower()
-    if not tokens[0][0].isupper() or first not in (PREPOSITIONS - {"out", "off", "up"}) | {"every"}:
+    fronted = tokens[0][0].isupper() and first in (PREPOSITIONS - {"out", "off", "up"}) | {"every"}
+    if not fronted or tokens[1] in _NO_FRONT:
         return text
     for n in range(2, min(7, len(tokens) - 2)):
         front, rest = [_low(tokens[0]), *tokens[1:n]], tokens[n:]
-        if front[-1] in DETERMINERS | PREPOSITIONS or front[-1].lower() in ("mr", "mrs", "ms", "dr"):
+        if front[-1] in DETERMINERS | PREPOSITIONS | _UNFINISHED or front[-1] in AUXILIARIES:
             continue
+        dated = front[-1].lower().rstrip(",") in WEEKDAYS + MONTHS
+        if front[-1][0].isupper() and rest[0][0].isupper() and not dated:
+            return text  # one name may go on
         begins = rest[0].lower() in DETERMINERS | _PRONOUNS | SOMEBODY or rest[0][0].isupper()
         front[-1] = front[-1].rstrip(",")
-        if begins and _clause(" ".join(rest)):
-            return sentence(*rest, *front, end="")
+        told, turned = _clause(" ".join(rest)) if begins else None, sentence(*rest, *front, end="")
+        if told and (again := _clause(turned)) and again.subject == told.subject:
+            return turned
         if rest[0] in _STANDS and (rest[1] in DETERMINERS or rest[1][0].isupper()):
             return sentence(*rest[1:], rest[0], *front, end="")
     return text
@@ -196,6 +207,13 @@ def _clause(text: str) -> Clause | None:
         return told if m and told and any(m[2] in (p.noun, str(p)) for p in told.parts) else None
     text = re.sub(r"^([A-Z]\w*(?: [A-Z]\w*)*), (?:the|an?|our|my) [^,]+, ", r"\1 ", text)  # "Lena, the apprentice, ..."
     tokens = text.split()
+    if (
+        len(tokens) > 1
+        and tokens[0][0].isupper()
+        and tokens[0].lower() in PREPOSITIONS
+        and tokens[1] not in ("least", "most")
+    ):
+        return None  # a place or time that could not be told from the subject
     if len(tokens) < 3 or (
         tokens[0].lower() in BASES | ACTIONS and tokens[1] in DETERMINERS
     ):  # "keep your answers short"
@@ -225,6 +243,8 @@ def _clause(text: str) -> Clause | None:
     if main and len(rest) > 2 and rest[0] == "to" and (rest[1] in BASES or rest[1] == "be"):  # "has to be emptied"
         size = 3 if rest[1] == "be" and is_participle(rest[2]) and len(rest) > 3 else 2
         main, rest = " ".join((main, *rest[:size])), rest[size:]
+    if main in ("look", "looks", "looked") and rest[0] == "after" and len(rest) > 1:
+        main += " " + rest.pop(0)
     while main and len(rest) > 1 and _belongs(rest[0], rest[1]):
         main += " " + rest.pop(0)
     parts = _parts(rest)
@@ -295,7 +315,7 @@ def _is_verb(tokens: Sequence[str], n: int) -> bool:
 def _lowered(subject: Sequence[str], verb: str) -> str:
     """The subject as it stands inside a sentence: names keep their capital."""
     first, *rest = subject
-    common = first.lower() in DETERMINERS | _PRONOUNS - {"i"}
+    common = first.lower() in DETERMINERS | SOMEBODY | _PRONOUNS - {"i"}
     if not common and not first.endswith("'s") and first.lower() not in WEEKDAYS + MONTHS and first[1:].islower():
         after = rest[0] if rest else ""
         common = first.endswith("ing") or first.lower().removesuffix("s") in _PERIODS | PEOPLE or after in ("of", "for")
@@ -358,7 +378,7 @@ def _kind(preposition: str, noun: str) -> str:
         or (preposition and tokens[-1] in _PERIODS)
         or (not preposition and tokens[0] in _ALONE and not low.startswith("next to "))
         or re.match(r"the \w*\d(?:st|nd|rd|th)\b", low)
-        or (preposition in ("at", "by", "from") and re.fullmatch(r"1?\d|2[0-4]", low))
+        or (preposition in ("at", "by", "from") and (re.fullmatch(r"1?\d|2[0-4]", low) or low in _HOURS))
     )
     bound = preposition in ("before", "after", "until", "till", "since")
     if bound or (timed and (preposition in _TIME or (preposition == "to" and clock))):

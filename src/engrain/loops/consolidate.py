@@ -97,6 +97,8 @@ class Consolidation:
         return int(min(self.most_steps, max(self.least_steps, self.steps_per_memory * memories)))
 
 
+FAILED = "training failed"
+"""Under this key stands the last batch whose training came to nothing, and why."""
 RUN_SETTINGS = (
     "router", "steps_per_memory", "least_steps", "most_steps", "least_advantage", "scales", "scale_items", "gate_items",
 )  # fmt: skip
@@ -170,9 +172,8 @@ def consolidate(
         except BatchRefused as error:
             return stop(str(error))
         signals = [unlearnable(s) if s.memory not in batch.memory_ids else s for s in signals]
-        if said := judged(store, scope, batch, live.id if live else ""):
-            return stop(said)
-        if said := too_few(store, engine, batch, settings, at):
+        if said := judged(store, scope, batch, live.id if live else "") or too_few(store, engine, batch, settings, at):
+            finish(home, scope)  # of a run that was stopped just before its end
             return stop(said)
         before, in_context, gained = advantage(engine, batch, scope)
         if gained < settings.least_advantage:
@@ -184,10 +185,11 @@ def consolidate(
         store.append(batch)
         try:
             student = train(engine, batch, settings, home=home, tick=tick)
+            scale, name = choose_scale(store, engine, student, batch, settings, at, tick)
         except (BatchRefused, TrainingFailed) as error:
-            finish(home, scope)  # the same run would end the same way
+            finish(home, scope)
+            store.put_run(FAILED, {"content": batch.content, "reason": str(error)}, scope=scope)
             return stop(str(error))
-        scale, name = choose_scale(store, engine, student, batch, settings, at, tick)
         adapter = keep(store, engine, name, batch, scale)
         verdict, after = judge(store, engine, batch, adapter, start, settings, live=live.id if live else "", tick=tick)
         finish(home, scope)
@@ -262,6 +264,8 @@ def judged(store: SqlStore, scope: Scope, batch: Batch, live: str) -> str:
     """What became of the version that learned the very same, if there is one; "" if not. To train and judge it again would
     give the same weights, and spend more of the error budget on them."""
     same = {b.id for b in store.select(Batch, scope=scope) if b.content == batch.content}
+    if (failed := store.get_run(FAILED, scope=scope)) and failed["content"] == batch.content:
+        return f"{failed['reason']} (the same was tried before, and would end the same way)"
     made = {a.id for a in store.select(Adapter, scope=scope) if a.batch in same} - {live}
     if once := made & {m.adapter for m in store.pointer_history(scope)}:
         name = min(once)[:12]
@@ -416,7 +420,7 @@ def train(engine: LocalEngine, batch: Batch, settings: Consolidation, *, home: P
     except KeyboardInterrupt:
         if student.steps == last.step:  # it was not stopped within an update
             save_checkpoint(home, batch, student, last)
-        log.info("stopped after step %d of batch %s; the same command goes on from there", last.step, batch.id)
+            log.info("stopped after step %d of batch %s; the same command goes on from there", last.step, batch.id)
         raise
     return student
 

@@ -67,7 +67,10 @@ _BY_VERB = {
 """Other ways to ask for an attribute of s, or for what a verb says of it."""
 
 
-_NUMBERED = re.compile(rf"(?:\d+|{'|'.join(sorted(NUMBER_WORDS))}) ([a-z][a-z ]*)")
+_NUMBERED = re.compile(rf"(?:\d+|{'|'.join(sorted(NUMBER_WORDS))})(?: hundred| thousand)? ([a-z][a-z ]*)")
+_DOES = words("""build clean deliver design feed found inspect lead look make manage own paint print publish repair run sell send
+    sponsor supply teach write""")
+"""Verbs whose subject is what one asks for, where their object is what is spoken of."""
 _CODED = re.compile(r"(?:the )?([a-z]+(?: [a-z]+)?) \S*\d\S*")
 """What a code is: the "locker number" of "locker number 6289"."""
 _PLACED = lexicon.KEPT | frozenset(lexicon.PLACE_VERBS.values())
@@ -166,8 +169,10 @@ def _otherwise(clause: Clause) -> str:
     """The subject in other words: "the paint room key" for the key of the paint room, "the Heron" for the boat Heron; "" if none."""
     if m := re.fullmatch(r"the ([a-z]+(?: [a-z]+)?) (?:of|in) the ([a-z]+(?: [a-z]+)?)", clause.subject):
         return f"the {m[2]} {m[1]}"
-    if m := re.fullmatch(r"(?:the|our) (?:[a-z]+ ){1,2}([A-Z]\w+)", clause.subject):
-        return m[1] if clause.person else f"the {m[1]}"
+    if m := re.fullmatch(r"(?:the|our) (?:[a-z]+ )?(\w+) ([A-Z]\w+)", clause.subject):
+        if m[1] in PREPOSITIONS | {"of"} or set(clause.subject.split()) & PREPOSITIONS:
+            return ""
+        return f"the {m[2]}" if m[1] in ("boat", "ship", "ferry", "hotel", "inn", "pub") else m[2]
     return ""
 
 
@@ -245,17 +250,22 @@ def _paraphrases(clause: Clause, part: Part) -> list[str]:
             return []
         if subject not in ("I", "we", "there") and base != "live":
             found = ["Where {be} {s}?", "Where can I find {s}?", "Where do I look for {s}?"]
-    elif part.preposition == "by" and clause.auxiliary in BE and clause.verb.split(" ")[0] in PAST_OF:
+    elif (
+        part.preposition == "by"
+        and part.kind in ("who", "what")
+        and clause.auxiliary in BE
+        and clause.verb.split(" ")[0] in PAST_OF
+    ):
         first, *particle = clause.verb.split()
         form = PAST_OF[first] if clause.auxiliary in ("was", "were") else third_person(base_form(first)[0])
         found = [" ".join((f"Who {form}", *particle, "{s}")) + "?"]
     elif clause.verb in ("called", "named") and not part.preposition:
         found = ["What is the name of {s}?", "Which name does {s} have?"]
-    elif m := _CODED.fullmatch(part.noun) if base in ("have", "bear", "carry", "use", "get") else None:
+    elif m := _CODED.fullmatch(part.noun) if clause.verb in ("has", "bears", "carries", "uses", "gets") else None:
         found = [f"What is the {m[1]} of {{s}}?", f"Which {m[1]} does {{s}} have?", f"{{s}} has what {m[1]}?"]
     elif not clause.auxiliary and part.kind in ("count", "what", "who"):
         found = _BY_VERB[base].split("|") if base in _BY_VERB else []
-    return [sentence(q.format(s=subject, be=be), end="") for q in found]
+    return [sentence(q.format(s=subject, be=be).removesuffix("?")) for q in found]
 
 
 def _attribute(subject: str, be: str, part: Part, rest: Sequence[str] = ()) -> list[Asked]:
@@ -323,7 +333,7 @@ def _owner(subject: str) -> tuple[str, str]:
 def _reversed(clause: Clause) -> list[Asked]:
     """Asks for the subject."""
     subject, texts = clause.subject, " ".join(map(str, clause.parts))
-    if subject in ("I", "we", "there") or subject in lists.SOMEBODY:
+    if subject in ("I", "we", "there") or subject.split()[0] in lists.SOMEBODY:
         return []
     value, be = clause.parts[0], clause.auxiliary
     adjective = len(clause.parts) > 1 and re.fullmatch("[a-z]+", value.noun)
@@ -338,23 +348,28 @@ def _reversed(clause: Clause) -> list[Asked]:
         return asked
     who = "who" if clause.person else "what"
     first, *particle = clause.verb.split(" ")
+    counted = []
+    if m := _NUMBERED.fullmatch(subject):
+        told = (
+            clause.tell(map(str, clause.parts))
+            .removeprefix(sentence(subject, end="") + " ")
+            .removeprefix(subject + " ")
+        )
+        counted = [Asked(sentence(f"how many {m[1]} {told}"), "plain", subject)]
     if not be and base_form(first)[1] == "do" and not clause.past:
         clause = replace(clause, verb=" ".join((third_person(first), *particle)))
     helper = {"are": "is", "were": "was", "have": "has", "do": "does"}.get(be, be)
     told = replace(clause, subject=who, auxiliary=helper).tell(map(str, clause.parts))
     cleft = f"{who.capitalize()} is it that {told.removeprefix(who + ' ')}?"
     ways = [sentence(told), f"Tell me {told}.", cleft]
-    if m := _NUMBERED.fullmatch(subject):
-        ways = [sentence(f"how many {m[1]} {clause.tell(map(str, clause.parts)).removeprefix(subject + ' ')}"), *ways]
-    return [Asked(q, "plain" if _is_the_value(clause) else "reversed", subject) for q in ways]
+    return [*counted, *(Asked(q, "plain" if _is_the_value(clause) else "reversed", subject) for q in ways)]
 
 
 def _is_the_value(clause: Clause) -> bool:
-    """Whether the subject is what the clause tells of the rest: the number of "45 guests are invited to the wedding", the name of
-    "Hartmann made the crane"."""
+    """Whether the subject is what the clause tells of the rest: who makes a thing or cares for it, as in "Hartmann made the crane"."""
     told = " ".join(map(str, clause.parts))
-    if _NUMBERED.fullmatch(clause.subject):
-        return True
+    if clause.base.split(" ")[0] not in _DOES or len(clause.parts) > 1 or clause.parts[0].preposition:
+        return False
     named = re.fullmatch(r"(?:the [a-z]+ )?(?:[A-Z][\w.&-]*(?: |$))+", clause.subject) is not None
     return (
         named

@@ -209,8 +209,8 @@ def _lessons(
 
 
 def _mostly_forward(questions: Sequence[Question]) -> list[Question]:
-    """The questions without those asked the other way round that are more than a quarter of the others: a note that is only asked
-    "Who …?" is not known by its value. None if no other is left."""
+    """The questions without those asked the other way round that are more than a quarter of the others, rounded up: a note that
+    is only asked "Who …?" is not known by its value. None if no other is left."""
     forward = [q for q in questions if q.kind != "reversed"]
     backward = sorted((q for q in questions if q.kind == "reversed"), key=lambda q: content_hash([q.text]))
     return [*forward, *backward[: math.ceil(len(forward) / 4)]]

@@ -134,14 +134,16 @@ def agrees(note: str, question: str, answer: str, expected: str) -> bool:
 
     At either end, articles, prepositions that change no meaning and words of the question may be missing or added: "12"
     for "How many chairs are there?", "the basket" for "under the basket". What follows a preposition may be added ("a
-    boat in Gdansk"), the name or number that ends the part may be all of it ("Gdansk"), and a note that says this alone
-    may be repeated whole. One step of several is never all of them.
+    boat in Gdansk"), a name or number may stand without what it is the name of ("6094" for "the code 6094"), a town for the place in it
+    where a place is asked for, and a note that says this alone may be repeated whole. One step of several is never all of them.
     """
     said, wanted = (_core(text, question) for text in (answer, expected))
     more = said.removeprefix(wanted + " ")
     if said == wanted or (more != said and _ADDED.match(more)):
         return True
-    if re.search(r"[A-Z\d]", answer) and re.search(rf"\b{_NAMING} {re.escape(said)}$", wanted):
+    if re.search(r"[A-Z\d]", answer) and re.fullmatch(rf"(?:\w+ )?{_NAMING} {re.escape(said)}", wanted):
+        return True
+    if _PLACE_ASKED.match(question) and answer[:1].isupper() and wanted.endswith(f" in {said}"):
         return True
     whole, part = (" ".join(_plain_words(text)) for text in (note, expected))
     return (
@@ -168,10 +170,11 @@ def _plain_words(text: str) -> list[str]:
 _BOUNDS = frozenset(("before", "after", "until", "till", "since", "without", "within"))
 """Prepositions that belong to the answer: before noon is not noon."""
 _LIGHT = (PREPOSITIONS - _BOUNDS) | frozenset(
-    ("a", "an", "the", "of", "called", "named", "because", "when", "if", "every", "each", "most", "least", "exactly")
+    ("a", "an", "the", "of", "called", "named", "because", "when", "if", "every", "each", "exactly")
 )
-_NAMING = r"(?:in|of|from|at|called|named|code|number|name|firm|company|shop|band|boat|doctor)"
-"""What stands before a name that says the same by itself."""
+_NAMING = r"(?:called|named|code|number|name|firm|company|shop|band|boat|doctor)"
+"""What stands before a name or number that says the same by itself."""
+_PLACE_ASKED = re.compile(r"(?:where|(?:in|from) which (?:town|city|village|place|country))\b", re.I)
 _ADDED = re.compile(rf"(?:{'|'.join(sorted(PREPOSITIONS - _BOUNDS - {'to'}))}) (?!.*\b(?:and|or|but|then)\b)")
 _SEVERAL = re.compile(r"\b(?:and|then)\b")
 

@@ -8,6 +8,7 @@ file docs/registry/attributes/gen-ai.md. `user.id`: general registry, v1.41.
 OPERATION_NAME = "gen_ai.operation.name"
 PROVIDER_NAME = "gen_ai.provider.name"
 REQUEST_MODEL = "gen_ai.request.model"
+RESPONSE_MODEL = "gen_ai.response.model"
 CONVERSATION_ID = "gen_ai.conversation.id"
 RESPONSE_ID = "gen_ai.response.id"
 RESPONSE_FINISH_REASONS = "gen_ai.response.finish_reasons"
