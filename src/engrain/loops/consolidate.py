@@ -75,7 +75,7 @@ class Consolidation:
     least_steps: int = 150
     most_steps: int = 900
     learning_rate: float = 3e-3
-    batch_size: int = 40
+    batch_size: int = 36
     rank: int = 16
     method: str = "forward_kl"
     """The objective: a name of engrain.learning.methods.METHODS; docs/methods.md says which one is good for what."""
