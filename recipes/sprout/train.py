@@ -246,7 +246,7 @@ def main() -> None:
     parser.add_argument(
         "--minutes",
         type=float,
-        default=100,
+        default=102,
         help="length of the run, of processor time on a CPU; the learning rate and the curriculum follow it",
     )
     parser.add_argument(
