@@ -33,7 +33,7 @@ from engrain.loops.prepare import Preparation
 from engrain.loops.study import Study
 from engrain.plots import Bar, bars
 from engrain.prompts import UNKNOWN
-from engrain.records import Adapter, Context, Example, ItemResult, Memory, Message
+from engrain.records import Adapter, Example, ItemResult, Memory, Message
 from engrain.signals import Router
 
 QUICK_NOTES = ("keys.md", "orders.md")
@@ -123,7 +123,15 @@ def measure(
     questions become the user's own tasks, which no candidate is trained on.
     """
     started = time.perf_counter()
-    contexts = [_context(learner, q.text, shown) for q in questions]
+    learned = _learned(learner) if shown == "unlearned" else frozenset[str]()
+    memories = [] if shown == "none" else list(learner.store.select(Memory, scope=learner.scope))
+    contexts = [
+        look_up(
+            learner.store, learner.engine, learner.embedder, [Message(role="user", content=q.text)], memories,
+            scope=learner.scope, serving=learner.serving, learned=learned,
+        )
+        for q in questions
+    ]  # fmt: skip
     examples = [
         Example(query=(Message(role="user", content=q.text),), context=c.text, reference=q.answer or UNKNOWN)
         for q, c in zip(questions, contexts, strict=True)
@@ -133,20 +141,13 @@ def measure(
     return Score(name=name, results=evidence.results, notes=notes, seconds=time.perf_counter() - started)
 
 
-def _context(learner: Learner, query: str, shown: Shown) -> Context:
-    if shown == "none":
-        return Context()
-    store, scope = learner.store, learner.scope
-    live = store.live(scope)
-    learned = frozenset[str]()
-    if shown == "unlearned" and live:
-        adapter = store.get(live, scope=scope)
-        assert isinstance(adapter, Adapter)
-        learned = in_weights(store, scope, adapter)
-    return look_up(
-        store, learner.engine, learner.embedder, [Message(role="user", content=query)],
-        list(store.select(Memory, scope=scope)), scope=scope, serving=learner.serving, learned=learned,
-    )  # fmt: skip
+def _learned(learner: Learner) -> frozenset[str]:
+    """Ids of the memories that the live version has proved to know."""
+    if not (live := learner.store.live(learner.scope)):
+        return frozenset()
+    adapter = learner.store.get(live, scope=learner.scope)
+    assert isinstance(adapter, Adapter)
+    return in_weights(learner.store, learner.scope, adapter)
 
 
 def score_table(scores: Sequence[Score], *, title: str = "") -> Table:
@@ -424,8 +425,8 @@ class _Demo:
             adapter = self.learner.store.get(self.live, scope=self.learner.scope)
             assert isinstance(adapter, Adapter)
             taught = adapter.memory_ids
-            known = in_weights(self.learner.store, self.learner.scope, adapter)
-            self.say(f"{len(known)} of {len(taught)} trained memories were proved to be in the weights")
+            known = len(_learned(self.learner))
+            self.say(f"{known} of {len(taught)} trained memories were proved to be in the weights")
         self.score("after", shown="unlearned")
         alone = self.score("after, weights alone", shown="none")
         texts = [m.text for m in self.learner.memories(all_states=True) if m.id in taught]
