@@ -85,9 +85,8 @@ class LocalEngine:
             raise InputError(f"max_tokens={max_tokens}, temperature={temperature}; give at least 1 and at least 0")
         started = time.perf_counter()
         how = decode.Sampling(self.chat.stop_ids, max_tokens, temperature, seed)
-        with self.lock:
-            ready = self._open(adapter)[1]
-            ids = [self.encode(prompt, room=max_tokens) for prompt in prompts]
+        ready = self._open(adapter)[1]
+        ids = [self.encode(prompt, room=max_tokens) for prompt in prompts]
         with self.turns:
             sampled = decode.sample(self.network, ready, ids, how, self.device)
         elapsed = (time.perf_counter() - started) * 1000
@@ -111,9 +110,8 @@ class LocalEngine:
         if not prompts:
             return []
         scores: list[list[float]] = []
-        with self.lock:
-            ready = self._open(adapter)[1]
-            ids = [self.encode(prompt, room=len(answer)) for prompt, answer in zip(prompts, answers, strict=True)]
+        ready = self._open(adapter)[1]
+        ids = [self.encode(prompt, room=len(answer)) for prompt, answer in zip(prompts, answers, strict=True)]
         with self.turns:
             for start in range(0, len(ids), 32):  # logits are large: 32 answers at a time
                 some = answers[start : start + 32]

@@ -74,8 +74,7 @@ class LocalStudent:
             return []
         engine = self._engine
         how = decode.Sampling(engine.chat.stop_ids, self._max_tokens, temperature, seed)
-        with engine.lock:
-            ids = [engine.encode(prompt, room=self._max_tokens) for prompt in prompts]
+        ids = [engine.encode(prompt, room=self._max_tokens) for prompt in prompts]
         version = self._teacher if teacher else self._ready()
         with engine.turns:
             sampled = decode.sample(engine.network, version, ids, how, engine.device)
@@ -86,8 +85,7 @@ class LocalStudent:
     ) -> tuple[Tensor, Tensor]:
         """Next-token logits [B, T, V] in float32 at each answer token, and the mask [B, T] of real tokens."""
         engine = self._engine
-        with engine.lock:
-            ids = [engine.encode(prompt, room=len(answer)) for prompt, answer in zip(prompts, answers, strict=True)]
+        ids = [engine.encode(prompt, room=len(answer)) for prompt, answer in zip(prompts, answers, strict=True)]
         version = self._teacher if teacher else self._ready()
         with engine.turns, torch.set_grad_enabled(not teacher and torch.is_grad_enabled()):
             return decode.answer_logits(engine.network, version, ids, answers, engine.device)

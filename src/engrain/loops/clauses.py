@@ -179,7 +179,7 @@ def _straight(text: str) -> str:
     if not fronted or tokens[1] in _NO_FRONT:
         return text
     for n in range(2, min(7, len(tokens) - 2)):
-        front, rest = [_low(tokens[0]), *tokens[1:n]], tokens[n:]
+        front, rest = [uncapitalised(tokens[0]), *tokens[1:n]], tokens[n:]
         if front[-1] in DETERMINERS | PREPOSITIONS | _UNFINISHED or front[-1] in AUXILIARIES:
             continue
         dated = front[-1].lower().rstrip(",") in WEEKDAYS + MONTHS
@@ -195,7 +195,7 @@ def _straight(text: str) -> str:
     return text
 
 
-def _low(text: str) -> str:
+def uncapitalised(text: str) -> str:
     return text[:1].lower() + text[1:]
 
 

@@ -25,6 +25,7 @@ from engrain.loops.consolidate import (
     fitting,
     keep,
     known_at,
+    quiet,
     route,
     tasks,
     too_few,
@@ -153,7 +154,7 @@ def finish_forgetting(
     plan = store.get_run(RUN, scope=scope)
     if plan is None:
         return None
-    tick = progress or (lambda _what, _share: None)
+    tick = progress or quiet
     olds = [_Old(*row) for row in plan["old"]]
     parents = {old.name: old.parent for old in olds}
     clean = store.live(scope)

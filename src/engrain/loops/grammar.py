@@ -14,7 +14,7 @@ from itertools import chain, pairwise, zip_longest
 from typing import NamedTuple
 
 from engrain.loops import clauses as lists
-from engrain.loops.clauses import PEOPLE, PREPOSITIONS, TITLE, Clause, Part, clauses, sentence
+from engrain.loops.clauses import PEOPLE, PREPOSITIONS, TITLE, Clause, Part, clauses, sentence, uncapitalised
 from engrain.loops.verbs import BASES, BE, PAST_OF, base_form, third_person
 from engrain.memory import lexicon
 from engrain.memory.lexicon import COLOURS, MONEY, MONTHS, NUMBER_WORDS, ONE_VALUED, WEEKDAYS, words
@@ -116,10 +116,6 @@ def _ways(answer: str, plain: Sequence[str], short: Iterable[str], requests: Ite
     return [*direct[:3], *light, *direct[3:]]
 
 
-def _low(text: str) -> str:
-    return text[:1].lower() + text[1:]
-
-
 def _gap(clause: Clause, n: int) -> list[Asked]:
     """All ways to ask for the clause's n-th part."""
     part, answer = clause.parts[n], str(clause.parts[n])
@@ -156,12 +152,16 @@ def _gap(clause: Clause, n: int) -> list[Asked]:
     elsewhere = [p for p in clause.parts if p is not part and p.kind in ("when", "where")]
     if len(elsewhere) == 1 and elsewhere[0].preposition:
         inner = clause.ask(wh, [*(t for t in texts[:n] if t != str(elsewhere[0])), stranded])
-        plain.append(sentence(f"{elsewhere[0]},", _low(inner), end=" ").strip())
-    short = [_low(plain[0].rstrip("?"))]
+        plain.append(sentence(f"{elsewhere[0]},", uncapitalised(inner), end=" ").strip())
+    short = [uncapitalised(plain[0].rstrip("?"))]
     if part.kind != "why":
-        blank = _low(wh) if part.kind in ("when", "where", "length") else f"{part.preposition} {_low(wh)}".strip()
+        blank = (
+            uncapitalised(wh)
+            if part.kind in ("when", "where", "length")
+            else f"{part.preposition} {uncapitalised(wh)}".strip()
+        )
         short.append(sentence(clause.tell(filled(blank))))
-    embedded = clause.tell(filled(stranded), _low(wh))
+    embedded = clause.tell(filled(stranded), uncapitalised(wh))
     return _ways(answer, plain, short, (f"Tell me {embedded}.", f"Can you tell me {embedded}?"))
 
 
@@ -290,20 +290,20 @@ def _attribute(subject: str, be: str, part: Part, rest: Sequence[str] = ()) -> l
     elif owner and be in ("is", "are") and thing not in words("price cost name age owner birthday"):
         plain += [f"Which {thing} {does} {owner} have?", f"What {thing} {does} {owner} have?"]
     bare = re.sub(r"^(?:the|our|my|an?) ", "", subject)
-    short = [f"{bare[0].upper()}{bare[1:]}?", sentence(f"{subject} {be} {_low(wh)}{tail}")]
+    short = [f"{bare[0].upper()}{bare[1:]}?", sentence(f"{subject} {be} {uncapitalised(wh)}{tail}")]
     if owner and owner not in ("I", "we"):
         if len(owner.split()) < 5 and does == "does":
             plain += [f"{wh} {be} {owner}'s {thing}?"]
             short += [sentence(f"{owner}'s {thing}")]
         plain += [f"{wh} {be} the {thing} of {owner}?"] if "'s " in subject else []
         plain += [f"{wh} {be} {owner} {thing}?"] if re.fullmatch(r"the [a-z]+(?: [a-z]+)?", owner) else []
-        plain += [f"For {owner}, {_low(wh)} {be} the {thing}?"]
+        plain += [f"For {owner}, {uncapitalised(wh)} {be} the {thing}?"]
     elif m := re.fullmatch(r"(.+?) ((?:in|at|on|near|behind) .+)", subject):
-        plain += [sentence(f"{m[2]}, {_low(wh)} {be} {m[1]}")]
+        plain += [sentence(f"{m[2]}, {uncapitalised(wh)} {be} {m[1]}")]
     plain += [f"{wh} exactly {be} {subject}{tail}?"]
-    short += [sentence(f"{subject}: {_low(wh)} {'are they' if be in ('are', 'were') else 'is it'}")]
-    requests = (f"Tell me {subject}.", f"Can you tell me {_low(wh)} {subject} {be}{tail}?")
-    return _ways(value, plain, [*short, _low(plain[0].rstrip("?"))], requests)
+    short += [sentence(f"{subject}: {uncapitalised(wh)} {'are they' if be in ('are', 'were') else 'is it'}")]
+    requests = (f"Tell me {subject}.", f"Can you tell me {uncapitalised(wh)} {subject} {be}{tail}?")
+    return _ways(value, plain, [*short, uncapitalised(plain[0].rstrip("?"))], requests)
 
 
 def _quality(value: str) -> bool:
