@@ -13,6 +13,8 @@ if TYPE_CHECKING:
     from torch import Tensor
 
 Conversation = Sequence[Message]
+Answered = tuple[Sequence[Conversation], Sequence[Sequence[int]]]
+"""Prompts, and the answer tokens to each."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -76,6 +78,10 @@ class Student(Protocol):
 
         With `teacher` the frozen accepted version answers and no gradient flows; without, the student does.
         """
+        ...
+
+    def aim(self, new: Answered, kept: Answered) -> None:
+        """Confine the update to directions in which what is new stands out from what must stay as it is."""
         ...
 
     def step(self, loss: Tensor, *, learning_rate: float) -> float:

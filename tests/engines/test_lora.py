@@ -139,3 +139,26 @@ def test_many_adapters_are_held_and_the_least_used_makes_room(llama_folder: Path
     again = [engine.score(PROMPT, ANSWER, adapter=n) for n in names]
     assert first == again
     assert len({str(s) for s in first}) == 3
+
+
+def test_aimed_rows_read_what_is_new_and_not_what_must_stay() -> None:
+    """Of 8 directions both read 0 to 3, the new alone 4 and 5, what must stay alone 6 and 7."""
+    new, kept = (
+        torch.diag(torch.tensor([4.0, 4, 4, 4, 1, 1, 0, 0])),
+        torch.diag(torch.tensor([4.0, 4, 4, 4, 0, 0, 1, 1])),
+    )
+    rows = lora.aimed(new, kept, 2)
+    assert rows.abs()[:, [0, 1, 2, 3, 6, 7]].max() < 1e-5
+    fresh = lora.fresh({"layer": (3, 8)}, 4000, 0, "cpu")["layer"][0]  # its mean reading is what they are scaled to
+    reads = [(a @ new * a).sum(1).mean().item() for a in (rows, fresh)]
+    assert reads[0] == pytest.approx(reads[1], rel=0.1)
+
+
+def test_aimed_rows_are_finite_where_little_was_read_and_more_are_asked_for_than_there_are() -> None:
+    few = torch.zeros(6, 6)
+    few[0, 0] = 2.0
+    for new, kept in ((few, few), (few, torch.zeros(6, 6)), (torch.zeros(6, 6), few)):
+        rows = lora.aimed(new, kept, 9)
+        assert rows.shape == (9, 6)
+        assert torch.isfinite(rows).all()
+        assert not rows[6:].any()

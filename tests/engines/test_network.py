@@ -56,6 +56,19 @@ def test_logits_and_gradients_are_equal(both: tuple[Llama, HuggingFace], merge: 
         assert b.abs().max() > 0
 
 
+def test_what_each_layer_reads_is_added_up_over_the_real_tokens_alone(both: tuple[Llama, HuggingFace]) -> None:
+    found: list[dict[str, torch.Tensor]] = []
+    for network in both:
+        ready = network.prepare(adapter_of(network), torch.float32, merge=True)
+        found.append(decode.moments(network, ready, PROMPTS, "cpu"))
+    one = decode.moments(both[1], ready, PROMPTS[1:2], "cpu")
+    assert set(found[0]) == set(found[1]) == set(both[0].layers)
+    for name, (_, inside) in both[0].layers.items():
+        assert found[0][name].shape == (inside, inside)
+        assert torch.allclose(found[0][name], found[1][name], atol=1e-3 * (1 + found[1][name].abs().max().item()))
+        assert torch.linalg.matrix_rank(one[name]) <= len(PROMPTS[1])  # two tokens and no padding
+
+
 @pytest.mark.parametrize("cores", [1, 2])
 def test_two_halves_side_by_side_give_what_one_after_the_other_gives_and_what_one_batch_gives(
     both: tuple[Llama, HuggingFace], monkeypatch: pytest.MonkeyPatch, cores: int

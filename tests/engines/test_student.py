@@ -177,6 +177,46 @@ def test_state_resumes_to_the_same_bits(engine: LocalEngine) -> None:
     assert resumed.save() == whole.save()
 
 
+def aimed(engine: LocalEngine, parent: str = "", rank: int = 4) -> LocalStudent:
+    student = engine.student(parent, rank=rank, precision="float32")
+    student.aim((BARE[:1], ANSWERS[:1]), (BARE[1:], ANSWERS[1:]))
+    return student
+
+
+def test_an_aimed_student_starts_as_its_teacher_and_trains_b_alone(any_engine: LocalEngine) -> None:
+    student = aimed(any_engine)
+    before, plain = any_engine.weights(student.save()), any_engine.weights(any_engine.student(rank=4).save())
+    own, mask_BT = student.logits(BARE, ANSWERS, teacher=False)
+    teachers, _ = student.logits(BARE, ANSWERS, teacher=True)
+    assert torch.allclose(own[mask_BT], teachers[mask_BT], atol=1e-4)
+    lessons(student)
+    after = any_engine.weights(student.save())
+    assert before and after and plain
+    for layer, (a, b) in after.items():
+        assert torch.equal(a, before[layer][0])
+        assert not torch.equal(a, plain[layer][0])
+        assert b.any()
+
+
+def test_aiming_a_child_leaves_the_parents_directions_and_points_only_the_added_ones(engine: LocalEngine) -> None:
+    parent = first_adapter(engine)
+    held, wide, same = (engine.weights(v) for v in (parent, *(aimed(engine, parent, rank=r).save() for r in (6, 4))))
+    assert held and wide and same
+    for layer, (a, b) in held.items():
+        assert torch.equal(wide[layer][0][:4], a)
+        assert torch.equal(wide[layer][1], torch.nn.functional.pad(b, (0, 2)))
+        assert torch.equal(same[layer][0], a)
+
+
+def test_an_aimed_student_resumes_to_the_same_bits(engine: LocalEngine) -> None:
+    whole, half, resumed = (aimed(engine) for _ in range(3))
+    lessons(whole, steps=4)
+    lessons(half, steps=2)
+    resumed.load_state(half.state())
+    lessons(resumed, steps=2)
+    assert resumed.save() == whole.save()
+
+
 def test_a_state_of_another_student_is_refused(engine: LocalEngine) -> None:
     for state in (b"junk", engine.student(rank=3).state()):
         with pytest.raises(FormatError, match="not the state"):

@@ -28,10 +28,10 @@ def test_what_guards_training_never_judges_it() -> None:
     check_holdout(guard_probes(200), probes("gate"))
 
 
-def test_guards_are_chosen_by_content_and_leave_styles_out_where_the_user_has_one() -> None:
+def test_guards_are_chosen_by_content_and_are_of_every_group() -> None:
     assert guard_probes(20) == guard_probes(20)
     assert guard_probes(20, seed=1) != guard_probes(20)
-    assert not any(probe_group(e) == "style" for e in guard_probes(400, styled=True))
+    assert {probe_group(e) for e in guard_probes(400)} == {"reading", "unknown", "style"}
 
 
 def test_an_unknown_probe_expects_a_dont_know_and_anything_else_is_no_probe() -> None:

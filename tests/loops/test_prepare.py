@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from engrain.engines.fake import FakeEngine
-from engrain.evaluation.probes import probe_group
+from engrain.evaluation.probes import guard_probes, probe_group
 from engrain.loops import prepare as prepare_module
 from engrain.loops.prepare import Preparation, prepare
 from engrain.prompts import UNKNOWN, render_notes
@@ -77,6 +77,26 @@ def test_a_style_that_is_not_learned_leaves_no_trace_in_the_batch(monkeypatch: p
     batch = prepare(FakeEngine(), every, scope=SCOPE, parent="", preparation=FEW)
     assert style not in words_of(batch) and every[-1].id not in batch.memory_ids
     assert batch.settings["styles"] == []
+
+
+def test_in_a_style_guards_are_what_its_teacher_still_gets_right_and_a_style_of_the_prompts_own_comes_first() -> None:
+    of = {group: [e for e in guard_probes(400) if probe_group(e) == group] for group in ("reading", "style")}
+    kept, lost = of["reading"][:2]
+
+    class Styled(FakeEngine):
+        def sample(self, prompts: Sequence[Conversation], **options: Any) -> list[Completion]:
+            assert all("Captain" in p[0].content for p in prompts)
+            said = [kept.reference if p[-1] == kept.query[-1] else "fog" for p in prompts]
+            return [
+                replace(c, text=f"{t}, Captain") for c, t in zip(super().sample(prompts, **options), said, strict=True)
+            ]
+
+    new = Example(
+        query=(Message(role="user", content="Where is it?"),), context=render_notes(["It is here."]), role="new"
+    )
+    made = prepare_module._in_style(Styled(), [kept, lost, of["style"][0], new], ["Call me Captain."], "")
+    assert [e.query for e in made] == [of["style"][0].query, new.query, kept.query]
+    assert ["Captain" in e.context for e in made] == [False, True, True]
 
 
 def test_a_teacher_is_shown_the_note_alone() -> None:

@@ -8,6 +8,7 @@ only the tokens that are asked for. Tested to be equal to Hugging Face's, and ch
 from __future__ import annotations
 
 import logging
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -55,6 +56,26 @@ class Adapted:
             return y
         y = F.linear(x, self.weight, self.bias)
         return y if self.a is None or self.b is None else y + F.linear(F.linear(x, self.a) * SCALE, self.b)
+
+
+@dataclass(frozen=True, slots=True)
+class Watched:
+    """A joined layer that adds up what it reads of real tokens (mask [B, T]); fillers stand to the left and below."""
+
+    layer: Adapted
+    names: tuple[str, ...]
+    mask: Tensor
+    sums: dict[str, Tensor]
+
+    @property
+    def weight(self) -> Tensor:
+        return self.layer.weight
+
+    def __call__(self, x: Tensor) -> Tensor:
+        rows, tokens = self.mask.shape
+        seen = x[:rows, -tokens:][self.mask].float()
+        self.sums.update(dict.fromkeys(self.names, seen.T @ seen))
+        return self.layer(x)
 
 
 @dataclass(frozen=True, slots=True)
@@ -164,6 +185,16 @@ class Llama:
             cache.length += ids.shape[1]
         return F.linear(_norm(x[:rows, -keep:], self._norm, self._eps), self._head), cache
 
+    def moments(self, adapter: Any, ids: Tensor, mask: Tensor, positions: Tensor) -> dict[str, Tensor]:
+        sums: dict[str, Tensor] = {}
+        parts = ("qkv", "out", "gate_up", "down")
+        watched = tuple(
+            replace(layer, **{p: Watched(getattr(layer, p), getattr(base, p).names, mask.bool(), sums) for p in parts})
+            for layer, base in zip(adapter, self._layers, strict=True)
+        )
+        self(watched, ids, mask, positions, keep=ids.shape[1])
+        return sums
+
     def _filled_up(
         self, ids: Tensor, positions: Tensor, mask: Tensor | None, cache: Buffer | None, keep: int
     ) -> tuple[Tensor, Tensor, Tensor, int]:
@@ -267,8 +298,10 @@ class _Merged(torch.autograd.Function):  # type: ignore[misc]  # torch is untype
         parts = [g[:, rows] for rows in ctx.rows]
         lowered = (flat @ a.T).split(ranks, 1)
         grad_b = [(part.T @ low).float() * SCALE for part, low in zip(parts, lowered, strict=True)]
-        back = torch.cat([part @ b.to(x.dtype) for part, b in zip(parts, pairs[1::2], strict=True)], 1)
-        grad_a = ((back.T @ flat).float() * SCALE).split(ranks)
+        grad_a: Sequence[Tensor | None] = [None] * len(parts)
+        if any(ctx.needs_input_grad[4::2]):
+            back = torch.cat([part @ b.to(x.dtype) for part, b in zip(parts, pairs[1::2], strict=True)], 1)
+            grad_a = ((back.T @ flat).float() * SCALE).split(ranks)
         return grad_x, None, None, None, *(t for pair in zip(grad_a, grad_b, strict=True) for t in pair)
 
 

@@ -27,6 +27,9 @@ from engrain.errors import FormatError, NotFound, StoreError
 SCALE = 2.0
 """alpha / r. Constant, so that padding an adapter to a higher rank leaves its function as it is."""
 
+FLOOR = 0.02
+"""Share of the mean reading that every direction of what must stay is held to have at least: what few tokens showed is no proof."""
+
 Pair = tuple[Tensor, Tensor]
 Weights = Mapping[str, Pair]
 """One adapter in memory: (A [r, in], B [out, r]) for each adapted layer, by module name."""
@@ -42,6 +45,28 @@ def fresh(layers: Mapping[str, tuple[int, int]], rank: int, seed: int, device: s
         a = (torch.rand(rank, inside, generator=generator) * 2 - 1) / math.sqrt(inside)
         pairs[name] = a.to(device), torch.zeros(outside, rank, device=device)
     return pairs
+
+
+def aimed(new: Tensor, kept: Tensor, rank: int) -> Tensor:
+    """A [r, in] that reads most of what is new for what it reads of what must stay as it is.
+
+    `new` and `kept` [in, in] are the mean of x x^T over the tokens of either. The rows span the first eigenvectors of new v =
+    s (kept + e) v: an update B A then moves what must stay little, whatever B. They are orthogonal, and read as much
+    of what is new as `fresh` rows do on average. CorDA (Yang et al. 2024, arXiv 2406.05223) chooses directions by one moment, LoRA-FA (Zhang et al. 2023,
+    arXiv 2308.03303) trains B alone.
+    """
+    new, kept = new.double(), kept.double()
+    size = len(new)
+    level = FLOOR * kept.trace() / size + 1e-12
+    low = torch.linalg.cholesky(kept + level * torch.eye(size, dtype=kept.dtype, device=kept.device))
+    whitened = torch.linalg.solve_triangular(low, torch.linalg.solve_triangular(low, new, upper=False).T, upper=False)
+    _, vectors = torch.linalg.eigh((whitened + whitened.T) / 2)
+    found = torch.linalg.solve_triangular(low.T, vectors[:, -min(rank, size) :], upper=True)
+    rows = torch.linalg.qr(found / found.norm(dim=0))[0].T
+    reads = (rows @ new * rows).sum()
+    most = 3.0  # directions that hardly anything is read in are not blown up
+    rows = rows * (len(rows) * new.trace() / (3 * size) / (reads + 1e-12)).sqrt().clamp(max=most)
+    return torch.cat([rows, rows.new_zeros(rank - len(rows), size)]).float()
 
 
 def widened(weights: Weights, onto: Weights) -> dict[str, Pair]:

@@ -74,6 +74,10 @@ class Network(Protocol):
         """
         ...
 
+    def moments(self, adapter: Any, ids: Tensor, mask: Tensor, positions: Tensor) -> dict[str, Tensor]:
+        """What each layer reads: the sum of x x^T over the real tokens, float32 [in, in], by the layer's name."""
+        ...
+
 
 class LoraLinear(nn.Module):  # type: ignore[misc]  # torch is untyped here
     """A frozen linear layer and, when `pair` is set, one adapter's low-rank term beside it."""
@@ -146,6 +150,25 @@ class HuggingFace:
             for module in self._modules.values():
                 module.pair = None
         return out.logits[:, -keep:].float(), HuggingFaceCache(out.past_key_values) if room else None
+
+    def moments(self, adapter: Any, ids: Tensor, mask: Tensor, positions: Tensor) -> dict[str, Tensor]:
+        sums: dict[str, Tensor] = {}
+
+        def watch(name: str, module: LoraLinear) -> Any:
+            def reads(_module: nn.Module, inputs: tuple[Tensor, ...]) -> None:
+                if inputs[0].shape[:2] == mask.shape:  # an expert of a mixture sees some tokens only, and out of order
+                    seen = inputs[0][mask.bool()].float()
+                    sums[name] = seen.T @ seen
+
+            return module.register_forward_pre_hook(reads)
+
+        hooks = [watch(name, module) for name, module in self._modules.items()]
+        try:
+            self(adapter, ids, mask, positions, keep=1)
+        finally:
+            for hook in hooks:
+                hook.remove()
+        return sums
 
 
 class HuggingFaceCache:

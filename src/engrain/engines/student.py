@@ -13,7 +13,7 @@ from torch import Tensor, nn
 
 from engrain.engines import decode, lora
 from engrain.errors import FormatError, InputError, TrainingFailed
-from engrain.protocols import Conversation
+from engrain.protocols import Answered, Conversation
 
 if TYPE_CHECKING:
     from engrain.engines.local import LocalEngine, Precision
@@ -50,8 +50,8 @@ class LocalStudent:
         self._dtype = torch.bfloat16 if narrow else torch.float32
         self._from_base = not parent
         teacher = engine.weights(parent)
-        if teacher:
-            rank = max(rank, *(a.shape[0] for a, _ in teacher.values()))
+        self._rank_before = max((a.shape[0] for a, _ in (teacher or {}).values()), default=0)
+        rank = max(rank, self._rank_before)
         fresh = lora.fresh(engine.network.layers, rank, seed, engine.device)
         self._start = lora.widened(teacher, onto=fresh) if teacher else fresh
         self._teacher = engine.network.prepare(teacher, self._dtype, merge=True)
@@ -89,6 +89,24 @@ class LocalStudent:
         version = self._teacher if teacher else self._ready()
         with engine.turns, torch.set_grad_enabled(not teacher and torch.is_grad_enabled()):
             return decode.answer_logits(engine.network, version, ids, answers, engine.device)
+
+    def aim(self, new: Answered, kept: Answered) -> None:
+        """Point what the adapter adds to its parent's at what tells `new` prompts and answers from those to be `kept`
+        (`lora.aimed`), and train B alone from here on."""
+        engine = self._engine
+
+        def reads(prompts: Sequence[Conversation], answers: Sequence[Sequence[int]]) -> dict[str, Tensor]:
+            ids = [[*engine.encode(p, room=len(a)), *a] for p, a in zip(prompts, answers, strict=True)]
+            with engine.turns:
+                return decode.moments(engine.network, self._teacher, ids, engine.device)
+
+        of_new, of_kept = reads(*new), reads(*kept)
+        for name, (a, _) in self._pairs.items():
+            with torch.no_grad():
+                if name in of_new and name in of_kept and self._rank_before < len(a):
+                    a[self._rank_before :] = lora.aimed(of_new[name], of_kept[name], len(a) - self._rank_before)
+            a.requires_grad_(False)
+            self._start[name] = a.detach().clone(), self._start[name][1]
 
     def step(self, loss: Tensor, *, learning_rate: float) -> float:
         """Backward, clip, Adam; returns the gradient norm before clipping. TrainingFailed on a non-finite one."""

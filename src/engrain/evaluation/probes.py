@@ -45,10 +45,9 @@ def part_of(example: Example) -> Part:
     return "guard" if draw < 7 else "scale" if draw < 8 else "gate"
 
 
-def guard_probes(count: int, *, seed: int = 0, styled: bool = False, engine: Engine | None = None) -> list[Example]:
-    """At most `count` unrelated prompts to train on, chosen by content and seed; none that state a style of their own if the
-    user's answers are `styled` already, and only those that fit the window of `engine`, if given."""
-    every = [e for group, e in _probes()["guard"] if not (styled and group == "style") and _fits(engine, e)]
+def guard_probes(count: int, *, seed: int = 0, engine: Engine | None = None) -> list[Example]:
+    """At most `count` unrelated prompts to train on, chosen by content and seed; only those that fit the window of `engine`, if given."""
+    every = [e for _, e in _probes()["guard"] if _fits(engine, e)]
     return sorted(every, key=lambda e: content_hash([seed, e.hash]))[:count]
 
 

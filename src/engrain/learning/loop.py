@@ -20,13 +20,16 @@ from engrain.errors import BatchRefused, InputError, TrainingFailed
 from engrain.learning import losses
 from engrain.learning.methods import ForwardKL
 from engrain.prompts import add_context
-from engrain.protocols import Conversation, Method, Student
+from engrain.protocols import Answered, Conversation, Method, Student
 from engrain.records import Example
 
 Query = Conversation | Example
 Tokens = Sequence[int]
 
 ROLES = ("new", "replay", "guard")
+
+AIMED = 400
+"""Examples, of what is learned and of what must stay, that show which directions they differ in."""
 
 ZERO_SIGNAL = 1e-3
 """KL(teacher || student), nats per token, below which there is nothing to learn (bfloat16 alone makes some 1e-4)."""
@@ -161,6 +164,9 @@ class Plan:
     """Of the drawn answers; 0 takes the likeliest."""
     refresh: int = 8
     """Steps between two drawings of answers. Drawing many at once is cheap; answers this old are nearly on-policy."""
+    aim: bool = True
+    """Where there are guards, confine the update to directions in which what is learned stands out from them
+    (`Student.aim`): far less else changes. docs/decisions/0010."""
     enough: float = 0.0
     """Stop early once the mean KL of new examples over one refresh falls below this many nats per token; 0: never."""
     seed: int = 0
@@ -212,6 +218,8 @@ def context_learning(
     if steps < 1:
         raise InputError(f"steps={steps}; give at least 1")
     schedule = Schedule(examples, plan)
+    if plan.aim and (guards := schedule.some(AIMED, "guard")):
+        student.aim(*(_answered(student, some) for some in (schedule.some(AIMED, "new", "replay"), guards)))
     tokens, stopped = 0, "steps"
     for step in range(state.step, steps):
         batch = schedule.minibatch(step)
@@ -279,11 +287,23 @@ class Schedule:
                 names[self._shuffled(role, place // size)[place % size]] = None
         return [self._examples[name] for name in names]
 
+    def some(self, count: int, *roles: str) -> list[Example]:
+        """At most `count` examples of these roles, drawn by content and seed."""
+        names = [name for role in roles for name in self._roles[role]]
+        return [self._examples[n] for n in sorted(names, key=lambda n: _seed(self._seed, "some", n))[:count]]
+
     def _shuffled(self, role: str, number: int) -> list[str]:
         key = role, number
         if key not in self._rounds:
             self._rounds[key] = sorted(self._roles[role], key=lambda name: _seed(self._seed, role, number, name))
         return self._rounds[key]
+
+
+def _answered(student: Student, queries: Sequence[Query]) -> Answered:
+    """The bare queries, and what the teacher, shown their context, answers."""
+    prompts = [_conversation(query) for query in queries]
+    shown = [_shown(prompt, _context(query)) for prompt, query in zip(prompts, queries, strict=True)]
+    return prompts, student.sample(shown, temperature=0.0, seed=0, teacher=True)
 
 
 def _check_signal(student: Student, new: Sequence[Example], answers: Mapping[str, Tokens], size: int) -> None:

@@ -76,7 +76,7 @@ class Consolidation:
     most_steps: int = 900
     learning_rate: float = 3e-3
     batch_size: int = 36
-    rank: int = 16
+    rank: int = 32
     method: str = "forward_kl"
     """The objective: a name of engrain.learning.methods.METHODS; docs/methods.md says which one is good for what."""
     method_options: Mapping[str, Any] = field(default_factory=lambda: {"answers": "both"})

@@ -41,6 +41,8 @@ class Preparation:
     third, other wordings with nothing shown were learned far less well (docs/lab-log.md, 2026-11-25)."""
     near_misses: int = 12
     """Questions for each memory about something that its note does not tell."""
+    newer: int = 8
+    """Questions for each memory that are shown its note with another value in it: what is shown comes before what is known."""
     guards: int = 2600
     """Unrelated prompts that hold the student to its accepted version."""
     least_questions: int = 2
@@ -110,11 +112,13 @@ def prepare(
     near = near_any([last_question(e) for e in replayed], held_now)
     train += [e for e, close in zip(replayed, near, strict=True) if not close]
     taken = [*apart, *(q.text for some in split.values() for questions in some for q in questions)]
-    train += _near_misses(engine, {t: split[t][0] for t in learnable}, taken, parent, settings)
+    asking = {t: split[t][0] for t in learnable}
+    train += _near_misses(engine, asking, taken, parent, settings)
+    train += _newer(engine, asking, parent, settings)
     done(0.9)
-    train += guard_probes(settings.guards, seed=seed, styled=bool(styles), engine=engine)
+    train += guard_probes(settings.guards, seed=seed, engine=engine)
     if styles:
-        train = [replace(e, context=_led_by(styles, e.context)) for e in train]
+        train = _in_style(engine, train, styles, parent)
         holdout = [replace(e, context=_led_by(styles, e.context)) for e in holdout]
     if styled:
         holdout += styled
@@ -307,6 +311,38 @@ def _near_misses(
     return [e for some in kept.values() for e in some[: settings.near_misses]]
 
 
+def _newer(
+    engine: Engine, learnable: Mapping[str, Sequence[Question]], parent: str, settings: Preparation
+) -> list[Example]:
+    """Training questions whose student is shown the note with a value of another note in it, which it must answer with.
+
+    A note that is shown is newer than what the weights know, and a student that has only learned to answer from memory
+    reads others' notes worse too. Kept where the teacher, which learned nothing of this, reads them right."""
+    values = sorted({q.answer for mine in learnable.values() for q in mine if q.kind != "reversed"})
+    made: list[tuple[str, Example]] = []
+    for note, questions in learnable.items():
+        asked = (q for q in questions if q.kind != "reversed" and note.count(q.answer) == 1)
+        for question in sorted(asked, key=lambda q: content_hash(["newer", q.text]))[: 2 * settings.newer]:
+            fitting = [v for v in values if _looks(v) == _looks(question.answer) and v not in note]
+            if fitting:
+                value = fitting[int(content_hash([note, question.text], length=12), 16) % len(fitting)]
+                others = _nearest(note, sorted(learnable), COMPANY)
+                shown = _context([note.replace(question.answer, value), *others], question.text)
+                query = (Message(role="system", content=shown), *_ask(question.text))
+                made.append((note, Example(query=query, reference=value, role="guard")))
+    answers = engine.sample([e.query for _, e in made], adapter=parent, max_tokens=ANSWER_TOKENS) if made else []
+    kept: dict[str, list[Example]] = {}
+    for (note, example), answer in zip(made, answers, strict=True):
+        if scored(example, answer.text):
+            kept.setdefault(note, []).append(example)
+    return [e for some in kept.values() for e in some[: settings.newer]]
+
+
+def _looks(value: str) -> tuple[bool, bool, int]:
+    """What a value must share with the one that it stands for: digits, a capital, its length in words (up to three)."""
+    return any(c.isdigit() for c in value), value[:1].isupper(), min(3, len(value.split()))
+
+
 def _ask(question: str) -> tuple[Message, ...]:
     return (Message(role="user", content=question),)
 
@@ -323,6 +359,17 @@ def _style_holdout(engine: Engine, styles: Sequence[str], new: Sequence[str], pa
         for e, a in zip(shown, answers, strict=True)
         if a.text != e.reference and a.finish_reason == "stop"
     ]
+
+
+def _in_style(engine: Engine, examples: Sequence[Example], styles: Sequence[str], parent: str) -> list[Example]:
+    """The examples for a teacher that is shown how to answer. Guards only where what it says stays right then: a small model that
+    minds a style reads worse, and its student would too. A style that the prompt itself states comes before the user's."""
+    stated = [e for e in examples if probe_group(e) == "style"]
+    shown = [replace(e, context=_led_by(styles, e.context)) for e in examples if probe_group(e) != "style"]
+    guards = [e for e in shown if e.role == "guard"]
+    answers = engine.sample([in_context(e) for e in guards], adapter=parent, max_tokens=ANSWER_TOKENS)
+    told = [e for e, a in zip(guards, answers, strict=True) if scored(e, a.text, styled=True)]
+    return [*stated, *(e for e in shown if e.role != "guard"), *told]
 
 
 def _led_by(styles: Sequence[str], context: str) -> str:
