@@ -130,9 +130,14 @@ def test_a_question_that_the_teacher_cannot_answer_even_alone_is_no_lesson() -> 
     assert FACTS[3] not in words_of(batch)
 
 
+def guards_of(batch: Batch) -> list[Example]:
+    """Those that were made of the notes."""
+    return [e for e in batch.train if e.role == "guard" and probe_group(e) is None]
+
+
 def test_near_misses_are_made_of_training_questions_alone() -> None:
     batch = prepare(Careful(), memories(*FACTS), scope=SCOPE, parent="", preparation=Preparation(guards=9))
-    near = [e.query[-1].content.split() for e in batch.train if e.role == "guard" and probe_group(e) is None]
+    near = [e.query[-1].content.split() for e in guards_of(batch) if len(e.query) == 1]
     asked = [e.query[-1].content.split() for e in batch.train if e.role == "new"]
     assert near
 
@@ -162,7 +167,7 @@ def test_no_near_miss_is_answered_by_a_note_or_asked_by_a_task() -> None:
     things = ("locker code", "phone number", "room")
     facts = [f"{p}'s {t} is {7 * i + 31 * j + 100}." for i, p in enumerate(people) for j, t in enumerate(things)]
     batch = prepare(Reader(), memories(*facts), scope=SCOPE, parent="", preparation=Preparation(guards=9))
-    near = [e.query[-1].content for e in batch.train if e.role == "guard" and probe_group(e) is None]
+    near = [e.query[-1].content for e in guards_of(batch) if len(e.query) == 1]
     assert len(near) > len(facts)
     parts = {w for t in things for w in t.split()}
     named = [{w for w in re.findall(r"\w+", q) if w in parts} for q in near]
@@ -177,6 +182,21 @@ def test_no_near_miss_is_answered_by_a_note_or_asked_by_a_task() -> None:
         Reader(), memories(*facts), scope=SCOPE, parent="", apart=kept_out, preparation=Preparation(guards=9)
     )
     assert not {e.query[-1].content for e in again.train} & set(kept_out)
+
+
+def test_a_note_that_is_shown_is_newer_than_what_is_known() -> None:
+    people = ("Anna", "Marta", "Hugo", "Petra", "Lena", "Jonas")
+    facts = [f"{p}'s room is {7 * i + 100}." for i, p in enumerate(people)]
+    batch = prepare(Reader(), memories(*facts), scope=SCOPE, parent="", preparation=Preparation(guards=9))
+    newer = [e for e in guards_of(batch) if len(e.query) == 2]
+    asked = {e.query[-1].content for e in batch.train if e.role == "new"}
+    assert {p for p in people if any(p in e.query[1].content for e in newer)} == set(people)
+    for e in newer:
+        who = next(p for p in people if p in e.query[1].content)
+        assert f"{who}'s room is {e.reference}." in e.query[0].content
+        assert f"{who}'s room is {e.reference}." not in facts
+        assert e.query[-1].content in asked  # never a held-out one
+        assert not e.context
 
 
 def test_what_holds_no_longer_stands_in_no_replayed_example() -> None:
