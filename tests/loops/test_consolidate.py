@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 import time
 from dataclasses import replace
 from pathlib import Path
@@ -286,8 +287,29 @@ def test_an_update_is_scaled_back_until_it_breaks_no_more_than_the_gate_tolerate
     assert [settings.gate.tolerates(Paired(n=300, broke=b, fixed=0), 1) for b in (5, 6)] == [True, False]
     assert loop.choose_scale(store, engine, engine, batch, settings, time.time())[0] == 0.05
     assert engine.tried == [1.0, 0.5, 0.05]
-    lenient = replace(settings, gate=replace(settings.gate, margin=0.5))
+    lenient = replace(settings, gate=replace(settings.gate, margin=0.5, group_margin=0.9))
     assert loop.choose_scale(store, engine, engine, batch, lenient, time.time())[0] == 1.0
+
+
+def test_an_update_that_spoils_one_group_is_scaled_back_though_the_whole_bears_it(
+    store: SqlStore, tmp_path: Path
+) -> None:
+    class Spoils(Scaled):
+        def save(self, *, scale: float) -> str:
+            styled = [e.query[-1].content for e in loop.probes("scale") if loop.probe_group(e) == "style"]
+            self.tried.append(scale)
+            name = self.teach([q + " nonsense" for q in styled[: int(20 * scale)]])
+            (self.adapters_dir / name).mkdir(parents=True)
+            return name
+
+    engine: Any = Spoils(tmp_path)
+    batch = Batch(scope=SCOPE, parent="", train=(), holdout=(), memory_ids=(), settings={"styles": []})
+    whole = replace(Consolidation().gate, margin=0.5)
+    settings = Consolidation(scales=(1.0, 0.05, 0.01), gate=whole)
+    assert loop.choose_scale(store, engine, engine, batch, settings, time.time())[0] == 0.05
+    bears = replace(settings, gate=replace(whole, group_margin=0.9))
+    shutil.rmtree(engine.adapters_dir)
+    assert loop.choose_scale(store, engine, engine, batch, bears, time.time())[0] == 1.0
 
 
 def test_a_forgetting_gives_back_nothing_of_the_error_budget(store: SqlStore) -> None:

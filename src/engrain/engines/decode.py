@@ -111,15 +111,14 @@ def answer_logits(
 
 
 def moments(network: Network, adapter: Any, sequences: Sequence[Ids], device: str) -> dict[str, Tensor]:
-    """What each layer reads of these sequences: the mean of x x^T over their tokens, float32 [in, in], by the layer's name."""
+    """What each layer reads of these sequences: the mean of x x^T, each counting the same, float32 [in, in], by the layer's name."""
 
     def one(group: list[int]) -> dict[str, Tensor]:
         with torch.inference_mode():
             return network.moments(adapter, *padded([sequences[i] for i in group], [()] * len(group), device))
 
     found = _each(one, batches([len(s) for s in sequences]), network, device)
-    tokens = sum(map(len, sequences))
-    return {name: torch.stack([some[name] for some in found]).sum(0) / tokens for name in found[0]}
+    return {name: torch.stack([some[name] for some in found]).sum(0) / len(sequences) for name in found[0]}
 
 
 class _Joined(torch.autograd.Function):  # type: ignore[misc]  # torch is untyped here

@@ -17,7 +17,7 @@ import torch.nn.functional as F  # noqa: N812 (its name everywhere)
 from torch import Tensor
 
 from engrain.engines.lora import SCALE, Weights
-from engrain.engines.network import FUSED_FROM, rounded_length, rounded_rows
+from engrain.engines.network import FUSED_FROM, evenly, rounded_length, rounded_rows
 
 log = logging.getLogger(__name__)
 
@@ -73,7 +73,7 @@ class Watched:
 
     def __call__(self, x: Tensor) -> Tensor:
         rows, tokens = self.mask.shape
-        seen = x[:rows, -tokens:][self.mask].float()
+        seen = evenly(x[:rows, -tokens:], self.mask)
         self.sums.update(dict.fromkeys(self.names, seen.T @ seen))
         return self.layer(x)
 
@@ -189,7 +189,7 @@ class Llama:
         sums: dict[str, Tensor] = {}
         parts = ("qkv", "out", "gate_up", "down")
         watched = tuple(
-            replace(layer, **{p: Watched(getattr(layer, p), getattr(base, p).names, mask.bool(), sums) for p in parts})
+            replace(layer, **{p: Watched(getattr(layer, p), getattr(base, p).names, mask, sums) for p in parts})
             for layer, base in zip(adapter, self._layers, strict=True)
         )
         self(watched, ids, mask, positions, keep=ids.shape[1])

@@ -50,7 +50,7 @@ def fresh(layers: Mapping[str, tuple[int, int]], rank: int, seed: int, device: s
 def aimed(new: Tensor, kept: Tensor, rank: int) -> Tensor:
     """A [r, in] that reads most of what is new for what it reads of what must stay as it is.
 
-    `new` and `kept` [in, in] are the mean of x x^T over the tokens of either. The rows span the first eigenvectors of new v =
+    `new` and `kept` [in, in] are the mean of x x^T that a layer reads of either. The rows span the first eigenvectors of new v =
     s (kept + e) v: an update B A then moves what must stay little, whatever B. They are orthogonal, and read as much
     of what is new as `fresh` rows do on average. CorDA (Yang et al. 2024, arXiv 2406.05223) chooses directions by one moment, LoRA-FA (Zhang et al. 2023,
     arXiv 2308.03303) trains B alone.

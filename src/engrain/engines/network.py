@@ -32,6 +32,12 @@ def rounded_length(length: int) -> int:
     return -(-length // step) * step
 
 
+def evenly(x: Tensor, mask: Tensor) -> Tensor:
+    """The real tokens of x [B, T, in] as rows whose squares sum up to each sequence's mean: a long one counts no more than a short."""
+    share = mask / mask.sum(1, keepdim=True).clamp(min=1)
+    return x[mask.bool()].float() * share[mask.bool()].sqrt()[:, None]
+
+
 class Cache(Protocol):
     """Keys and values of what a network has read so far."""
 
@@ -75,7 +81,8 @@ class Network(Protocol):
         ...
 
     def moments(self, adapter: Any, ids: Tensor, mask: Tensor, positions: Tensor) -> dict[str, Tensor]:
-        """What each layer reads: the sum of x x^T over the real tokens, float32 [in, in], by the layer's name."""
+        """What each layer reads: each sequence's mean of x x^T over its real tokens, summed over sequences, float32 [in, in], by the
+        layer's name."""
         ...
 
 
@@ -157,7 +164,7 @@ class HuggingFace:
         def watch(name: str, module: LoraLinear) -> Any:
             def reads(_module: nn.Module, inputs: tuple[Tensor, ...]) -> None:
                 if inputs[0].shape[:2] == mask.shape:  # an expert of a mixture sees some tokens only, and out of order
-                    seen = inputs[0][mask.bool()].float()
+                    seen = evenly(inputs[0], mask)
                     sums[name] = seen.T @ seen
 
             return module.register_forward_pre_hook(reads)

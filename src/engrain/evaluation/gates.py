@@ -196,9 +196,14 @@ class SequentialGate:
         """How many retained items decision `index` needs, none of them broken, to show that it does no harm."""
         return items_needed(0, 0, min(self.margin, self.budget), self.levels(index, history)[1])
 
-    def tolerates(self, paired: Paired, index: int, history: Sequence[Decision] = ()) -> bool:
-        """Whether decision `index` would find so little harm in these retained items, their groups apart."""
-        return loss_shown_small(paired.broke, paired.fixed, paired.n, self.margin, self.levels(index, history)[1])
+    def tolerates(
+        self, paired: Paired, index: int, history: Sequence[Decision] = (), *, of_a_group: bool = False
+    ) -> bool:
+        """Whether decision `index` would find so little harm in these retained items, or in these of one group."""
+        margin, level = self.group_margin if of_a_group else self.margin, self.levels(index, history)[1]
+        if of_a_group and paired.n < max(self.group_min_items, items_needed(0, 0, margin, level)):
+            return True  # it is judged as a part of the whole only
+        return loss_shown_small(paired.broke, paired.fixed, paired.n, margin, level)
 
     def levels(self, index: int, history: Sequence[Decision]) -> tuple[float, float]:
         """What decision `index` spends, and the level that this history leaves for its checks on harm."""

@@ -150,11 +150,11 @@ class Plan:
 
     method: Method = field(default_factory=lambda: ForwardKL(answers="both"))
     batch_size: int = 36
-    new: float = 0.6
+    new: float = 0.5
     """Shares of each minibatch: what is being learned, what was learned before, and unrelated prompts. A role without
     examples leaves its share to the others."""
     replay: float = 0.1
-    guard: float = 0.3
+    guard: float = 0.4
     hold: float = 10.0
     """How much a guard's tokens count against those of what is learned: a few long prompts hold as well as many."""
     learning_rate: float = 3e-3

@@ -14,6 +14,7 @@ import logging
 import math
 import shutil
 import time
+from collections import Counter
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, fields, replace
 from pathlib import Path
@@ -444,7 +445,7 @@ def choose_scale(
     """The largest share of the update that does no more harm to unrelated items (not the gate's) than the gate will tolerate,
     and the adapter that it makes; shares that were tried and refused leave no file."""
     spent = [v.decision for v in spent_before(store, batch.scope, at)]
-    judging = len(retained(store, engine, batch, settings))
+    judging = Counter(group(e) for e in retained(store, engine, batch, settings))
     items, styled = probes("scale", settings.scale_items, engine=engine), bool(batch.settings["styles"])
 
     def answered(version: str, done: int) -> dict[str, ItemResult]:
@@ -455,18 +456,26 @@ def choose_scale(
         )  # fmt: skip
         return {r.item: r for r in found.results}
 
+    def passes(after: Mapping[str, ItemResult], name: str) -> bool:
+        """Whether the gate would bear what the items of one group, or of all (""), show, if as many as it has showed it; of all,
+        a standard error more: its own items are another draw, and a little less of an update is better than none."""
+        seen = pair(before, after, [i for i, r in before.items() if name in ("", r.group)], {})
+        share = (judging[name] if name else judging.total()) / max(1, seen.n)
+        more = 0.0 if name else math.sqrt(seen.broke + seen.fixed)
+        worse, fixed = math.ceil((seen.broke + more) * share), int(seen.fixed * share)
+        likely = Paired(n=round(seen.n * share), broke=worse, fixed=fixed)
+        return settings.gate.tolerates(likely, len(spent) + 1, spent, of_a_group=bool(name))
+
     before = answered(batch.parent, 0)
     there = {p.name for p in engine.adapters_dir.glob("*")}
     for done, scale in enumerate(settings.scales, start=1):
         name = student.save(scale=scale)
-        seen = pair(before, answered(name, done), list(before), {})
+        after = answered(name, done)
+        seen = pair(before, after, list(before), {})
         log.info(
             "%.0f %% of the update breaks %d and fixes %d of %d items", 100 * scale, seen.broke, seen.fixed, seen.n
         )
-        # What these items show, as if it were shown by as many as the gate has.
-        there_too = judging / max(1, seen.n)
-        likely = Paired(n=judging, broke=math.ceil(seen.broke * there_too), fixed=int(seen.fixed * there_too))
-        if settings.gate.tolerates(likely, len(spent) + 1, spent) or scale == settings.scales[-1]:
+        if scale == settings.scales[-1] or all(passes(after, g) for g in ("", *{r.group for r in before.values()})):
             return scale, name
         if name not in there:
             shutil.rmtree(engine.adapters_dir / name)
