@@ -17,7 +17,7 @@ import torch.nn.functional as F  # noqa: N812 (its name everywhere)
 from torch import Tensor
 
 from engrain.engines.lora import SCALE, Weights
-from engrain.engines.network import FUSED_FROM, evenly, rounded_length, rounded_rows
+from engrain.engines.network import FUSED_FROM, moment, rounded_length, rounded_rows
 
 log = logging.getLogger(__name__)
 
@@ -73,8 +73,7 @@ class Watched:
 
     def __call__(self, x: Tensor) -> Tensor:
         rows, tokens = self.mask.shape
-        seen = evenly(x[:rows, -tokens:], self.mask)
-        self.sums.update(dict.fromkeys(self.names, seen.T @ seen))
+        self.sums.update(dict.fromkeys(self.names, moment(x[:rows, -tokens:], self.mask)))
         return self.layer(x)
 
 

@@ -32,10 +32,15 @@ def rounded_length(length: int) -> int:
     return -(-length // step) * step
 
 
-def evenly(x: Tensor, mask: Tensor) -> Tensor:
-    """The real tokens of x [B, T, in] as rows whose squares sum up to each sequence's mean: a long one counts no more than a short."""
-    share = mask / mask.sum(1, keepdim=True).clamp(min=1)
-    return x[mask.bool()].float() * share[mask.bool()].sqrt()[:, None]
+def moment(x: Tensor, mask: Tensor) -> Tensor:
+    """Each sequence's mean of x x^T over its real tokens, summed over sequences, [in, in]: a long one counts no more than a short.
+
+    In float32 whatever the network computes in: rounded to bfloat16 the sum would not be positive definite."""
+    real = mask.bool()
+    share = (mask / mask.sum(1, keepdim=True).clamp(min=1))[real]
+    with torch.autocast(x.device.type, enabled=False):
+        seen = x[real].float() * share.sqrt()[:, None]
+        return seen.T @ seen
 
 
 class Cache(Protocol):
@@ -164,8 +169,7 @@ class HuggingFace:
         def watch(name: str, module: LoraLinear) -> Any:
             def reads(_module: nn.Module, inputs: tuple[Tensor, ...]) -> None:
                 if inputs[0].shape[:2] == mask.shape:  # an expert of a mixture sees some tokens only, and out of order
-                    seen = evenly(inputs[0], mask)
-                    sums[name] = seen.T @ seen
+                    sums[name] = moment(inputs[0], mask)
 
             return module.register_forward_pre_hook(reads)
 
