@@ -60,6 +60,8 @@ def main() -> None:
     for seed, f in enumerate(found):
         print(f"seed {seed}: {f['decision']}, {f['learned']} of {f['told']} in weights, scale {f['scale']}, "
               f"{f['wordings_passed_over']} wordings passed over. {f['reason']}")  # fmt: skip
+        for reason in f["verdict"]:
+            print(f"    {reason}")
     print()
     figures = {name: {c: measured(columns[c]) for c in COLUMNS} for name, columns in rows.items()}
     mean = {name: {c: columns[c]["mean"] for c in COLUMNS} for name, columns in figures.items()}
@@ -130,7 +132,7 @@ def one(run: Run, args: argparse.Namespace, seed: int, sizes: dict[str, int]) ->
         served_after, tokens_after = served(me, told, live, hidden=held, call=user.call)
         candidate = rate(without_style(closed_book(me, told, outcome.adapter), user.call)) if outcome.adapter else None
         return {
-            "rows": rows, "decision": decision, "reason": outcome.reason, "scale": outcome.scale, "told": len(user.items), "learned": len(held),
+            "rows": rows, "decision": decision, "reason": outcome.reason, "verdict": outcome.verdict.reasons if outcome.verdict is not None else (), "scale": outcome.scale, "told": len(user.items), "learned": len(held),
             "candidate_closed_book": candidate, "wordings_passed_over": passed, "questions": len(told),
             "served": {"before": rate(served_before), "after": rate(served_after)},
             "tokens": {"before": tokens_before, "after": tokens_after}, "wall_s": meter.wall_s, "cpu_s": meter.cpu_s,
