@@ -59,8 +59,8 @@ def main() -> None:
     ])  # fmt: skip
     for seed, f in enumerate(found):
         print(f"seed {seed}: {f['decision']}, {f['learned']} of {f['told']} in weights, scale {f['scale']}, "
-              f"{f['wordings_passed_over']} wordings passed over. {f['reason']}")  # fmt: skip
-        for reason in f["verdict"]:
+              f"{f['wordings_passed_over']} wordings passed over.")  # fmt: skip
+        for reason in f["verdict"] or (f["reason"],):
             print(f"    {reason}")
     print()
     figures = {name: {c: measured(columns[c]) for c in COLUMNS} for name, columns in rows.items()}

@@ -21,7 +21,7 @@ from rich.console import Console
 from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 from rich.table import Table
 
-from engrain.adapters.versions import in_weights
+from engrain.adapters.versions import current, in_weights
 from engrain.errors import EngrainError, FormatError, InputError
 from engrain.evaluation.statistics import wilson
 from engrain.evaluation.suites import is_unknown
@@ -143,11 +143,8 @@ def measure(
 
 def _learned(learner: Learner) -> frozenset[str]:
     """Ids of the memories that the live version has proved to know."""
-    if not (live := learner.store.live(learner.scope)):
-        return frozenset()
-    adapter = learner.store.get(live, scope=learner.scope)
-    assert isinstance(adapter, Adapter)
-    return in_weights(learner.store, learner.scope, adapter)
+    live = current(learner.store, learner.scope)
+    return in_weights(learner.store, learner.scope, live) if live else frozenset()
 
 
 def score_table(scores: Sequence[Score], *, title: str = "") -> Table:

@@ -301,9 +301,9 @@ class Schedule:
 
 def _answered(student: Student, queries: Sequence[Query]) -> Answered:
     """The bare queries, and what the teacher, shown their context, answers."""
-    prompts = [_conversation(query) for query in queries]
-    shown = [_shown(prompt, _context(query)) for prompt, query in zip(prompts, queries, strict=True)]
-    return prompts, student.sample(shown, temperature=0.0, seed=0, teacher=True)
+    teachers = ForwardKL(answers="teacher")
+    answers = draw_answers(student, queries, _context, method=teachers, temperature=0.0, seed=0)
+    return [_conversation(query) for query in queries], answers
 
 
 def _check_signal(student: Student, new: Sequence[Example], answers: Mapping[str, Tokens], size: int) -> None:

@@ -460,10 +460,11 @@ def choose_scale(
         """Whether the gate would bear what the items of one group, or of all (""), show, if as many as it has showed it; of all,
         a standard error more: its own items are another draw, and a little less of an update is better than none."""
         seen = pair(before, after, [i for i, r in before.items() if name in ("", r.group)], {})
-        share = (judging[name] if name else judging.total()) / max(1, seen.n)
+        count = judging[name] if name else judging.total()
+        share = count / max(1, seen.n)
         more = 0.0 if name else math.sqrt(seen.broke + seen.fixed)
         worse, fixed = math.ceil((seen.broke + more) * share), int(seen.fixed * share)
-        likely = Paired(n=round(seen.n * share), broke=worse, fixed=fixed)
+        likely = Paired(n=count, broke=worse, fixed=fixed)
         return settings.gate.tolerates(likely, len(spent) + 1, spent, of_a_group=bool(name))
 
     before = answered(batch.parent, 0)

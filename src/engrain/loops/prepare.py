@@ -303,12 +303,12 @@ def _near_misses(
     near = near_any([changed for _, changed in candidates], taken)
     candidates = [c for c, close in zip(candidates, near, strict=True) if not close]
     answers = engine.sample([_ask(q) for _, q in candidates], adapter=parent, max_tokens=24) if candidates else []
-    kept: dict[str, list[Example]] = {}
-    for (note, changed), completion in zip(candidates, answers, strict=True):
-        if is_unknown(completion.text):
-            example = Example(query=_ask(changed), reference=completion.text, role="guard")
-            kept.setdefault(note, []).append(example)
-    return [e for some in kept.values() for e in some[: settings.near_misses]]
+    kept = [
+        (note, Example(query=_ask(changed), reference=completion.text, role="guard"))
+        for (note, changed), completion in zip(candidates, answers, strict=True)
+        if is_unknown(completion.text)
+    ]
+    return _some_of_each(kept, settings.near_misses)
 
 
 def _newer(
@@ -331,11 +331,15 @@ def _newer(
                 query = (Message(role="system", content=shown), *_ask(question.text))
                 made.append((note, Example(query=query, reference=value, role="guard")))
     answers = engine.sample([e.query for _, e in made], adapter=parent, max_tokens=ANSWER_TOKENS) if made else []
-    kept: dict[str, list[Example]] = {}
-    for (note, example), answer in zip(made, answers, strict=True):
-        if scored(example, answer.text):
-            kept.setdefault(note, []).append(example)
-    return [e for some in kept.values() for e in some[: settings.newer]]
+    return _some_of_each([m for m, a in zip(made, answers, strict=True) if scored(m[1], a.text)], settings.newer)
+
+
+def _some_of_each(found: Sequence[tuple[str, Example]], count: int) -> list[Example]:
+    """The first `count` examples of each note."""
+    of: dict[str, list[Example]] = {}
+    for note, example in found:
+        of.setdefault(note, []).append(example)
+    return [e for some in of.values() for e in some[:count]]
 
 
 def _looks(value: str) -> tuple[bool, bool, int]:
