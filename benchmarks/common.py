@@ -171,13 +171,11 @@ def without_style(evidence: Evidence, call: str) -> list[ItemResult]:
     return [replace(r, right=right(r.answer.removesuffix(f", {call}"), r.expected)) for r in evidence.results]
 
 
-def abilities(me: Learner, version: str, *, quick: bool = False, styled: bool = False) -> dict[str, Count]:
+def abilities(me: Learner, version: str, *, quick: bool = False) -> dict[str, Count]:
     """Right and asked on the unrelated items that no training and no choice of scale ever used, by group."""
     groups = ("reading", "unknown", "style")
     items = probes("gate", 40 if quick else None)
-    evidence = run_suite(
-        me.engine, items, version, me.scope, "bench", group=lambda e: probe_group(e) or "", styled=styled
-    )
+    evidence = run_suite(me.engine, items, version, me.scope, "bench", group=lambda e: probe_group(e) or "")
     return {g: count([r for r in evidence.results if r.group == g]) for g in groups}
 
 

@@ -2,7 +2,8 @@
 
 Columns: the bare base (closed book), the base shown the right note among five (in context), and the live version after
 one consolidation (closed book). One question of each item, worded as nothing in training was. Of the 8 preferences one says how
-to answer ("Call me Captain."): it is checked by the form of the answers about facts, whose other rows look at what is said alone.
+to answer ("Call me Captain."): it stays in text (docs/decisions/0011), so "after" it is checked by the form of the answers about
+facts as they are served, and "the style alone shown" by what is said then.
 
 Bars, on means over seeds: after >= 95 % of in context; unknown still answered "I don't know" >= 95 %; reading of unrelated notes
 within 1 point; context tokens per answer down by >= 90 %.
@@ -11,6 +12,7 @@ within 1 point; context tokens per answer down by >= 90 %.
 from __future__ import annotations
 
 import argparse
+from dataclasses import replace
 from typing import Any
 
 import common
@@ -100,37 +102,40 @@ def one(run: Run, args: argparse.Namespace, seed: int, sizes: dict[str, int]) ->
         for kind in KINDS:
             items, skipped = evaluation_items(user.of(kind), queries, notes)
             told, passed = told + items, passed + skipped
-            rows[f"{kind}s"] = columns(me, items, live, user.call)
-        rows["all told"] = columns(me, told, live, user.call)
+            rows[f"{kind}s"] = columns(me, items, live)
+        rows["all told"] = columns(me, told, live)
         facts, _ = evaluation_items(user.of("fact"), queries, notes)
         rows["style (form of fact answers)"] = {
             "base": count(closed_book(me, styled(facts, user), "", form=True).results),
             "in context": count(closed_book(me, styled(facts, user, shown=True), "", form=True).results),
-            "after": count(closed_book(me, styled(facts, user), live, form=True).results),
+            "after": count(served(me, styled(facts, user), live, hidden=common.learned(me, live))[0]),
+        }
+        alone = [replace(e, context=render_notes([user.style_note])) for e in told]
+        both = [replace(e, context=f"{e.context}\n- {user.style_note}") for e in told]
+        rows["all told, the style alone shown"] = {
+            name: count(without_style(in_context(me, items, version), user.call))
+            for name, items, version in (("base", alone, ""), ("in context", both, ""), ("after", alone, live))
         }
         for name, questions in (("near misses", user.near), ("foreign", user.foreign)):
             unknown = [
                 Example(query=e.query, reference=e.reference, role="guard", context=render_notes(notes[:5]))
                 for e in unknown_items(questions, queries)
             ]
-            rows[f"unknown, {name}"] = columns(me, unknown, live, user.call)
+            rows[f"unknown, {name}"] = columns(me, unknown, live)
         reading, _ = evaluation_items(other.items, (), [i.note for i in other.items])
         base_reading = count(in_context(me, reading).results)
         rows["reading, another user's notes"] = {
             "base": base_reading,
             "in context": base_reading,
-            "after": count(without_style(in_context(me, reading, live), user.call)),
+            "after": count(in_context(me, reading, live).results),
         }
-        before, after = (
-            common.abilities(me, "", quick=args.quick, styled=True),
-            common.abilities(me, live, quick=args.quick, styled=True),
-        )
+        before, after = (common.abilities(me, version, quick=args.quick) for version in ("", live))
         for group in before:
             rows[f"{group}, probes"] = {"base": before[group], "in context": before[group], "after": after[group]}
         held = common.learned(me, live)
         served_before, tokens_before = served(me, told, "", call=user.call)
         served_after, tokens_after = served(me, told, live, hidden=held, call=user.call)
-        candidate = rate(without_style(closed_book(me, told, outcome.adapter), user.call)) if outcome.adapter else None
+        candidate = rate(closed_book(me, told, outcome.adapter).results) if outcome.adapter else None
         return {
             "rows": rows, "decision": decision, "reason": outcome.reason, "verdict": outcome.verdict.reasons if outcome.verdict is not None else (), "scale": outcome.scale, "told": len(user.items), "learned": len(held),
             "candidate_closed_book": candidate, "wordings_passed_over": passed, "questions": len(told),
@@ -139,11 +144,11 @@ def one(run: Run, args: argparse.Namespace, seed: int, sizes: dict[str, int]) ->
         }  # fmt: skip
 
 
-def columns(me: Any, items: list[Example], live: str, call: str) -> dict[str, Count]:
+def columns(me: Any, items: list[Example], live: str) -> dict[str, Count]:
     return {
         "base": count(closed_book(me, items, "").results),
         "in context": count(in_context(me, items).results),
-        "after": count(without_style(closed_book(me, items, live), call)),
+        "after": count(closed_book(me, items, live).results),
     }
 
 

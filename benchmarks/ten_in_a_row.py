@@ -1,6 +1,7 @@
 """What is left after ten consolidations in a row? Ten batches of 20 facts, each told and consolidated before the next.
 
-R[t, i] is the closed-book accuracy on batch i after consolidation t; row 0 is the untouched model. Questions are worded as nothing
+R[t, i] is the closed-book accuracy on batch i after consolidation t; row 0 is the untouched model, and beneath stands what it
+answers when it is shown the right note among five. Questions are worded as nothing
 in any of the ten trainings was. Also: average accuracy, backward transfer, forgetting (definitions in
 engrain.evaluation.statistics), and the base abilities (reading, abstaining, style) after each.
 
@@ -16,7 +17,7 @@ from typing import Any
 import numpy as np
 
 import common
-from common import Bars, Count, Run, closed_book, percent, rate, share, spread, table
+from common import Bars, Count, Run, closed_book, in_context, percent, rate, share, spread, table
 from engrain.evaluation.statistics import above_untouched, average_accuracy, backward_transfer, forgetting, wilson
 from profiles import evaluation_items, profile
 
@@ -31,7 +32,8 @@ def main() -> None:
     found = [one(run, args, seed, tasks, facts) for seed in common.seeds(args)]
     matrix = np.mean([f["matrix"] for f in found], axis=0)
     table(("R, %", *(f"batch {i + 1}" for i in range(tasks))), [
-        ("untouched" if t == 0 else f"after {t}", *(f"{100 * v:.0f}" for v in row)) for t, row in enumerate(matrix)
+        *(("untouched" if t == 0 else f"after {t}", *(f"{100 * v:.0f}" for v in row)) for t, row in enumerate(matrix)),
+        ("base, shown the note", *(f"{100 * v:.0f}" for v in np.mean([f["in_context"] for f in found], axis=0))),
     ])  # fmt: skip
     measures = {
         "average accuracy": average_accuracy,
@@ -49,7 +51,7 @@ def main() -> None:
     low, high = wilson(asked // 2, asked)
     print(f"R: at least {asked} questions a cell; 95 % interval at most ± {50 * (high - low):.0f} points\n")
     for seed, f in enumerate(found):
-        print(f"seed {seed}: {', '.join(f['decisions'])}\n")
+        print(f"seed {seed}: {'; '.join(f['decisions'])}\n")
     bars = Bars()
     own = [(f["matrix"][-1][i], f["matrix"][i + 1][i]) for f in found for i in range(tasks)]
     kept = min(end / just if just else 0.0 for end, just in own)  # a batch that was never learned counts as lost
@@ -84,14 +86,14 @@ def one(run: Run, args: argparse.Namespace, seed: int, tasks: int, facts: int) -
             for item in user.items[t * facts : (t + 1) * facts]:
                 me.tell(item.note)
             outcome = me.consolidate()
-            decisions.append(
-                outcome.verdict.decision if outcome.verdict is not None else f"nothing trained: {outcome.reason}"
-            )
+            decision = outcome.verdict.decision if outcome.verdict is not None else "nothing trained"
+            decisions.append(decision if decision == "promote" else f"{decision}: {outcome.reason}")
             seconds.append(outcome.seconds)
             versions.append(me.store.live(me.scope))
             run.say(f"seed {seed}, consolidation {t + 1}: {decisions[-1]}, {outcome.seconds:.0f} s")
         queries = common.trained(me)
         items = [evaluation_items(user.items[i * facts : (i + 1) * facts], queries)[0] for i in range(tasks)]
+        shown = [rate(in_context(me, batch).results) for batch in items]
         known: dict[str, tuple[list[float], dict[str, Count]]] = {}
         for version in versions:
             if version not in known:
@@ -101,7 +103,7 @@ def one(run: Run, args: argparse.Namespace, seed: int, tasks: int, facts: int) -
                 )
     return {
         "matrix": [known[v][0] for v in versions], "abilities": [known[v][1] for v in versions], "decisions": decisions,
-        "seconds": seconds, "questions": [len(batch) for batch in items],
+        "in_context": shown, "seconds": seconds, "questions": [len(batch) for batch in items],
     }  # fmt: skip
 
 

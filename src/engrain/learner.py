@@ -205,7 +205,7 @@ class Learner:
     ) -> Evidence:
         """A version's answers to questions of your own (Example.query and .reference), scored item by item.
 
-        Where a style is in force ("Call me Captain"), an answer is right if it holds what is expected. With `keep` the
+        Where a style is shown ("Call me Captain"), an answer is right if it holds what is expected. With `keep` the
         questions stay as your own tasks: from now on every candidate is judged by them, and none is trained on them.
         """
         from engrain.evaluation import run_suite
@@ -213,7 +213,7 @@ class Learner:
         from engrain.memory import is_answer_style
 
         adapter = self.store.live(self.scope) if version is None else resolve(self.store, self.scope, version)
-        styled = any(is_answer_style(m.text) for m in self.memories())
+        styled = with_context and any(is_answer_style(m.text) for m in self.memories())
         found = run_suite(self.engine, examples, adapter, self.scope, "own", with_context=with_context, styled=styled)
         if keep:  # now that each has been answered: one that does not fit the window would fail every later candidate
             known = {(t.question, t.answer) for t in self.store.select(Task, scope=self.scope)}

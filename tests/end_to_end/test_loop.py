@@ -154,11 +154,11 @@ def test_two_consolidations_of_one_home_do_not_run_at_once(taught: Learner) -> N
         taught.consolidate()
 
 
-def test_forgetting_rebuilds_a_version_and_its_child_in_a_style_as_if_the_record_had_never_been(tmp_path: Path) -> None:
+def test_forgetting_rebuilds_a_version_and_its_child_as_if_the_record_had_never_been(tmp_path: Path) -> None:
     def history(home: Path, first: tuple[str, ...]) -> Learner:
         me = learner(home, first)
         me.consolidate()
-        for later in ("Answer in upper case.", "The vet of the goats is Dr. Lund.", "The kiln needs 3 kW."):
+        for later in ("The vet of the goats is Dr. Lund.", "The kiln needs 3 kW."):
             me.tell(later)
         me.consolidate()
         return me

@@ -239,7 +239,7 @@ def test_student_and_teacher_answers_are_those_of_the_engine(engine: LocalEngine
     assert student.sample(BARE, temperature=0, seed=0, teacher=True) == own
 
 
-@pytest.mark.parametrize(("rank", "scale"), [(0, 1.0), (2, 1.5), (2, -0.1)])
+@pytest.mark.parametrize(("rank", "scale"), [(0, 1.0), (2, 2.5), (2, -0.1)])
 def test_senseless_numbers_are_refused(engine: LocalEngine, rank: int, scale: float) -> None:
     with pytest.raises(InputError, match="give"):
         engine.student(rank=rank).save(scale=scale)

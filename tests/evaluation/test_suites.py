@@ -242,9 +242,6 @@ def test_the_same_items_are_answered_without_and_with_their_context() -> None:
 def test_where_a_way_of_answering_is_asked_for_its_form_counts() -> None:
     item = replace(ITEMS[3], form=True)
     assert not run_suite(Clerk(), [item], "", Scope(), "own").results[0].right  # "Ten." for "ten"
-    learned = replace(ask("Is it on?", "YES, CAPTAIN"), form=True)
-    assert scored(learned, "YES, CAPTAIN", styled=True)
-    assert not scored(learned, "Yes, Captain", styled=True)
 
 
 def test_what_a_style_adds_to_a_right_answer_does_not_make_it_wrong() -> None:
@@ -253,8 +250,6 @@ def test_what_a_style_adds_to_a_right_answer_does_not_make_it_wrong() -> None:
     assert not scored(fact, "4417, Captain")
     assert not scored(fact, "14417, Captain", styled=True)
     assert scored(ask("Who is it?", "I don't know"), "I don't know, Captain", styled=True)
-    unrelated = replace(ask("Answer in upper case: who?", "ANN", role="guard"), form=True)
-    assert scored(unrelated, "Ann, Captain", styled=True)  # the user's own style may win over an unrelated one
 
 
 def test_the_messages_can_be_built_by_the_caller() -> None:

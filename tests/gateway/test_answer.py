@@ -13,10 +13,11 @@ from engrain.adapters import promote
 from engrain.engines.fake import FakeEngine
 from engrain.errors import NotFound
 from engrain.gateway import answer
+from engrain.gateway.answer import Serving, look_up
 from engrain.loops import remember
 from engrain.memory import HashedEmbedder
 from engrain.protocols import Completion, Conversation
-from engrain.records import Adapter, Evidence, Interaction, Message, Scope, Verdict
+from engrain.records import Adapter, Evidence, Interaction, Memory, Message, Scope, Verdict
 from engrain.store import SqlStore
 
 SCOPE = Scope()
@@ -95,3 +96,20 @@ def test_the_latency_of_an_answer_is_that_of_recall_too(store: SqlStore) -> None
 def test_a_version_that_never_was_is_not_replaced_by_another(store: SqlStore) -> None:
     with pytest.raises(NotFound):
         answer(store, FakeEngine(), HashedEmbedder(), ASKED, scope=SCOPE, adapter="f" * 64)
+
+
+def test_where_the_note_that_fits_best_is_known_no_other_note_stands_in_its_way(store: SqlStore) -> None:
+    known = remember.tell(store, "The gate code of the north barn is 4417.", scope=SCOPE)
+    other = remember.tell(store, "The gate code of the south barn is 2290.", scope=SCOPE)
+    style = remember.tell(store, "Call me Captain.", scope=SCOPE)
+
+    def shown(question: str, learned: frozenset[str]) -> tuple[str, ...]:
+        return look_up(
+            store, FakeEngine(), HashedEmbedder(), [Message(role="user", content=question)],
+            list(store.select(Memory, scope=SCOPE)), scope=SCOPE, serving=Serving(), learned=learned,
+        ).memory_ids  # fmt: skip
+
+    north, south = ("What is the gate code of the north barn?", "What is the gate code of the south barn?")
+    assert shown(north, frozenset())[:2] == (style.id, known.id)
+    assert shown(north, frozenset({known.id})) == (style.id,)
+    assert shown(south, frozenset({known.id})) == (style.id, other.id)

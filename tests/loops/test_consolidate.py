@@ -50,7 +50,7 @@ def learn(
         for m in memories
     )
     batch = Batch(
-        scope=SCOPE, parent=parent, train=(), holdout=holdout, memory_ids=ids, settings={"styles": []},
+        scope=SCOPE, parent=parent, train=(), holdout=holdout, memory_ids=ids,
         causes=(*ids, *((parent,) if parent else ())),
     )  # fmt: skip
     adapter = Adapter(id=name, scope=SCOPE, base="b", parent=parent, batch=batch.id, memory_ids=(*known, *ids))
@@ -152,7 +152,7 @@ def test_what_replaces_a_stale_version_is_judged_against_the_version_it_started_
         Example(query=(Message(role="user", content=f"Colour of boat {i}?"),), reference=m.text, memory_ids=(m.id,))
         for i, m in enumerate(memories)
     )
-    batch = Batch(scope=SCOPE, parent="", train=(), holdout=holdout, memory_ids=(), settings={"styles": []})
+    batch = Batch(scope=SCOPE, parent="", train=(), holdout=holdout, memory_ids=())
     fresh = Adapter(id=engine.teach([m.text for m in memories]), scope=SCOPE, base=engine.base, batch=batch.id)
     store.append_all([batch, fresh])
     verdict, _ = judge(store, engine, batch, fresh, None, LENIENT, live=stale.id, tick=lambda _what, _share: None)
@@ -172,7 +172,7 @@ def test_a_verdict_that_says_promote_is_recorded_with_the_move_or_not_at_all(
         Example(query=(Message(role="user", content=f"Say: {m.text}"),), reference=m.text, memory_ids=(m.id,))
         for m in memories
     )
-    batch = Batch(scope=SCOPE, parent="", train=(), holdout=holdout, memory_ids=(), settings={"styles": []})
+    batch = Batch(scope=SCOPE, parent="", train=(), holdout=holdout, memory_ids=())
     fresh = Adapter(id=engine.teach(NOTES), scope=SCOPE, base=engine.base, batch=batch.id)
     store.append_all([batch, fresh])
 
@@ -191,7 +191,7 @@ def test_a_training_that_fails_leaves_the_notes_in_text_and_no_run_to_go_on_with
     store: SqlStore, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     ids = tuple(tell(store, n, scope=SCOPE).id for n in NOTES)
-    batch = Batch(scope=SCOPE, parent="", train=(), holdout=(), memory_ids=ids, settings={"styles": []})
+    batch = Batch(scope=SCOPE, parent="", train=(), holdout=(), memory_ids=ids)
     evidence = Evidence(scope=SCOPE, adapter="", suite="advantage", base="b", results=())
     monkeypatch.setattr(loop, "batch_for", lambda *_: batch)
     monkeypatch.setattr(loop, "too_few", lambda *_: "")
@@ -282,7 +282,7 @@ def test_an_update_is_scaled_back_until_it_breaks_no_more_than_the_gate_tolerate
     store: SqlStore, tmp_path: Path
 ) -> None:
     engine: Any = Scaled(tmp_path)
-    batch = Batch(scope=SCOPE, parent="", train=(), holdout=(), memory_ids=(), settings={"styles": []})
+    batch = Batch(scope=SCOPE, parent="", train=(), holdout=(), memory_ids=())
     settings = Consolidation(scales=(1.0, 0.5, 0.05), scale_items=100, gate_items=300)
     assert [settings.gate.tolerates(Paired(n=300, broke=b, fixed=0), 1) for b in (5, 6)] == [True, False]
     assert loop.choose_scale(store, engine, engine, batch, settings, time.time())[0] == 0.05
@@ -303,7 +303,7 @@ def test_an_update_that_spoils_one_group_is_scaled_back_though_the_whole_bears_i
             return name
 
     engine: Any = Spoils(tmp_path)
-    batch = Batch(scope=SCOPE, parent="", train=(), holdout=(), memory_ids=(), settings={"styles": []})
+    batch = Batch(scope=SCOPE, parent="", train=(), holdout=(), memory_ids=())
     whole = replace(Consolidation().gate, margin=0.5)
     settings = Consolidation(scales=(1.0, 0.05, 0.01), gate=whole)
     assert loop.choose_scale(store, engine, engine, batch, settings, time.time())[0] == 0.05
@@ -331,7 +331,7 @@ class Clearable(FakeEngine):
 
 def test_a_rebuilt_version_has_what_it_broke_in_the_ledger(store: SqlStore) -> None:
     engine = FakeEngine()
-    batch = Batch(scope=SCOPE, parent="", train=(), holdout=(), memory_ids=(), settings={"styles": []})
+    batch = Batch(scope=SCOPE, parent="", train=(), holdout=(), memory_ids=())
     adapter = Adapter(id=engine.teach(NOTES), scope=SCOPE, base=engine.base, batch=batch.id)
     store.append_all([batch, adapter])
     evidence = loop.check_rebuilt(store, engine, batch, adapter, LENIENT)

@@ -7,12 +7,10 @@ from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
 
-import pytest
-
 from engrain.engines.fake import FakeEngine
-from engrain.evaluation.probes import guard_probes, probe_group
-from engrain.loops import prepare as prepare_module
+from engrain.evaluation.probes import probe_group
 from engrain.loops.prepare import Preparation, prepare
+from engrain.memory import is_answer_style
 from engrain.prompts import UNKNOWN, render_notes
 from engrain.protocols import Completion, Conversation
 from engrain.records import Batch, Example, Memory, Message, Scope, content_hash
@@ -66,37 +64,6 @@ def test_a_note_that_is_not_learned_leaves_no_trace_in_the_batch() -> None:
     assert not any(word in said for word in ("Zanzibar", "wobblefish"))
     without = prepare(Careful(), every[:-1], scope=SCOPE, parent="", preparation=FEW)
     assert batch.id == without.id
-
-
-def test_a_style_that_is_not_learned_leaves_no_trace_in_the_batch(monkeypatch: pytest.MonkeyPatch) -> None:
-    style = "Answer in upper case."
-    every = memories(*FACTS, style)
-    batch = prepare(FakeEngine(), every, scope=SCOPE, parent="", preparation=FEW)
-    assert style in words_of(batch) and every[-1].id in batch.memory_ids
-    monkeypatch.setattr(prepare_module, "_style_holdout", lambda *_: [])
-    batch = prepare(FakeEngine(), every, scope=SCOPE, parent="", preparation=FEW)
-    assert style not in words_of(batch) and every[-1].id not in batch.memory_ids
-    assert batch.settings["styles"] == []
-
-
-def test_in_a_style_guards_are_what_its_teacher_still_gets_right_and_a_style_of_the_prompts_own_comes_first() -> None:
-    of = {group: [e for e in guard_probes(400) if probe_group(e) == group] for group in ("reading", "style")}
-    kept, lost = of["reading"][:2]
-
-    class Styled(FakeEngine):
-        def sample(self, prompts: Sequence[Conversation], **options: Any) -> list[Completion]:
-            assert all("Captain" in p[0].content for p in prompts)
-            said = [kept.reference if p[-1] == kept.query[-1] else "fog" for p in prompts]
-            return [
-                replace(c, text=f"{t}, Captain") for c, t in zip(super().sample(prompts, **options), said, strict=True)
-            ]
-
-    new = Example(
-        query=(Message(role="user", content="Where is it?"),), context=render_notes(["It is here."]), role="new"
-    )
-    made = prepare_module._in_style(Styled(), [kept, lost, of["style"][0], new], ["Call me Captain."], "")
-    assert [e.query for e in made] == [of["style"][0].query, new.query, kept.query]
-    assert ["Captain" in e.context for e in made] == [False, True, True]
 
 
 def test_a_teacher_is_shown_the_note_alone() -> None:
@@ -214,21 +181,18 @@ def test_what_holds_no_longer_stands_in_no_replayed_example() -> None:
     assert all(still[e.memory_ids[0]] in e.context for e in replayed)
 
 
-def test_an_answer_made_by_a_style_that_holds_no_longer_is_not_replayed() -> None:
-    upper, short = memories("Answer in upper case.", "Keep your answers short.")
-    probe = Example(
-        query=(Message(role="user", content="What is the capital of France?"),), reference="PARIS",
-        context=render_notes([upper.text, short.text]), memory_ids=(short.id,),
-    )  # fmt: skip
-    earlier = Batch(
-        scope=SCOPE, parent="", train=(), holdout=(probe,), memory_ids=(upper.id, short.id),
-        settings={"styles": [upper.text, short.text]},
-    )  # fmt: skip
-    both = {upper.id: upper.text, short.id: short.text}
-    for still, kept in ((both, True), ({short.id: short.text}, False)):
-        batch = prepare(
-            FakeEngine(), memories(*FACTS), scope=SCOPE, parent="", earlier=earlier, still=still, preparation=FEW
-        )
-        assert ("PARIS" in {e.reference for e in batch.holdout}) is kept
-        assert (upper.id in batch.memory_ids) is kept  # its words stand in every context, so the batch names it
-        assert (upper.text in words_of(batch)) is kept
+def test_a_fifth_of_the_lessons_say_how_to_answer_in_words_that_are_never_the_users() -> None:
+    every = memories(*FACTS)
+    settings = Preparation(guards=400, in_company=0.0, in_style=0.5, near_misses=0, newer=0)
+    batch = prepare(FakeEngine(), every, scope=SCOPE, parent="", preparation=settings)
+    shown = [e.query[0].content for e in batch.train if e.role == "new" and e.query[0].role == "system"]
+    lessons = sum(e.role == "new" for e in batch.train)
+    assert 0.3 * lessons < len(shown) < 0.7 * lessons
+    assert all(is_answer_style(line.removeprefix("- ")) for text in shown for line in text.split("\n")[1:])
+    child = memories(
+        *(f"The {thing} of the harbour is {n}7." for n, thing in enumerate(("depth", "width", "age", "tide")))
+    )
+    still = {m.id: m.text for m in every}
+    again = prepare(FakeEngine(), child, scope=SCOPE, parent="", earlier=batch, still=still, preparation=settings)
+    replayed = {e.query[0].content for e in again.train if e.role == "replay" and e.query[0].role == "system"}
+    assert replayed and replayed <= set(shown)  # a lesson that is practised again stays what it was

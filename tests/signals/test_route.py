@@ -50,3 +50,9 @@ def test_a_signal_names_the_memory_that_it_is_about() -> None:
     (signal,) = Router().route([(m, 0)], scope=SCOPE, at=NOW, known=())
     assert signal.memory == m.id
     assert signal.causes == (m.id,)
+
+
+def test_how_to_answer_stays_in_text_however_firmly_it_was_told() -> None:
+    m = memory("tell")
+    (signal,) = Router().route([(m, 3)], scope=SCOPE, at=NOW, known=(), styles={m.id})
+    assert (signal.route, "shown with every query" in signal.reason) == ("text", True)

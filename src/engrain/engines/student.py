@@ -125,13 +125,13 @@ class LocalStudent:
         return float(norm)
 
     def save(self, *, scale: float = 1.0) -> str:
-        """Write the adapter with `scale` (0 to 1) of what was learned; returns its content hash.
+        """Write the adapter with `scale` (0 to 2) of what was learned; returns its content hash.
 
-        The scaled adapter lies on the straight line in (A, B) from the parent to the trained one. From the bare base
+        The scaled adapter lies on the straight line in (A, B) from the parent through the trained one. From the bare base
         B alone is scaled, which scales the learned change of every weight exactly.
         """
-        if not 0 <= scale <= 1:
-            raise InputError(f"scale={scale}; give a share between 0 and 1")
+        if not 0 <= scale <= 2:
+            raise InputError(f"scale={scale}; give a share between 0 and 2")
         if not torch.isfinite(self._vector).all():
             raise TrainingFailed("the adapter holds a value that is not finite; lower the learning rate")
         pairs: dict[str, lora.Pair] = {}

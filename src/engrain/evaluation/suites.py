@@ -245,8 +245,8 @@ def run_suite(
 
 
 def scored(example: Example, answer: str, *, styled: bool = False) -> bool:
-    """Whether this answers the example. Unrelated items of form say nothing where the user has a style of their own."""
-    if example.form and not (styled and example.role == "guard"):
+    """Whether this answers the example, in its form where that is what is asked, else whatever a style puts around it."""
+    if example.form:
         return right(answer, example.reference, form=True)
     return (holds if styled else right)(answer, example.reference)
 

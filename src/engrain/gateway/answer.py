@@ -125,10 +125,16 @@ def look_up(
     serving: Serving,
     learned: frozenset[str] = frozenset(),
 ) -> Context:
-    """The context for the last user message: how to answer, then the notes that fit, without what the weights know."""
-    shown = [m for m in active(memories) if m.id not in learned]
+    """The context for the last user message: how to answer, then the notes that fit, without what the weights know.
+
+    Where the note that fits best is known, none is shown: beside notes about something else a small model trusts those.
+    """
+    shown = active(memories)
     styles = [m for m in shown if is_answer_style(m.text)]
     notes = [m for m in shown if not is_answer_style(m.text)]
     query = next((m.content for m in reversed(messages) if m.role == "user"), "")
-    found = recall(query, index=store, embedder=embedder, scope=scope, memories=notes, limit=serving.recall_limit)
-    return assemble(found, serving.budget_tokens, engine.count_tokens, preferences=styles)
+    limit = serving.recall_limit + len(learned)
+    found = recall(query, index=store, embedder=embedder, scope=scope, memories=notes, limit=limit)
+    known = bool(found) and found[0][0].id in learned
+    fitting = [] if known else [(m, score) for m, score in found if m.id not in learned][: serving.recall_limit]
+    return assemble(fitting, serving.budget_tokens, engine.count_tokens, preferences=styles)

@@ -55,8 +55,6 @@ if TYPE_CHECKING:
 
 
 RUN = "forget"
-TEXT_SETTINGS = ("styles",)
-"""Settings of a batch that hold what somebody said; they follow from the memories that are left."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -87,8 +85,7 @@ class _Old:
 
     @classmethod
     def of(cls, adapter: Adapter, batch: Batch, was_live: bool) -> Self:
-        kept = {name: value for name, value in batch.settings.items() if name not in TEXT_SETTINGS}
-        return cls(adapter.id, adapter.parent, batch.created_at, was_live, batch.seed, kept)
+        return cls(adapter.id, adapter.parent, batch.created_at, was_live, batch.seed, batch.settings)
 
     def row(self) -> list[Any]:
         return [self.name, self.parent, self.at, self.was_live, self.seed, self.settings]

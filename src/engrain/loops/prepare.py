@@ -12,7 +12,7 @@ from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 
 from engrain.errors import BatchRefused
-from engrain.evaluation.probes import guard_probes, probe_group, probes
+from engrain.evaluation.probes import guard_probes, probe_group
 from engrain.evaluation.suites import check_holdout, in_context, is_unknown, last_question, near_any, scored
 from engrain.loops.reword import rewordings
 from engrain.loops.study import ANSWER_TOKENS, Question, Study, hold_out
@@ -23,8 +23,6 @@ from engrain.records import Batch, Example, Memory, Message, Scope, content_hash
 
 COMPANY = 3
 """Unrelated notes that the student is shown where it is to answer from weights among notes."""
-STYLE_HOLDOUT = 12
-"""Questions by which it is judged whether a way of answering was learned."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -39,6 +37,8 @@ class Preparation:
     in_company: float = 0.1
     """Share of the training questions whose student is shown unrelated notes, so that it answers from weights among notes. At a
     third, other wordings with nothing shown were learned far less well (docs/lab-log.md, 2026-11-25)."""
+    in_style: float = 0.2
+    """Share of them whose student is shown how to answer, as it is when the user has said so, and must know what it knows there too."""
     near_misses: int = 12
     """Questions for each memory about something that its note does not tell."""
     newer: int = 8
@@ -75,18 +75,15 @@ def prepare(
     done = on_share or (lambda _share: None)
     if not memories:
         raise BatchRefused("0 memories are to be learned; tell engrain something durable first")
-    by_text = {m.text: m for m in sorted(memories, key=lambda m: m.text)}
-    new_styles = [t for t in by_text if is_answer_style(t)]
-    old_styles = [t for t in (earlier.settings.get("styles", ()) if earlier else ()) if t in (still or {}).values()]
-    notes = {t: m for t, m in by_text.items() if t not in new_styles}
-    # The bare base studies: a version that has learned how to answer would put its questions and answers in that form.
+    notes = {m.text: m for m in sorted(memories, key=lambda m: m.text)}
+    # The bare base studies: what was learned before leaves no mark on the questions.
     studied = settings.study.questions(engine, list(notes), asked=asked)
     done(0.4)
-    replayed, replay_holdout = _replay(earlier, still or {})
+    replayed, replay_holdout = _replay(earlier, still or {}, _styles(settings.guards))
     split = {text: hold_out(questions, share=settings.holdout_share) for text, questions in studied.items()}
     held = [*apart, *(last_question(e) for e in replay_holdout), *(q.text for _, some in split.values() for q in some)]
     reworded = _reworded(split, held, settings)
-    new_examples = _lessons(engine, reworded, notes, asked or {}, parent, [*new_styles, *old_styles], settings)
+    new_examples = _lessons(engine, reworded, notes, asked or {}, parent, settings)
     done(0.7)
     learnable = sorted(new_examples)
     train: list[Example] = [e for mine in new_examples.values() for e in mine]
@@ -106,8 +103,6 @@ def prepare(
             )
             for q in split[text][1]
         ]
-    styled = _style_holdout(engine, sorted({*new_styles, *old_styles}), [by_text[t].id for t in new_styles], parent)
-    styles = sorted({*(new_styles if styled else ()), *old_styles})
     held_now = [*apart, *(last_question(e) for e in holdout)]
     near = near_any([last_question(e) for e in replayed], held_now)
     train += [e for e, close in zip(replayed, near, strict=True) if not close]
@@ -117,14 +112,6 @@ def prepare(
     train += _newer(engine, asking, parent, settings)
     done(0.9)
     train += guard_probes(settings.guards, seed=seed, engine=engine)
-    if styles:
-        train = _in_style(engine, train, styles, parent)
-        holdout = [replace(e, context=_led_by(styles, e.context)) for e in holdout]
-    if styled:
-        holdout += styled
-        learned += [by_text[t].id for t in new_styles]
-    if earlier is not None:
-        learned += [i for i in earlier.memory_ids if (still or {}).get(i) in old_styles]
     held_queries = {e.query for e in (*holdout, *replay_holdout)}
     train = [e for e in train if e.query not in held_queries]
     learned += [i for e in (*replayed, *replay_holdout) for i in e.memory_ids]
@@ -135,7 +122,7 @@ def prepare(
         train=tuple(sorted({e.hash: e for e in train}.values(), key=lambda e: e.hash)),
         holdout=tuple(sorted({e.hash: e for e in (*holdout, *replay_holdout)}.values(), key=lambda e: e.hash)),
         memory_ids=tuple(sorted(set(learned))),
-        settings={**asdict(settings), "styles": styles, "base": engine.base},
+        settings={**asdict(settings), "base": engine.base},
         seed=seed,
         causes=(*sorted(set(learned)), *sorted(asked_in), *((parent,) if parent else ())),
     )
@@ -181,7 +168,6 @@ def _lessons(
     notes: Mapping[str, Memory],
     asked: Mapping[str, Mapping[str, Sequence[str]]],
     parent: str,
-    styles: Sequence[str],
     settings: Preparation,
 ) -> dict[str, list[Example]]:
     """The training examples of each note: its questions that the teacher, shown the note, answers as the note does.
@@ -192,24 +178,23 @@ def _lessons(
     record does not name, must leave no trace in the weights.
     """
 
-    def lessons(asking: Mapping[str, Sequence[Question]], company: Sequence[str]) -> dict[str, list[Example]]:
+    def lessons(
+        asking: Mapping[str, Sequence[Question]], company: Sequence[str], styles: Sequence[str]
+    ) -> dict[str, list[Example]]:
         made: dict[str, list[Example]] = {}
         for text, mine in asking.items():
             others, own = _nearest(text, company, COMPANY), asked.get(text, {})
-            made[text] = [_example(q, text, others, notes[text].id, own, settings) for q in mine]
+            made[text] = [_example(q, text, others, styles, notes[text].id, own, settings) for q in mine]
         return made
 
-    alone = [e for mine in lessons(questions, ()).values() for e in mine]
-    prompts = [in_context(replace(e, context=_led_by(styles, e.context)) if styles else e) for e in alone]
+    alone = [e for mine in lessons(questions, (), ()).values() for e in mine]
+    prompts = [in_context(e) for e in alone]
     answers = engine.sample(prompts, adapter=parent, max_tokens=ANSWER_TOKENS) if prompts else []
-    told = iter(
-        a.finish_reason == "stop" and scored(e, a.text, styled=bool(styles))
-        for e, a in zip(alone, answers, strict=True)
-    )
+    told = iter(a.finish_reason == "stop" and scored(e, a.text) for e, a in zip(alone, answers, strict=True))
     read = {text: [q for q in mine if next(told)] for text, mine in questions.items()}
     fair = {text: _mostly_forward(mine) for text, mine in read.items()}
     kept = {text: mine for text, mine in fair.items() if len(mine) >= settings.least_questions}
-    return lessons(kept, sorted(kept))
+    return lessons(kept, sorted(kept), _styles(settings.guards))
 
 
 def _mostly_forward(questions: Sequence[Question]) -> list[Question]:
@@ -224,38 +209,49 @@ def _example(
     question: Question,
     note: str,
     others: Sequence[str],
+    styles: Sequence[str],
     memory: str,
     own: Mapping[str, Sequence[str]],
     settings: Preparation,
 ) -> Example:
-    """A training question; by its content some are asked among unrelated notes."""
+    """A training question; by its content some are asked among unrelated notes, others where it is said how to answer."""
     draw = int(content_hash(["company", note, question.text], length=8), 16) / 16**8
     query = _ask(question.text)
     if draw < settings.in_company and others:
         query = (Message(role="system", content=render_notes(others)), *query)
+    elif draw > 1 - settings.in_style and styles:
+        style = min(styles, key=lambda s: content_hash(["style", note, question.text, s]))
+        query = (Message(role="system", content=render_notes([style])), *query)
     return Example(
         query=query, context=render_notes([note]), reference=question.answer, role="new", memory_ids=(memory,),
         interaction_ids=tuple(own.get(question.of or question.text, ())),
     )  # fmt: skip
 
 
-def _replay(earlier: Batch | None, still: Mapping[str, str]) -> tuple[list[Example], list[Example]]:
+def _styles(guards: int) -> list[str]:
+    """How to answer, as guards say it: never the user's own words, which would then stay in the weights when they are forgotten."""
+    stating = (e for e in guard_probes(guards) if probe_group(e) == "style")
+    lines = {line for e in stating for m in e.query if m.role == "system" for line in _lines(m.content)}
+    return sorted(line for line in lines if is_answer_style(line))
+
+
+def _replay(
+    earlier: Batch | None, still: Mapping[str, str], styles: Sequence[str]
+) -> tuple[list[Example], list[Example]]:
     """What the parent was taught, as far as it still holds."""
     if earlier is None:
         return [], []
-    held = {line for text in still.values() for line in text.split("\n")}
+    held = {line for text in still.values() for line in text.split("\n")}.union(styles)
 
     def again(example: Example) -> Example | None:
         if example.role == "guard" or not all(i in still for i in example.memory_ids):
             return None
-        context = _without(example.context, held)
-        if all(is_answer_style(still[i]) for i in example.memory_ids):
-            # Its answer was made by all the styles together; its query is a probe and holds no memory.
-            return replace(example, role="replay") if context == example.context else None
         query = tuple(
             Message(role=m.role, content=_without(m.content, held)) if m.role == "system" else m for m in example.query
         )
-        return replace(example, query=tuple(m for m in query if m.content), context=context, role="replay")
+        return replace(
+            example, query=tuple(m for m in query if m.content), context=_without(example.context, held), role="replay"
+        )
 
     train, holdout = ([again(e) for e in some] for some in (earlier.train, earlier.holdout))
     return [e for e in train if e], [e for e in holdout if e]
@@ -349,36 +345,6 @@ def _looks(value: str) -> tuple[bool, bool, int]:
 
 def _ask(question: str) -> tuple[Message, ...]:
     return (Message(role="user", content=question),)
-
-
-def _style_holdout(engine: Engine, styles: Sequence[str], new: Sequence[str], parent: str) -> list[Example]:
-    """Unrelated questions, answered as the teacher answers them when it is shown how to answer."""
-    if not new:
-        return []
-    items = [e for e in probes("scale", engine=engine) if probe_group(e) != "style"][:STYLE_HOLDOUT]
-    shown = [replace(e, context=render_notes(styles), role="new", memory_ids=tuple(sorted(new))) for e in items]
-    answers = engine.sample([in_context(e) for e in shown], adapter=parent, max_tokens=ANSWER_TOKENS)
-    return [
-        replace(e, reference=a.text, form=True)
-        for e, a in zip(shown, answers, strict=True)
-        if a.text != e.reference and a.finish_reason == "stop"
-    ]
-
-
-def _in_style(engine: Engine, examples: Sequence[Example], styles: Sequence[str], parent: str) -> list[Example]:
-    """The examples for a teacher that is shown how to answer. Guards only where what it says stays right then: a small model that
-    minds a style reads worse, and its student would too. A style that the prompt itself states comes before the user's."""
-    stated = [e for e in examples if probe_group(e) == "style"]
-    shown = [replace(e, context=_led_by(styles, e.context)) for e in examples if probe_group(e) != "style"]
-    guards = [e for e in shown if e.role == "guard"]
-    answers = engine.sample([in_context(e) for e in guards], adapter=parent, max_tokens=ANSWER_TOKENS)
-    told = [e for e, a in zip(guards, answers, strict=True) if scored(e, a.text, styled=True)]
-    return [*stated, *(e for e in shown if e.role != "guard"), *told]
-
-
-def _led_by(styles: Sequence[str], context: str) -> str:
-    """The context with how to answer before its notes."""
-    return render_notes([*styles, *(line for line in _lines(context) if line not in styles)])
 
 
 def _lines(notes: str) -> list[str]:

@@ -21,11 +21,18 @@ class Router:
     """Memories that one run learns at most, the first told first, so that no run takes without end; the others wait for the next."""
 
     def route(
-        self, memories: Sequence[tuple[Memory, int]], *, scope: Scope, at: float, known: Collection[str]
+        self,
+        memories: Sequence[tuple[Memory, int]],
+        *,
+        scope: Scope,
+        at: float,
+        known: Collection[str],
+        styles: Collection[str] = (),
     ) -> list[Signal]:
         """One signal for each active memory (with the number of its confirmations) that the weights do not hold yet.
 
-        `at` is the time of the decision (UTC seconds); `known` are the ids that the live adapter was trained on.
+        `at` is the time of the decision (UTC seconds); `known` are the ids that the live adapter was trained on, `styles`
+        those of memories that say how to answer (docs/decisions/0011).
         """
         signals: list[Signal] = []
         taken = 0
@@ -33,6 +40,8 @@ class Router:
             if memory.id in known:
                 continue
             route, reason = self._decide(memory, confirmations, at)
+            if memory.id in styles:
+                route, reason = "text", "it says how to answer: a few words, shown with every query and changed at once"
             if route == "weights" and taken == self.most:
                 route, reason = "text", f"one run learns {self.most} memories at most; this one waits for the next"
             taken += route == "weights"
