@@ -62,8 +62,6 @@ def main() -> None:
     for seed, f in enumerate(found):
         print(f"seed {seed}: {f['decision']}, {f['learned']} of {f['told']} in weights, scale {f['scale']}, "
               f"{f['wordings_passed_over']} wordings passed over.")  # fmt: skip
-        for reason in f["verdict"] or (f["reason"],):
-            print(f"    {reason}")
     print()
     figures = {name: {c: measured(columns[c]) for c in COLUMNS} for name, columns in rows.items()}
     mean = {name: {c: columns[c]["mean"] for c in COLUMNS} for name, columns in figures.items()}
@@ -94,7 +92,9 @@ def one(run: Run, args: argparse.Namespace, seed: int, sizes: dict[str, int]) ->
             outcome = me.consolidate()
         live = me.store.live(me.scope)
         decision = outcome.verdict.decision if outcome.verdict is not None else "nothing trained"
-        run.say(f"seed {seed}: {decision} after {meter.wall_s:.0f} s")
+        run.say(f"seed {seed}: {decision} at scale {outcome.scale} after {meter.wall_s:.0f} s")
+        for reason in outcome.verdict.reasons if outcome.verdict is not None else (outcome.reason,):
+            print(f"    {reason}", flush=True)
         queries, notes = common.trained(me), [i.note for i in user.items]
         rows: dict[str, dict[str, Count]] = {}
         told: list[Example] = []

@@ -11,7 +11,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from engrain.evaluation.probes import part_of, probe
+from engrain.evaluation.probes import Part, part_of, probe
 from engrain.evaluation.suites import near_any
 from engrain.prompts import NOTES_HEADER, UNKNOWN
 from frames import load
@@ -48,13 +48,24 @@ def main() -> None:
             if branch[1][1] == UNKNOWN:
                 add("unknown", notes, branch[0][1], UNKNOWN)
                 break
-    while sum(r["group"] == "style" for r in rows.values()) < 420:
-        doc = maker.read(maker.rng.randint(1, 3), 2, plain=True, style=True, dated=False)
-        notes = shown(doc)
-        for branch in doc.branches[:1]:
-            add("style", notes, branch[0][1], branch[1][1])
+
+    def style(until: int, parts: tuple[Part, ...]) -> None:
+        count = sum(r["group"] == "style" and part_of(probe(**r)) in parts for r in rows.values())
+        while count < until:
+            doc = maker.read(maker.rng.randint(1, 3), 2, plain=True, style=True, dated=False)
+            row = {"group": "style", "notes": shown(doc)}
+            row |= {"question": doc.branches[0][0][1], "answer": doc.branches[0][1][1]}
+            if part_of(probe(**row)) in parts:
+                count += (*row["notes"], row["question"]) not in rows
+                add(**row)
+
+    style(420, ("guard", "scale", "gate"))
     # Reading is what an update breaks first, so most of what holds it is reading: many short prompts, each seen about once.
     read(2900, lambda: 2, guards_only=True)
+    # 86 questions of style were too few to tell 8 that broke and 8 that were fixed from harm; and what judges must be guarded.
+    style(210, ("gate",))
+    style(105, ("scale",))
+    style(450, ("guard",))
     kept = apart(list(rows.values()))
     OUT.write_text("".join(json.dumps(r, ensure_ascii=False) + "\n" for r in kept), encoding="utf-8")
 

@@ -89,9 +89,9 @@ class Consolidation:
     scales: Sequence[float] = (1.2, 1.0, 0.85, 0.7, 0.5)
     """Shares of the update that are tried, on other items than the gate's, before it is judged: a fifth more than was learned
     first, for a training that ends in time ends early (docs/decisions/0010)."""
-    scale_items: int = 300
+    scale_items: int = 360
     """Unrelated items that the share of the update is chosen by, at most."""
-    gate_items: int = 600
+    gate_items: int = 720
     """Unrelated items that a candidate is judged by, at most."""
     checkpoint_every: int = 50
 
