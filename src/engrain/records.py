@@ -78,6 +78,16 @@ class Usage:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Sampling:
+    """How the answer was drawn; None where that is not known (a chat that was read from a file)."""
+
+    temperature: float | None = None
+    """0 takes the likeliest token each time."""
+    max_tokens: int | None = None
+    seed: int | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Interaction:
     """One request: what was asked, what was shown, what was answered, and by what."""
 
@@ -89,6 +99,7 @@ class Interaction:
     context: Context = Context()
     answer: str
     stamp: Stamp
+    sampling: Sampling = Sampling()
     usage: Usage = Usage()
     token_ids: tuple[int, ...] = ()
     logprobs: tuple[float, ...] = ()

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from dataclasses import replace
 
-from engrain.records import Context, Feedback, Interaction, Message, Scope, Stamp, Usage
+from engrain.records import Context, Feedback, Interaction, Message, Sampling, Scope, Stamp, Usage
 from engrain.telemetry import attributes, evaluation_attributes, semconv
 
 SCOPE = Scope(tenant="acme", user="ada")
@@ -17,6 +17,7 @@ INTERACTION = Interaction(
     context=Context(text="- the gate code is 4417", memory_ids=("mem_1", "mem_2"), tokens=9),
     answer="4417",
     stamp=Stamp(base="b", adapter="a", memory="m"),
+    sampling=Sampling(temperature=0.0, max_tokens=64),
     usage=Usage(input_tokens=21, output_tokens=3, latency_ms=12.5),
     finish_reason="length",
 )
@@ -30,6 +31,8 @@ def test_an_interaction_becomes_a_chat_span() -> None:
         "gen_ai.operation.name": "chat",
         "gen_ai.provider.name": "engrain",
         "gen_ai.request.model": "b",
+        "gen_ai.request.temperature": 0.0,
+        "gen_ai.request.max_tokens": 64,
         "gen_ai.response.model": "a",
         "gen_ai.response.id": "int_1",
         "gen_ai.response.finish_reasons": ("length",),

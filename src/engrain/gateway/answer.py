@@ -13,7 +13,7 @@ from engrain.errors import NotFound
 from engrain.memory import active, is_answer_style, recall, snapshot
 from engrain.prompts import add_context
 from engrain.protocols import Embedder, Engine
-from engrain.records import Context, Interaction, Memory, Message, Scope, Stamp, Usage
+from engrain.records import Context, Interaction, Memory, Message, Sampling, Scope, Stamp, Usage
 from engrain.store import SqlStore
 
 ATTEMPTS = 3
@@ -102,6 +102,7 @@ def _answer(
         context=context,
         answer=completion.text,
         stamp=Stamp(base=engine.base, adapter=version, memory=held),
+        sampling=Sampling(temperature=serving.temperature, max_tokens=serving.max_tokens, seed=seed),
         usage=Usage(
             input_tokens=completion.input_tokens,
             output_tokens=len(completion.token_ids),

@@ -34,6 +34,12 @@ def attributes(interaction: Interaction, *, content: bool = False) -> dict[str, 
         semconv.CONTEXT_TOKENS: interaction.context.tokens,
         **_owner(interaction.scope),
     }
+    requested = {
+        semconv.REQUEST_TEMPERATURE: interaction.sampling.temperature,
+        semconv.REQUEST_MAX_TOKENS: interaction.sampling.max_tokens,
+        semconv.REQUEST_SEED: interaction.sampling.seed,
+    }
+    found |= {name: value for name, value in requested.items() if value is not None}
     if interaction.conversation:
         found[semconv.CONVERSATION_ID] = interaction.conversation
     if content:
