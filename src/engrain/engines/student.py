@@ -14,6 +14,7 @@ from torch import Tensor, nn
 from engrain.engines import decode, lora
 from engrain.errors import FormatError, InputError, TrainingFailed
 from engrain.protocols import Answered, Conversation
+from engrain.records import Message
 
 if TYPE_CHECKING:
     from engrain.engines.local import LocalEngine, Precision
@@ -61,6 +62,7 @@ class LocalStudent:
         self.steps = 0
         """Updates that were begun, of all runs."""
         self._pairs: dict[str, lora.Pair] = {}
+        self._said: dict[tuple[Message, ...], list[int]] = {}
         views = zip(_views(self._vector, tensors), _views(self._gradient, tensors), strict=True)
         for name in self._start:
             a, b = (_parameter(*next(views)) for _ in range(2))
@@ -69,13 +71,19 @@ class LocalStudent:
     def sample(
         self, prompts: Sequence[Conversation], *, temperature: float, seed: int, teacher: bool = False
     ) -> list[list[int]]:
-        """Answer tokens that the student itself produces as it is now, or that its frozen teacher does."""
-        if not prompts:
-            return []
+        """Answer tokens that the student itself produces as it is now, or that its frozen teacher does.
+
+        The teacher's likeliest answers are kept: it says the same whenever it is asked, and in whatever company."""
+        if teacher and temperature == 0:
+            if missing := list(dict.fromkeys(key for p in prompts if (key := tuple(p)) not in self._said)):
+                self._said.update(zip(missing, self._drawn(missing, temperature, seed, self._teacher), strict=True))
+            return [list(self._said[tuple(p)]) for p in prompts]
+        return self._drawn(prompts, temperature, seed, self._teacher if teacher else self._ready()) if prompts else []
+
+    def _drawn(self, prompts: Sequence[Conversation], temperature: float, seed: int, version: Any) -> list[list[int]]:
         engine = self._engine
         how = decode.Sampling(engine.chat.stop_ids, self._max_tokens, temperature, seed)
         ids = [engine.encode(prompt, room=self._max_tokens) for prompt in prompts]
-        version = self._teacher if teacher else self._ready()
         with engine.turns:
             sampled = decode.sample(engine.network, version, ids, how, engine.device)
         return [list(answer.tokens) for answer in sampled]

@@ -72,7 +72,7 @@ class Consolidation:
     router: Router = field(default_factory=Router)
     preparation: Preparation = field(default_factory=Preparation)
     gate: SequentialGate = field(default_factory=SequentialGate)
-    steps_per_memory: float = 6.0
+    steps_per_memory: float = 10.0
     least_steps: int = 150
     most_steps: int = 900
     learning_rate: float = 3e-3
