@@ -115,7 +115,7 @@ def test_the_help_of_every_command_teaches_by_an_example(command: str) -> None:
     said = engrain(command, "--help")
     assert said.exit_code == 0
     assert f"Example:  engrain {command}" in said.output
-    for option in ("--home", "--base", *(("--user", "--tenant") if command != "demo" else ())):
+    for option in ("--home", "--base", *{"demo": (), "serve": ("--tenant",)}.get(command, ("--user", "--tenant"))):
         assert option in said.output
 
 

@@ -31,7 +31,7 @@ STOREYS = (
         "testing",
     ),
     ("gateway", "loops"),
-    ("learner", "plots", "demo", "reports", "doctor", "cli", "dashboard"),
+    ("learner", "service", "plots", "demo", "reports", "doctor", "cli", "dashboard"),
 )
 STOREY = {room: level for level, rooms in enumerate(STOREYS) for room in rooms}
 HOMES = {
@@ -41,6 +41,10 @@ HOMES = {
     "safetensors": {"engines"},
     "sqlalchemy": {"store"},
     "alembic": {"store"},
+    "fastapi": {"gateway"},
+    "starlette": {"gateway"},
+    "pydantic": {"gateway"},
+    "uvicorn": {"service"},
     "typer": {"cli"},
     "rich": {"cli", "demo", "plots", "reports"},
     "matplotlib": {"plots"},

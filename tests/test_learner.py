@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from engrain.errors import InputError, NotFound
-from engrain.gateway.answer import Serving
+from engrain.gateway.answer import Serving, cut_to_window
 from engrain.learner import Learner
 from engrain.records import Example, Feedback, FeedbackKind, Interaction, Message, Task
 
@@ -70,12 +70,12 @@ def test_an_answer_ends_where_it_is_told_and_leaves_room_in_a_small_window(base:
     with Learner(tmp_path, base=base) as me:
         assert me.chat("Hi", max_tokens=3).usage.output_tokens <= 3
         assert me.serving.max_tokens == 256
-        assert me._serving(None).max_tokens == 128  # a quarter of the window
+        assert cut_to_window(me.engine, me.serving).max_tokens == 128  # a quarter of the window
         for count in (0, 512):
             with pytest.raises(InputError, match="the model's window"):
                 me.chat("Hi", max_tokens=count)
     with Learner(tmp_path, base=base, serving=Serving(max_tokens=7)) as me:
-        assert me._serving(None).max_tokens == 7
+        assert cut_to_window(me.engine, me.serving).max_tokens == 7
 
 
 def test_more_notes_than_a_small_window_holds_do_not_keep_it_from_answering(base: Path, tmp_path: Path) -> None:
@@ -196,4 +196,5 @@ def test_an_answer_in_the_users_style_is_right_if_it_holds_what_is_expected(base
         item = Example(query=(Message(role="user", content="Who?"),), reference=word)
         assert not me.evaluate([item]).results[0].right
         me.tell("Call me Captain.")
-        assert me.evaluate([item]).results[0].right
+        assert not me.evaluate([item]).results[0].right  # the style is not shown
+        assert me.evaluate([item], with_context=True).results[0].right

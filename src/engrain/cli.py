@@ -148,6 +148,28 @@ def demo(
 
 @app.command()
 @guarded
+def serve(
+    host: Annotated[str, typer.Option(help="Where to listen; beyond this machine only with a key.")] = "127.0.0.1",
+    port: Annotated[int, typer.Option(min=1, max=65535)] = 8420,
+    key: Annotated[str, typer.Option(envvar="ENGRAIN_KEY", help="The API key that callers must give.", show_default="none: loopback only")] = "",
+    rows: Annotated[int, typer.Option(min=1, max=128, help="Requests that are answered at the same time.")] = 32,
+    home: Home = HOME, base: Base = SPROUT, tenant: Tenant = "local", device: Device = "auto",
+) -> None:  # fmt: skip
+    """Answer over HTTP as OpenAI does: point any OpenAI client at it, and its agent begins to remember.
+
+    Each user (OpenAI's safety_identifier or user, or the header x-engrain-user) has a memory and a version of their own.
+    Ctrl-C ends it.
+
+    Example:  engrain serve      and then, in Python:  OpenAI(base_url="http://127.0.0.1:8420/v1", api_key="none")
+    """
+    from engrain.service import serve as run
+
+    terminal().print(f"engrain answers at http://{host}:{port}/v1 (model: engrain). Ctrl-C ends it.")
+    run(home.expanduser(), base.expanduser(), host=host, port=port, key=key, tenant=tenant, rows=rows, device=device)
+
+
+@app.command()
+@guarded
 def chat(
     message: Annotated[str | None, typer.Argument(help="What to say or ask; without it, a conversation begins.")] = None,
     verbose: Annotated[bool, typer.Option("--verbose", "-v", help="Show what answered and which notes it was shown.")] = False,

@@ -11,16 +11,15 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Sequence
-from dataclasses import replace
 from pathlib import Path
 from types import TracebackType
-from typing import TYPE_CHECKING, Self, get_args
+from typing import TYPE_CHECKING, Self
 
 from engrain import adapters
 from engrain.adapters import Version
 from engrain.adapters.versions import resolve
 from engrain.errors import InputError
-from engrain.gateway.answer import Serving, answer
+from engrain.gateway.answer import Serving, answer, cut_to_window, latest
 from engrain.loops import remember
 from engrain.loops.consolidate import Consolidation, Outcome, Progress, consolidate
 from engrain.loops.forget import finish_forgetting, forget
@@ -49,8 +48,6 @@ SPROUT = Path(__file__).parent / "engines" / "sprout"
 """The small model that ships; any other decoder-only Hugging Face folder works in its place."""
 ANSWER_TOKENS = 256
 """How long an answer may be, where nobody says otherwise."""
-TEMPLATE_TOKENS = 32
-"""Room for what a chat template writes around the notes."""
 
 
 class Learner:
@@ -121,10 +118,9 @@ class Learner:
         if not messages or not any(m.content.strip() for m in messages):
             raise InputError("the message is empty; say or ask something")
         adapter = None if version is None else resolve(self.store, self.scope, version)
-        serving = self._serving(max_tokens)
-        room = self.engine.window - serving.max_tokens - (serving.budget_tokens + TEMPLATE_TOKENS if memory else 0)
+        serving = cut_to_window(self.engine, self.serving, max_tokens)
         interaction = answer(
-            self.store, self.engine, self.embedder, self._latest(messages, room), scope=self.scope,
+            self.store, self.engine, self.embedder, latest(self.engine, messages, serving, memory=memory), scope=self.scope,
             conversation=conversation, memory=memory, adapter=adapter, serving=serving,
         )  # fmt: skip
         if remember_it:
@@ -159,34 +155,9 @@ class Learner:
         A correction is remembered at once, and what it corrects is marked wrong. `kind` says who judged: the user in so many
         words (`explicit`), the user by what they did (`implicit`), or a program (`automated`).
         """
-        if kind not in get_args(FeedbackKind):
-            raise InputError(f"kind={kind!r} is no kind of feedback; give one of {', '.join(get_args(FeedbackKind))}")
-        if rating is not None and not 0 <= rating <= 1:
-            raise InputError(f"rating={rating}; give a number from 0 (bad) to 1 (good)")
-        if not isinstance(found := self.store.get(interaction, scope=self.scope), Interaction):
-            raise InputError(
-                f"{interaction} is a {type(found).__name__.lower()}; feedback is about an answer: give the id of an interaction (int_…)"
-            )
-        given: list[tuple[str, float | None, str]] = [("rating", rating, "")] if rating is not None else []
-        given += [("comment", None, comment)] if comment.strip() else []
-        given += [("correction", None, correction)] if correction.strip() else []
-        if not given:
-            raise InputError("no feedback was given; pass a rating, a comment or a correction")
-        records = [
-            Feedback(
-                scope=self.scope,
-                interaction=interaction,
-                kind=kind,
-                name=name,
-                score=score,
-                text=text,
-                causes=(interaction,),
-            )
-            for name, score, text in given
-        ]
-        remembered = [m for record in records if (m := remember.correction_of(self.store, record))]
-        self.store.append_all([*records, *remembered])
-        return records
+        return remember.feedback(
+            self.store, interaction, scope=self.scope, rating=rating, comment=comment, correction=correction, kind=kind
+        )
 
     def consolidate(self, *, progress: Progress | None = None) -> Outcome:
         """Move what has proved durable into the weights, if the evidence allows it. Ctrl-C loses nothing."""
@@ -249,35 +220,6 @@ class Learner:
             self.store, self.engine, self._whole(what), scope=self.scope, home=self.home, settings=self.consolidation, reason=reason,
             progress=progress,
         )  # fmt: skip
-
-    def _serving(self, max_tokens: int | None) -> Serving:
-        """How to answer, cut to a small model's window: a quarter for the answer, half of what is left for the notes."""
-        window = self.engine.window
-        most = min(self.serving.max_tokens, max(1, window // 4)) if max_tokens is None else max_tokens
-        if not 0 < most < window:
-            raise InputError(
-                f"max_tokens={most}; give at least 1, and less than the {window} tokens of the model's window"
-            )
-        budget = min(self.serving.budget_tokens, max(0, window - most) // 2)
-        return replace(self.serving, max_tokens=most, budget_tokens=budget)
-
-    def _latest(self, messages: Sequence[Message], room: int) -> list[Message]:
-        """The system message and the latest turns, from a user's on, that fit into `room` tokens; the last turn always.
-
-        InputError if that one is far too long for the window.
-        """
-        self.engine.check_length(messages[-1:])
-        most = self.engine.most_characters
-        first = 1 if messages[0].role == "system" else 0
-        system, turns = list(messages[:first]), list(messages[first:])
-        while len(turns) > 1 and (
-            sum(len(m.content) for m in turns) > most
-            or self.engine.count_tokens(self.engine.render([*system, *turns])) > room
-        ):
-            del turns[0]
-            while len(turns) > 1 and turns[0].role != "user":
-                del turns[0]
-        return [*system, *turns]
 
     def _whole(self, what: str) -> str:
         """`source:FILE` with the whole path of the file, wherever it is typed from; anything else as it stands."""

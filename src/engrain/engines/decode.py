@@ -192,7 +192,7 @@ def sample(network: Network, adapter: Any, prompts: Sequence[Ids], how: Sampling
 
 
 def _decode(network: Network, adapter: Any, prompts: list[Ids], how: Sampling, device: str) -> list[Sampled]:
-    noise = torch.tensor([_uniforms(prompt, how) for prompt in prompts], device=device) if how.temperature > 0 else None
+    noise = torch.tensor([uniforms(prompt, how) for prompt in prompts], device=device) if how.temperature > 0 else None
     ids, mask, positions = padded(prompts, [()] * len(prompts), device)
     before = ids.shape[1]
     mask = F.pad(mask, (0, how.max_tokens), value=1)
@@ -204,7 +204,9 @@ def _decode(network: Network, adapter: Any, prompts: list[Ids], how: Sampling, d
     for step in range(how.max_tokens):
         seen = None if len(prompts) == 1 else mask[:, : before + step]
         logits_BTV, cache = network(adapter, ids, seen, positions, keep=1, cache=cache, room=before + how.max_tokens)
-        chosen, chosen_logprobs = _choose(logits_BTV[:, 0], how, None if noise is None else noise[alive, step, None])
+        chosen, chosen_logprobs = choose(
+            logits_BTV[:, 0], how.temperature, None if noise is None else noise[alive, step, None]
+        )
         going: list[int] = []
         for row, (token, logprob) in enumerate(zip(chosen[:, 0].tolist(), chosen_logprobs[:, 0].tolist(), strict=True)):
             prompt = alive[row]
@@ -226,18 +228,18 @@ def _decode(network: Network, adapter: Any, prompts: list[Ids], how: Sampling, d
     return [Sampled(tuple(t), tuple(p), s) for t, p, s in zip(tokens, logprobs, stopped, strict=True)]
 
 
-def _choose(logits_BV: Tensor, how: Sampling, uniform_B1: Tensor | None) -> tuple[Tensor, Tensor]:
-    """The next token [B, 1] and its log-probability in nats at temperature 1."""
+def choose(logits_BV: Tensor, temperature: float, uniform_B1: Tensor | None) -> tuple[Tensor, Tensor]:
+    """The next token [B, 1], the likeliest or the one that a number in [0, 1) picks, and its log-probability in nats at temperature 1."""
     if uniform_B1 is None:
         chosen = logits_BV.argmax(-1, keepdim=True)
     else:  # the inverse of the cumulative distribution: one uniform number decides one token
-        cumulative = (logits_BV / how.temperature).softmax(-1).cumsum(-1)
+        cumulative = (logits_BV / temperature).softmax(-1).cumsum(-1)
         chosen = torch.searchsorted(cumulative, uniform_B1 * cumulative[:, -1:], right=True)
         chosen = chosen.clamp_(max=logits_BV.shape[-1] - 1)
     return chosen, logits_BV.gather(1, chosen) - logits_BV.logsumexp(-1, keepdim=True)
 
 
-def _uniforms(prompt: Ids, how: Sampling) -> list[float]:
+def uniforms(prompt: Ids, how: Sampling) -> list[float]:
     """Numbers in [0, 1) for each token of this prompt's answer."""
     digest = hashlib.sha256(f"{how.seed}/{','.join(map(str, prompt))}".encode()).digest()
     generator = random.Random(digest)

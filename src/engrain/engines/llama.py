@@ -97,18 +97,19 @@ class Llama:
 
     def __init__(self, model: Any) -> None:
         config = model.config
-        self._heads, self._kv_heads = config.num_attention_heads, config.num_key_value_heads
-        self._width = getattr(config, "head_dim", None) or config.hidden_size // self._heads
+        self._heads, self.kv_heads = config.num_attention_heads, config.num_key_value_heads
+        self.width = getattr(config, "head_dim", None) or config.hidden_size // self._heads
         self._eps = config.rms_norm_eps
         self._embedding, self._norm = model.model.embed_tokens.weight, model.model.norm.weight
         self._head = model.lm_head.weight
         rotary = model.model.rotary_emb
         self._frequencies, self._rope_scale = rotary.inv_freq.float(), float(rotary.attention_scaling)
-        self._layers: list[Layer] = []
+        self.device = self._embedding.device
+        self.parts: list[Layer] = []
         self.layers: dict[str, tuple[int, int]] = {}
         for i, layer in enumerate(model.model.layers):
             attention, mlp = f"model.layers.{i}.self_attn.", f"model.layers.{i}.mlp."
-            self._layers.append(
+            self.parts.append(
                 Layer(
                     qkv=self._join(model, attention + "q_proj", attention + "k_proj", attention + "v_proj"),
                     out=self._join(model, attention + "o_proj"),
@@ -152,7 +153,7 @@ class Llama:
             replace(
                 layer, qkv=adapt(layer.qkv), out=adapt(layer.out), gate_up=adapt(layer.gate_up), down=adapt(layer.down)
             )
-            for layer in self._layers
+            for layer in self.parts
         )
 
     def __call__(
@@ -189,7 +190,7 @@ class Llama:
         parts = ("qkv", "out", "gate_up", "down")
         watched = tuple(
             replace(layer, **{p: Watched(getattr(layer, p), getattr(base, p).names, mask, sums) for p in parts})
-            for layer, base in zip(adapter, self._layers, strict=True)
+            for layer, base in zip(adapter, self.parts, strict=True)
         )
         self(watched, ids, mask, positions, keep=ids.shape[1])
         return sums
@@ -223,7 +224,7 @@ class Llama:
         keep: int,
     ) -> Tensor:
         """One layer for the last `keep` tokens; all tokens give keys and values."""
-        dtype, width, heads, kv_heads = layer.qkv.weight.dtype, self._width, self._heads, self._kv_heads
+        dtype, width, heads, kv_heads = layer.qkv.weight.dtype, self.width, self._heads, self.kv_heads
         batch = x.shape[0]
         y = layer.qkv(_norm(x, layer.norm1, self._eps).to(dtype))
         y = y.view(batch, -1, heads + 2 * kv_heads, width)
@@ -270,6 +271,11 @@ class Buffer:
         for buffer, value in zip(held, (k, v), strict=True):
             buffer[:, :, self.length : end] = value
         return held
+
+    def keys_and_values(self, length: int) -> list[tuple[Tensor, Tensor]]:
+        """Of each layer, the first `length` tokens [B, heads, length, width] that are no padding."""
+        some = slice(self.left, self.left + length)
+        return [(held[0][:, :, some], held[1][:, :, some]) for held in self._held if held is not None]
 
     def select(self, rows: Tensor) -> None:
         self.filled = rounded_rows(len(rows))

@@ -85,7 +85,7 @@ class LocalEngine:
             raise InputError(f"max_tokens={max_tokens}, temperature={temperature}; give at least 1 and at least 0")
         started = time.perf_counter()
         how = decode.Sampling(self.chat.stop_ids, max_tokens, temperature, seed)
-        ready = self._open(adapter)[1]
+        ready = self.open(adapter)[1]
         ids = [self.encode(prompt, room=max_tokens) for prompt in prompts]
         with self.turns:
             sampled = decode.sample(self.network, ready, ids, how, self.device)
@@ -110,7 +110,7 @@ class LocalEngine:
         if not prompts:
             return []
         scores: list[list[float]] = []
-        ready = self._open(adapter)[1]
+        ready = self.open(adapter)[1]
         ids = [self.encode(prompt, room=len(answer)) for prompt, answer in zip(prompts, answers, strict=True)]
         with self.turns:
             for start in range(0, len(ids), 32):  # logits are large: 32 answers at a time
@@ -165,9 +165,9 @@ class LocalEngine:
 
     def weights(self, adapter: str) -> lora.Weights | None:
         """The adapter's matrices, from memory or disk; None for "". NotFound once it is gone from disk."""
-        return self._open(adapter)[0]
+        return self.open(adapter)[0]
 
-    def _open(self, adapter: str) -> tuple[lora.Weights | None, Any]:
+    def open(self, adapter: str) -> tuple[lora.Weights | None, Any]:
         """The adapter's matrices and the same made ready to run."""
         if not adapter:
             return None, self._bare

@@ -4,18 +4,24 @@ from __future__ import annotations
 
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING
 
 from engrain.adapters import current, in_weights
 from engrain.adapters.versions import adapter_of, let_through
 from engrain.context.assemble import assemble
-from engrain.errors import NotFound
+from engrain.errors import InputError, NotFound
 from engrain.memory import active, is_answer_style, recall, snapshot
 from engrain.prompts import add_context
-from engrain.protocols import Embedder, Engine
-from engrain.records import Context, Interaction, Memory, Message, Sampling, Scope, Stamp, Usage
+from engrain.protocols import Completion, Embedder, Engine
+from engrain.records import Context, Interaction, Memory, Message, Sampling, Scope, Stamp, Usage, new_id
 from engrain.store import SqlStore
 
+if TYPE_CHECKING:
+    from engrain.engines.local import LocalEngine
+
+TEMPLATE_TOKENS = 32
+"""Room for what a chat template writes around the notes."""
 ATTEMPTS = 3
 """How often an answer is made before a forgetting at the same time counts as an error."""
 
@@ -52,34 +58,61 @@ def answer(
     If what it was made from is forgotten while the model answers, the answer is thrown away and made anew without it.
     Raises NotFound if the version cannot be loaded: no other weights ever answer in its place.
     """
+    serving = serving or Serving()
     for attempt in range(ATTEMPTS):
         try:
-            interaction = _answer(
+            asked = prepare(
                 store, engine, embedder, messages, scope=scope, conversation=conversation, memory=memory, adapter=adapter,
-                serving=serving or Serving(), seed=seed,
+                serving=serving, seed=seed,
             )  # fmt: skip
-            store.append(interaction)
-            return interaction
+            completion = engine.sample(
+                [asked.shown], adapter=asked.version, max_tokens=serving.max_tokens, temperature=serving.temperature, seed=seed
+            )[0]  # fmt: skip
+            return recorded(store, engine.base, asked, completion)
         except NotFound:
             if attempt == ATTEMPTS - 1:
                 raise
     raise AssertionError("ATTEMPTS is 0")
 
 
-def _answer(
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Asked:
+    """A request made ready: what the model is shown, and what its record will say of that."""
+
+    id: str = field(default_factory=lambda: new_id("int"))
+    """Of the interaction that it will be."""
+    scope: Scope
+    conversation: str
+    messages: tuple[Message, ...]
+    context: Context
+    version: str
+    """The adapter that is to answer; "" for the bare base."""
+    held: str
+    """The memory snapshot; "" where no memory took part."""
+    serving: Serving
+    seed: int
+    started: float
+
+    @property
+    def shown(self) -> tuple[Message, ...]:
+        """The conversation with the notes in it."""
+        return add_context(self.context.text, self.messages)
+
+
+def prepare(
     store: SqlStore,
     engine: Engine,
     embedder: Embedder,
     messages: Sequence[Message],
     *,
     scope: Scope,
-    conversation: str,
-    memory: bool,
-    adapter: str | None,
+    conversation: str = "",
+    memory: bool = True,
+    adapter: str | None = None,
     serving: Serving,
-    seed: int,
-) -> Interaction:
-    """The interaction, not yet recorded."""
+    seed: int = 0,
+) -> Asked:
+    """What to show, and who is to answer; arguments as in `answer`."""
     started = time.perf_counter()
     live = current(store, scope)
     version = (live.id if live else "") if adapter is None else adapter
@@ -91,28 +124,38 @@ def _answer(
         if not serving.show_learned and version:
             learned = in_weights(store, scope, adapter_of(store, scope, version))
         context = look_up(store, engine, embedder, messages, memories, scope=scope, serving=serving, learned=learned)
-    shown = add_context(context.text, messages)
-    completion = engine.sample(
-        [shown], adapter=version, max_tokens=serving.max_tokens, temperature=serving.temperature, seed=seed
-    )[0]
-    return Interaction(
-        scope=scope,
-        conversation=conversation,
-        messages=tuple(messages),
-        context=context,
+    return Asked(
+        scope=scope, conversation=conversation, messages=tuple(messages), context=context, version=version, held=held,
+        serving=serving, seed=seed, started=started,
+    )  # fmt: skip
+
+
+def recorded(store: SqlStore, base: str, asked: Asked, completion: Completion) -> Interaction:
+    """The answered request, on disk when this returns. NotFound if something that it was made from is forgotten meanwhile."""
+    interaction = Interaction(
+        id=asked.id,
+        scope=asked.scope,
+        conversation=asked.conversation,
+        messages=asked.messages,
+        context=asked.context,
         answer=completion.text,
-        stamp=Stamp(base=engine.base, adapter=version, memory=held),
-        sampling=Sampling(temperature=serving.temperature, max_tokens=serving.max_tokens, seed=seed),
+        stamp=Stamp(base=base, adapter=asked.version, memory=asked.held),
+        sampling=Sampling(temperature=asked.serving.temperature, max_tokens=asked.serving.max_tokens, seed=asked.seed),
         usage=Usage(
             input_tokens=completion.input_tokens,
             output_tokens=len(completion.token_ids),
-            latency_ms=(time.perf_counter() - started) * 1000,
+            latency_ms=(time.perf_counter() - asked.started) * 1000,
         ),
         token_ids=completion.token_ids,
         logprobs=completion.logprobs,
         finish_reason=completion.finish_reason,
-        causes=(*context.memory_ids, *filter(None, (version, let_through(store, scope, version)))),
+        causes=(
+            *asked.context.memory_ids,
+            *filter(None, (asked.version, let_through(store, asked.scope, asked.version))),
+        ),
     )
+    store.append(interaction)
+    return interaction
 
 
 def look_up(
@@ -139,3 +182,31 @@ def look_up(
     known = bool(found) and found[0][0].id in learned
     fitting = [] if known else [(m, score) for m, score in found if m.id not in learned][: serving.recall_limit]
     return assemble(fitting, serving.budget_tokens, engine.count_tokens, preferences=styles)
+
+
+def cut_to_window(engine: LocalEngine, serving: Serving, max_tokens: int | None = None) -> Serving:
+    """How to answer, cut to a small model's window: a quarter for the answer (or `max_tokens`), half of what is left for the notes."""
+    window = engine.window
+    most = min(serving.max_tokens, max(1, window // 4)) if max_tokens is None else max_tokens
+    if not 0 < most < window:
+        raise InputError(f"max_tokens={most}; give at least 1, and less than the {window} tokens of the model's window")
+    return replace(serving, max_tokens=most, budget_tokens=min(serving.budget_tokens, max(0, window - most) // 2))
+
+
+def latest(engine: LocalEngine, messages: Sequence[Message], serving: Serving, *, memory: bool) -> list[Message]:
+    """The system message and the latest turns, from a user's on, that fit beside the answer and the notes; the last turn always.
+
+    InputError if that one is far too long for the window.
+    """
+    room = engine.window - serving.max_tokens - (serving.budget_tokens + TEMPLATE_TOKENS if memory else 0)
+    engine.check_length(messages[-1:])
+    most = engine.most_characters
+    first = 1 if messages[0].role == "system" else 0
+    system, turns = list(messages[:first]), list(messages[first:])
+    while len(turns) > 1 and (
+        sum(len(m.content) for m in turns) > most or engine.count_tokens(engine.render([*system, *turns])) > room
+    ):
+        del turns[0]
+        while len(turns) > 1 and turns[0].role != "user":
+            del turns[0]
+    return [*system, *turns]

@@ -11,6 +11,7 @@ from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import get_args
 
 from engrain.adapters.versions import adapter_of
 from engrain.errors import FormatError, InputError, NotFound
@@ -29,7 +30,17 @@ from engrain.memory import (
     stated,
 )
 from engrain.protocols import Engine
-from engrain.records import Feedback, Interaction, Memory, Message, Receipt, Scope, Stamp, new_id
+from engrain.records import (
+    Feedback,
+    FeedbackKind,
+    Interaction,
+    Memory,
+    Message,
+    Receipt,
+    Scope,
+    Stamp,
+    new_id,
+)
 from engrain.store import SqlStore
 
 log = logging.getLogger(__name__)
@@ -81,6 +92,47 @@ def from_interaction(store: SqlStore, engine: Engine, interaction: Interaction) 
     memories = [memory_of(n, scope=interaction.scope, source="chat", causes=(interaction.id,)) for n in notes]
     store.append_all(memories)
     return memories
+
+
+def feedback(
+    store: SqlStore,
+    interaction: str,
+    *,
+    scope: Scope,
+    rating: float | None = None,
+    comment: str = "",
+    correction: str = "",
+    kind: FeedbackKind = "explicit",
+) -> list[Feedback]:
+    """Record what an answer was worth; a correction becomes memory in the same step. InputError for what says nothing."""
+    if kind not in get_args(FeedbackKind):
+        raise InputError(f"kind={kind!r} is no kind of feedback; give one of {', '.join(get_args(FeedbackKind))}")
+    if rating is not None and not 0 <= rating <= 1:
+        raise InputError(f"rating={rating}; give a number from 0 (bad) to 1 (good)")
+    if not isinstance(found := store.get(interaction, scope=scope), Interaction):
+        raise InputError(
+            f"{interaction} is a {type(found).__name__.lower()}; feedback is about an answer: give the id of an interaction (int_…)"
+        )
+    given: list[tuple[str, float | None, str]] = [("rating", rating, "")] if rating is not None else []
+    given += [("comment", None, comment)] if comment.strip() else []
+    given += [("correction", None, correction)] if correction.strip() else []
+    if not given:
+        raise InputError("no feedback was given; pass a rating, a comment or a correction")
+    records = [
+        Feedback(
+            scope=scope,
+            interaction=interaction,
+            kind=kind,
+            name=name,
+            score=score,
+            text=text,
+            causes=(interaction,),
+        )
+        for name, score, text in given
+    ]
+    remembered = [m for record in records if (m := correction_of(store, record))]
+    store.append_all([*records, *remembered])
+    return records
 
 
 def correction_of(store: SqlStore, feedback: Feedback) -> Memory | None:

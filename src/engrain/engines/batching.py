@@ -1,0 +1,192 @@
+"""Continuous batching: requests under any adapters decode together, join and leave between two tokens, and stream.
+
+One thread owns the rows. A request waits until a row is free, reads its prompt, and from then on each step gives every row in
+use one more token. What a request gets is what `LocalEngine.sample` would give it alone.
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections import deque
+from collections.abc import Callable, Iterator
+from concurrent.futures import Future
+from dataclasses import dataclass, field
+from queue import SimpleQueue
+from typing import TYPE_CHECKING
+
+import torch
+from torch import Tensor
+
+from engrain.engines.decode import Sampling, choose, uniforms
+from engrain.engines.llama import Llama
+from engrain.engines.slots import Slots
+from engrain.errors import InputError
+from engrain.protocols import Completion, Conversation
+
+if TYPE_CHECKING:
+    from engrain.engines.local import LocalEngine
+
+
+@dataclass(slots=True)
+class Ticket:
+    """One request on its way: its tokens as they come, and in the end its completion."""
+
+    prompt: list[int]
+    adapter: str
+    how: Sampling
+    done: Future[Completion]
+    started: float
+    tokens: list[int] = field(default_factory=list[int])
+    logprobs: list[float] = field(default_factory=list[float])
+    noise: list[float] = field(default_factory=list[float])
+    tell: Callable[[int | None], None] | None = None
+    """Called, in the batcher's thread, with each token and at the end with None; without it `stream` waits for them."""
+    arrived: SimpleQueue[int | None] = field(default_factory=SimpleQueue)
+    cancelled: bool = False
+
+    def cancel(self) -> None:
+        """Give it up; its row is free from the next token on, and what was said so far is its completion."""
+        self.cancelled = True
+
+    def came(self, token: int | None) -> None:
+        """A token, or None: there will be no more."""
+        (self.tell or self.arrived.put)(token)
+
+    def stream(self) -> Iterator[int]:
+        """The token ids as they come, the end-of-turn token included; raises what went wrong."""
+        while (token := self.arrived.get()) is not None:
+            yield token
+        if error := self.done.exception():
+            raise error
+
+
+class Batcher:
+    """Runs one engine for many callers at once. Close it, or use it in a `with`."""
+
+    def __init__(self, engine: LocalEngine, *, rows: int = 32) -> None:
+        """`rows` requests decode together at most; the others wait, first come first served.
+
+        InputError for a model that is not of Llama's family: its caches cannot hold rows of different ages.
+        """
+        if not isinstance(engine.network, Llama):
+            raise InputError(f"{engine.path} is not of Llama's family; continuous batching needs one that is")
+        self._engine, self._slots = engine, Slots(engine.network, rows)
+        self._rows: list[Ticket] = []
+        self._waiting: deque[Ticket] = deque()
+        self._change, self._closed = threading.Condition(), False
+        self._thread = threading.Thread(target=self._run, name="batcher", daemon=True)
+        self._thread.start()
+
+    def submit(
+        self,
+        prompt: Conversation,
+        *,
+        adapter: str = "",
+        max_tokens: int = 64,
+        temperature: float = 0.0,
+        seed: int = 0,
+        tell: Callable[[int | None], None] | None = None,
+    ) -> Ticket:
+        """Begin to answer; returns at once. `tell` is `Ticket.tell`. InputError for a prompt that does not fit the window, NotFound for an adapter that is
+        not there."""
+        if max_tokens < 1 or temperature < 0:
+            raise InputError(f"max_tokens={max_tokens}, temperature={temperature}; give at least 1 and at least 0")
+        how = Sampling(self._engine.chat.stop_ids, max_tokens, temperature, seed)
+        ids = self._engine.encode(prompt, room=max_tokens)
+        self._engine.weights(adapter)
+        ticket = Ticket(ids, adapter, how, Future(), time.perf_counter(), tell=tell)
+        ticket.noise = uniforms(ids, how) if temperature > 0 else []
+        with self._change:
+            if self._closed:
+                raise InputError("this batcher is closed")
+            self._waiting.append(ticket)
+            self._change.notify()
+        return ticket
+
+    def close(self) -> None:
+        """Stop after the token that is being made; requests under way end with what they have."""
+        with self._change:
+            self._closed = True
+            self._change.notify()
+        self._thread.join()
+
+    def __enter__(self) -> Batcher:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def _run(self) -> None:
+        with torch.inference_mode():
+            while True:
+                with self._change:
+                    while not (self._rows or self._waiting or self._closed):
+                        self._change.wait()
+                    joining: list[Ticket] = []
+                    while self._waiting and len(self._rows) + len(joining) < self._slots.rows and not self._closed:
+                        joining.append(self._waiting.popleft())
+                    if self._closed:
+                        for ticket in (*self._rows, *self._waiting):
+                            self._end(ticket, stopped=False)
+                        return
+                for ticket in joining:
+                    self._join(ticket)
+                if self._rows:
+                    self._step()
+
+    def _join(self, ticket: Ticket) -> None:
+        try:
+            weights, ready = self._engine.open(ticket.adapter)
+            logits = self._slots.join(ready, weights, ticket.prompt)
+        except Exception as error:  # this request's alone: the others go on
+            ticket.done.set_exception(error)
+            ticket.came(None)
+            return
+        self._rows.append(ticket)
+        self._take(logits[None], [len(self._rows) - 1])
+
+    def _step(self) -> None:
+        self._take(self._slots.step([t.tokens[-1] for t in self._rows]), list(range(len(self._rows))))
+
+    def _take(self, logits: Tensor, rows: list[int]) -> None:
+        """The next token of these rows; those that are at their end leave."""
+        ended: list[int] = []
+        for row, (token, logprob) in zip(rows, self._chosen(logits, rows), strict=True):
+            ticket = self._rows[row]
+            ticket.tokens.append(token)
+            ticket.logprobs.append(logprob)
+            ticket.came(token)
+            stopped = token in ticket.how.stop
+            if stopped or ticket.cancelled or len(ticket.tokens) == ticket.how.max_tokens:
+                self._end(ticket, stopped=stopped)
+                ended.append(row)
+        for row in reversed(ended):
+            self._slots.leave(row)
+            self._rows[row] = self._rows[-1]
+            self._rows.pop()
+
+    def _chosen(self, logits: Tensor, rows: list[int]) -> list[tuple[int, float]]:
+        """Token and log-probability (nats, at temperature 1) of each row: likeliest, or drawn with the request's own numbers."""
+        found: list[tuple[int, float]] = []
+        greedy, logprobs = choose(logits, 0.0, None)
+        likely = list(zip(greedy[:, 0].tolist(), logprobs[:, 0].tolist(), strict=True))
+        for place, row in enumerate(rows):
+            ticket = self._rows[row]
+            if not ticket.noise:
+                found.append(likely[place])
+                continue
+            uniform = torch.tensor([[ticket.noise[len(ticket.tokens)]]], device=logits.device)
+            drawn, logprob = choose(logits[place : place + 1], ticket.how.temperature, uniform)
+            found.append((int(drawn), float(logprob)))
+        return found
+
+    def _end(self, ticket: Ticket, *, stopped: bool) -> None:
+        text = self._engine.tokenizer.decode(ticket.tokens, skip_special_tokens=True).strip()
+        ticket.done.set_result(
+            Completion(
+                text=text, token_ids=tuple(ticket.tokens), logprobs=tuple(ticket.logprobs), input_tokens=len(ticket.prompt),
+                finish_reason="stop" if stopped else "length", latency_ms=(time.perf_counter() - ticket.started) * 1000,
+            )
+        )  # fmt: skip
+        ticket.came(None)

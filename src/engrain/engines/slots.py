@@ -1,0 +1,160 @@
+"""Rows that decode together, each under an adapter of its own: what continuous batching keeps between two tokens.
+
+Shapes: n rows in use (the first n), in buffers for R; a row holds its first `length` tokens in the first columns.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any
+
+import torch
+import torch.nn.functional as F  # noqa: N812 (its name everywhere)
+from torch import Tensor
+
+from engrain.engines.llama import Linear, Llama
+from engrain.engines.lora import SCALE, Weights
+from engrain.engines.network import rounded_length, rounded_rows
+
+PARTS = ("qkv", "out", "gate_up", "down")
+
+
+class Mixed:
+    """A joined layer under one adapter a row: x W^T + SCALE (x A_i^T) B_i^T, each row's own matrices in one buffer."""
+
+    def __init__(self, joined: Linear, rows: int, rank: int) -> None:
+        self._joined, self.weight, self._rank = joined, joined.weight, rank
+        self._a = joined.weight.new_zeros(rows, len(joined.names) * rank, joined.weight.shape[1])
+        self._b = [joined.weight.new_zeros(rows, part.stop - part.start, rank) for part in joined.rows]
+
+    def __call__(self, x: Tensor) -> Tensor:
+        y = F.linear(x, self.weight, self._joined.bias)
+        if not self._rank:
+            return y
+        low = torch.bmm(x, self._a[: len(x)].transpose(1, 2)).mul_(SCALE)
+        for lowered, part, b in zip(low.split(self._rank, 2), self._joined.rows, self._b, strict=True):
+            y[:, :, part] += torch.bmm(lowered, b[: len(x)].transpose(1, 2))
+        return y
+
+    def put(self, row: int, weights: Weights | None) -> None:
+        """This row's adapter, None for the bare base; a smaller rank is filled up with zeros."""
+        for held in (self._a, *self._b):
+            held[row].zero_()
+        for number, (name, b) in enumerate(zip(self._joined.names, self._b, strict=True)):
+            if weights and name in weights:
+                low, high = weights[name]
+                self._a[row, number * self._rank :][: len(low)] = low
+                b[row, :, : high.shape[1]] = high
+
+    def move(self, source: int, target: int) -> None:
+        """The adapter of one row becomes that of another."""
+        for held in (self._a, *self._b):
+            held[target] = held[source]
+
+    def wider(self, rank: int) -> Mixed:
+        """The same with room for a larger rank."""
+        made = Mixed(self._joined, len(self._a), rank)
+        for number, (b, mine) in enumerate(zip(made._b, self._b, strict=True)):
+            some = slice(number * self._rank, (number + 1) * self._rank)
+            made._a[:, number * rank :][:, : self._rank] = self._a[:, some]
+            b[:, :, : self._rank] = mine
+        return made
+
+
+class Slots:
+    """The keys, values and adapters of the rows in use. For networks of Llama's family."""
+
+    def __init__(self, network: Llama, rows: int) -> None:
+        self._network, self._rank, self._room = network, 0, 0
+        self.rows = rounded_rows(rows)
+        self.lengths: list[int] = []
+        """Tokens that each row in use holds."""
+        parts = {p: [getattr(layer, p) for layer in network.parts] for p in PARTS}
+        self._mixed = {p: [Mixed(joined, self.rows, 0) for joined in some] for p, some in parts.items()}
+        self._held: list[tuple[Tensor, Tensor]] = []
+
+    def join(self, ready: Any, weights: Weights | None, prompt: list[int]) -> Tensor:
+        """A new last row that has read `prompt` under its adapter; the logits [V] of what comes next."""
+        row, device = len(self.lengths), self._network.device
+        if row == self.rows:
+            raise IndexError(f"all {self.rows} rows are in use")
+        rank = max((len(a) for a, _ in (weights or {}).values()), default=0)
+        if rank > self._rank:
+            self._mixed = {p: [m.wider(rank) for m in some] for p, some in self._mixed.items()}
+            self._rank = rank
+        for mixed in self._every():
+            mixed.put(row, weights)
+        ids = torch.tensor([prompt], device=device)
+        positions = torch.arange(len(prompt), device=device)[None]
+        logits, read = self._network(ready, ids, None, positions, keep=1, room=len(prompt))
+        self._make_room(len(prompt) + 1)
+        for held, fresh in zip(self._held, read.keys_and_values(len(prompt)), strict=True):
+            for buffer, new in zip(held, fresh, strict=True):
+                buffer[row, :, : len(prompt)] = new[0]
+        self.lengths.append(len(prompt))
+        return logits[0, 0]
+
+    def step(self, tokens: list[int]) -> Tensor:
+        """Each row in use reads its next token; the logits [n, V] of what comes next."""
+        device = self._network.device
+        self._make_room(max(self.lengths) + 1)
+        width = rounded_length(max(self.lengths) + 1)
+        lengths = torch.tensor(self.lengths, device=device)[:, None]
+        ids = torch.tensor(tokens, device=device)[:, None]
+        mask = (torch.arange(width, device=device)[None] <= lengths).long()
+        layers = tuple(
+            replace(layer, **{p: self._mixed[p][i] for p in PARTS}) for i, layer in enumerate(self._network.parts)
+        )
+        logits, _ = self._network(layers, ids, mask, lengths, keep=1, cache=_Columns(self._held, lengths[:, 0], width))
+        self.lengths = [n + 1 for n in self.lengths]
+        return logits[:, 0]
+
+    def leave(self, row: int) -> None:
+        """Give a row up; the last one takes its place."""
+        last = len(self.lengths) - 1
+        if row != last:
+            for mixed in self._every():
+                mixed.move(last, row)
+            for held in self._held:
+                for buffer in held:
+                    buffer[row, :, : self.lengths[last]] = buffer[last, :, : self.lengths[last]]
+            self.lengths[row] = self.lengths[last]
+        self.lengths.pop()
+
+    def _every(self) -> list[Mixed]:
+        return [mixed for some in self._mixed.values() for mixed in some]
+
+    def _make_room(self, length: int) -> None:
+        """Columns for rows of this length, twice as many as before where they do not suffice."""
+        if length <= self._room:
+            return
+        room = rounded_length(max(length, 2 * self._room))
+        shape = self.rows, self._network.kv_heads, room, self._network.width
+        like = self._network.parts[0].qkv.weight
+        made = [(like.new_zeros(shape), like.new_zeros(shape)) for _ in self._network.parts]
+        for old, new in zip(self._held, made, strict=False):
+            for was, now in zip(old, new, strict=True):
+                now[:, :, : self._room] = was
+        self._held, self._room = made, room
+
+
+class _Columns:
+    """The buffers of `Slots` as the cache of one step, in which each row writes to a column of its own. Implements `Cache`."""
+
+    left = 0
+
+    def __init__(self, held: list[tuple[Tensor, Tensor]], columns: Tensor, width: int) -> None:
+        self._held, self.room, self.length = held, width, width - 1
+        self.filled = rounded_rows(len(columns))
+        self._columns = torch.cat([columns, columns[-1:].expand(self.filled - len(columns))])
+        self._rows = torch.arange(self.filled, device=columns.device)
+
+    def extend(self, layer: int, k: Tensor, v: Tensor) -> tuple[Tensor, Tensor]:
+        found = []
+        for buffer, new in zip(self._held[layer], (k, v), strict=True):
+            buffer[self._rows, :, self._columns] = new[:, :, 0]
+            found.append(buffer[: self.filled, :, : self.room])
+        return found[0], found[1]
+
+    def select(self, rows: Tensor) -> None:
+        raise NotImplementedError("rows leave by Slots.leave")

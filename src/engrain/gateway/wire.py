@@ -1,0 +1,152 @@
+"""OpenAI's forms: what a request may say, and what an answer, its pieces and an error look like on the wire.
+
+Field names, types and limits: openai-python 3.57, `types/chat/`. Unknown fields are tolerated; wrong ones are refused by name.
+"""
+
+from __future__ import annotations
+
+import json
+from typing import Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from engrain.errors import InputError, NotFound, ScopeError, StoreError
+from engrain.protocols import Completion
+from engrain.records import Interaction, Message, Stamp
+
+
+class Part(BaseModel):
+    """One part of a message's content; only text is understood."""
+
+    type: str
+    text: str | None = None
+
+
+class Turn(BaseModel):
+    """One message."""
+
+    role: Literal["system", "developer", "user", "assistant", "tool", "function"]
+    content: str | list[Part] | None = None
+
+    def message(self, place: int) -> Message:
+        """The record of it. InputError for content that is no text."""
+        if isinstance(self.content, list):
+            if other := next((p.type for p in self.content if p.type != "text" or p.text is None), None):
+                raise InputError(f"messages.{place}.content holds a part of type {other!r}; only text is understood")
+            text = "\n".join(p.text or "" for p in self.content)
+        else:
+            text = self.content or ""
+        role = {"developer": "system", "function": "tool"}.get(self.role, self.role)
+        return Message(role=role, content=text)  # type: ignore[arg-type]
+
+
+class StreamOptions(BaseModel):
+    """What else a stream tells."""
+
+    include_usage: bool = False
+
+
+class ChatRequest(BaseModel):
+    """The body of POST /v1/chat/completions."""
+
+    model_config = ConfigDict(extra="allow")
+
+    model: str
+    messages: list[Turn] = Field(min_length=1)
+    stream: bool | None = False
+    stream_options: StreamOptions | None = None
+    max_tokens: int | None = Field(default=None, ge=1)
+    max_completion_tokens: int | None = Field(default=None, ge=1)
+    temperature: float | None = Field(default=None, ge=0, le=2)
+    n: int | None = Field(default=1, ge=1, le=1)
+    stop: str | list[str] | None = None
+    seed: int | None = None
+    logprobs: bool | None = False
+    user: str | None = Field(default=None, max_length=512)
+    safety_identifier: str | None = Field(default=None, max_length=64)
+    metadata: dict[str, str] | None = None
+
+    @property
+    def stops(self) -> list[str]:
+        """Texts before which an answer ends."""
+        return [self.stop] if isinstance(self.stop, str) else [s for s in self.stop or [] if s]
+
+
+class FeedbackRequest(BaseModel):
+    """The body of POST /v1/feedback."""
+
+    interaction: str
+    rating: bool | float | None = None
+    comment: str = ""
+    correction: str = ""
+    kind: Literal["explicit", "implicit", "automated"] = "explicit"
+
+
+def stamp_headers(interaction: str, stamp: Stamp) -> dict[str, str]:
+    """What answered, as headers."""
+    return {
+        "x-engrain-interaction": interaction,
+        "x-engrain-base": stamp.base,
+        "x-engrain-adapter": stamp.adapter,
+        "x-engrain-memory": stamp.memory,
+    }
+
+
+def completion_of(interaction: Interaction, model: str, tokens: list[dict[str, Any]] | None) -> dict[str, Any]:
+    """A `chat.completion`."""
+    return {
+        "id": interaction.id,
+        "object": "chat.completion",
+        "created": int(interaction.created_at),
+        "model": model,
+        "system_fingerprint": interaction.stamp.adapter[:16] or interaction.stamp.base[:16],
+        "choices": [
+            {
+                "index": 0,
+                "message": {"role": "assistant", "content": interaction.answer, "refusal": None},
+                "finish_reason": interaction.finish_reason,
+                "logprobs": None if tokens is None else {"content": tokens, "refusal": None},
+            }
+        ],
+        "usage": usage_of(interaction.usage.input_tokens, interaction.usage.output_tokens),
+    }
+
+
+def chunk(name: str, created: int, model: str, delta: dict[str, Any], finish: str | None = None) -> dict[str, Any]:
+    """A `chat.completion.chunk` with one piece of the answer."""
+    choice = {"index": 0, "delta": delta, "finish_reason": finish, "logprobs": None}
+    return {"id": name, "object": "chat.completion.chunk", "created": created, "model": model, "choices": [choice]}
+
+
+def usage_of(read: int, written: int) -> dict[str, int]:
+    return {"prompt_tokens": read, "completion_tokens": written, "total_tokens": read + written}
+
+
+def token_logprobs(completion: Completion, texts: list[str]) -> list[dict[str, Any]]:
+    """Log-probability of each token of the answer, nats; the end-of-turn token is left out, as OpenAI does."""
+    return [
+        {"token": text, "logprob": logprob, "bytes": list(text.encode()), "top_logprobs": []}
+        for text, logprob in zip(texts, completion.logprobs, strict=False)
+    ]
+
+
+def event(data: dict[str, Any] | str) -> str:
+    """One server-sent event."""
+    return f"data: {data if isinstance(data, str) else json.dumps(data, ensure_ascii=False, separators=(',', ':'))}\n\n"
+
+
+def error_of(error: Exception) -> tuple[int, dict[str, Any]]:
+    """Status and body of what went wrong; what was not raised on purpose tells nothing of itself."""
+    match error:
+        case NotFound() | ScopeError():  # somebody else's record is not there either
+            return 404, error_body("no such record or version", "invalid_request_error", code="not_found")
+        case InputError():
+            return 400, error_body(str(error), "invalid_request_error", code="invalid_value")
+        case StoreError():
+            return 503, error_body(str(error), "server_error", code="not_recorded")
+        case _:
+            return 500, error_body("the server failed; its log says why", "server_error", code="internal_error")
+
+
+def error_body(message: str, kind: str, *, param: str | None = None, code: str | None = None) -> dict[str, Any]:
+    return {"error": {"message": message, "type": kind, "param": param, "code": code}}

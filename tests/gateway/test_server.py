@@ -1,0 +1,221 @@
+"""The service, over a real socket, with the official client."""
+
+from __future__ import annotations
+
+import json
+import re
+import socket
+import threading
+import time
+import urllib.request
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import openai
+import pytest
+import uvicorn
+
+from engrain.gateway.server import Service
+from engrain.learner import SPROUT
+from engrain.records import Feedback, Interaction, Memory, Scope
+from engrain.service import application
+
+ASKED = "What is the gate code of the north barn?"
+
+
+@pytest.fixture(scope="module")
+def served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[str, Service]]:
+    app, service = application(tmp_path_factory.mktemp("home"), SPROUT, key="secret", rows=4)
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    server = uvicorn.Server(uvicorn.Config(app, host="127.0.0.1", port=port, log_level="warning"))
+    thread = threading.Thread(target=server.run)
+    thread.start()
+    while not server.started:
+        time.sleep(0.01)
+    yield f"http://127.0.0.1:{port}/v1", service
+    server.should_exit = True
+    thread.join()
+    service.batcher.close()
+    service.store.close()
+
+
+@pytest.fixture
+def client(served: tuple[str, Service]) -> Iterator[openai.OpenAI]:
+    with openai.OpenAI(base_url=served[0], api_key="secret", max_retries=0) as made:
+        yield made
+
+
+def say(client: openai.OpenAI, text: str, user: str, **options: Any) -> Any:
+    return client.chat.completions.create(
+        model="engrain", messages=[{"role": "user", "content": text}], user=user, **options
+    )
+
+
+def test_what_is_said_is_used_in_the_next_answer_and_all_of_it_is_recorded(
+    served: tuple[str, Service], client: openai.OpenAI
+) -> None:
+    say(client, "The gate code of the north barn is 4417.", "ada")
+    raw = client.chat.completions.with_raw_response.create(
+        model="engrain", messages=[{"role": "user", "content": ASKED}], user="ada", logprobs=True
+    )
+    answer = raw.parse()
+    assert "4417" in str(answer.choices[0].message.content)
+    assert answer.choices[0].finish_reason == "stop"
+    store, scope = served[1].store, Scope(user="ada")
+    kept = {i.id: i for i in store.select(Interaction, scope=scope)}[raw.headers["x-engrain-interaction"]]
+    assert answer.id == kept.id and kept.answer == answer.choices[0].message.content
+    assert (kept.stamp.base, kept.stamp.memory) == (raw.headers["x-engrain-base"], raw.headers["x-engrain-memory"])
+    assert answer.usage is not None
+    assert (answer.usage.prompt_tokens, answer.usage.completion_tokens) == (
+        kept.usage.input_tokens, kept.usage.output_tokens,
+    )  # fmt: skip
+    assert answer.choices[0].logprobs is not None and answer.choices[0].logprobs.content is not None
+    assert [t.logprob for t in answer.choices[0].logprobs.content] == list(kept.logprobs)[:-1]
+    assert raw.headers["x-request-id"]
+
+
+def test_a_stream_brings_the_same_answer_in_pieces_and_ends_with_what_it_cost(client: openai.OpenAI) -> None:
+    whole = say(client, "Hello, who are you?", "bob")
+    chunks = list(say(client, "Hello, who are you?", "bob", stream=True, stream_options={"include_usage": True}))
+    said = "".join(c.choices[0].delta.content or "" for c in chunks if c.choices)
+    assert said == whole.choices[0].message.content
+    assert len(chunks) > 4
+    assert chunks[-1].usage == whole.usage and not chunks[-1].choices
+    assert chunks[-2].choices[0].finish_reason == "stop"
+    assert chunks[-2].model_extra["engrain"]["x-engrain-interaction"] == chunks[0].id
+    assert len({c.id for c in chunks}) == 1
+
+
+def test_users_do_not_hear_of_one_another(served: tuple[str, Service], client: openai.OpenAI) -> None:
+    say(client, "The gate code of the south barn is 9021.", "cleo")
+    asked = "What is the gate code of the south barn?"
+    assert "9021" in say(client, asked, "cleo").choices[0].message.content
+    assert "9021" not in say(client, asked, "dan").choices[0].message.content
+    off = say(client, asked, "cleo", extra_headers={"x-engrain-memory": "off"})
+    assert "9021" not in off.choices[0].message.content
+    assert not list(served[1].store.select(Memory, scope=Scope(user="dan")))
+
+
+def test_feedback_is_recorded_and_a_correction_holds_at_once(
+    served: tuple[str, Service], client: openai.OpenAI
+) -> None:
+    say(client, "The gate code of the west barn is 1111.", "eve")
+    answer = say(client, "What is the gate code of the west barn?", "eve")
+    body = {"interaction": answer.id, "rating": False, "correction": "2222"}
+    given = client.post("/feedback", body=body, cast_to=dict[str, Any], options={"headers": {"x-engrain-user": "eve"}})
+    assert [f["name"] for f in given["data"]] == ["rating", "correction"]
+    assert len(list(served[1].store.select(Feedback, scope=Scope(user="eve")))) == 2
+    assert "2222" in say(client, "What is the gate code of the west barn?", "eve").choices[0].message.content
+
+
+def test_an_answer_ends_before_a_stop_text_and_after_the_tokens_that_were_allowed(client: openai.OpenAI) -> None:
+    whole = say(client, "Hello, who are you?", "fay").choices[0].message.content
+    word = whole.split()[2]
+    cut = say(client, "Hello, who are you?", "fay", stop=[word]).choices[0]
+    assert (cut.message.content, cut.finish_reason) == (whole.partition(word)[0].rstrip(), "stop")
+    short = say(client, "Hello, who are you?", "fay", max_completion_tokens=2)
+    assert (short.choices[0].finish_reason, short.usage.completion_tokens) == ("length", 2)
+
+
+def test_drawn_answers_repeat_with_their_seed(client: openai.OpenAI) -> None:
+    def drawn(seed: int) -> str:
+        answer = say(client, "Tell me something.", "gil", temperature=1.5, seed=seed, max_tokens=20)
+        return str(answer.choices[0].message.content)
+
+    assert drawn(1) == drawn(1)
+    assert len({drawn(s) for s in range(4)}) > 1
+
+
+def test_models_name_the_base_and_what_may_be_asked_for(served: tuple[str, Service], client: openai.OpenAI) -> None:
+    found = {m.id: m for m in client.models.list()}
+    assert {"engrain", "base"} <= set(found)
+    base = say(client, "Hi", "hal")
+    assert client.chat.completions.create(model="base", messages=[{"role": "user", "content": "Hi"}]).choices
+    assert base.model == "engrain"
+
+
+@pytest.mark.parametrize(
+    ("change", "error", "named"),
+    [
+        ({"model": "f" * 64}, openai.NotFoundError, "version"),
+        ({"messages": []}, openai.BadRequestError, "messages"),
+        ({"messages": [{"role": "user", "content": "  "}]}, openai.BadRequestError, "empty"),
+        ({"messages": [{"role": "king", "content": "Hi"}]}, openai.BadRequestError, "messages.0.role"),
+        ({"messages": [{"role": "user", "content": "long " * 90_000}]}, openai.BadRequestError, "window"),
+        ({"max_tokens": 0}, openai.BadRequestError, "max_tokens"),
+        ({"max_tokens": 10**6}, openai.BadRequestError, "window"),
+        ({"temperature": -1}, openai.BadRequestError, "temperature"),
+        ({"n": 3}, openai.BadRequestError, "n"),
+        ({"extra_headers": {"x-engrain-memory": "maybe"}}, openai.BadRequestError, "maybe"),
+    ],
+)  # fmt: skip
+@pytest.mark.parametrize("stream", [False, True])
+def test_what_cannot_be_done_is_refused_with_openais_error_and_the_name_of_what_is_wrong(
+    client: openai.OpenAI, change: dict[str, Any], error: type[openai.APIStatusError], named: str, stream: bool
+) -> None:
+    body: dict[str, Any] = {"model": "engrain", "messages": [{"role": "user", "content": "Hi"}], "stream": stream}
+    with pytest.raises(error, match=named) as caught:
+        client.chat.completions.create(**(body | change))
+    assert caught.value.type == "invalid_request_error"
+    assert caught.value.request_id
+
+
+def test_unknown_fields_are_tolerated(client: openai.OpenAI) -> None:
+    assert say(client, "Hi", "ian", extra_body={"flavour": "plum"}, frequency_penalty=0.1).choices
+
+
+def test_without_the_key_nothing_is_answered(served: tuple[str, Service]) -> None:
+    with openai.OpenAI(base_url=served[0], api_key="wrong", max_retries=0) as other:
+        for call in (lambda: say(other, "Hi", "me"), other.models.list):
+            with pytest.raises(openai.AuthenticationError, match="key"):
+                call()
+    with urllib.request.urlopen(served[0].removesuffix("/v1") + "/health") as open_to_all:
+        assert json.loads(open_to_all.read())["status"] == "ok"
+
+
+def test_a_caller_that_hangs_up_frees_its_row(served: tuple[str, Service], client: openai.OpenAI) -> None:
+    for _ in range(8):  # twice the rows
+        stream = say(client, "Tell me everything.", "jon", stream=True, temperature=2.0, max_tokens=2000)
+        next(iter(stream))
+        stream.close()
+    assert say(client, "Hi", "jon").choices[0].message.content
+
+
+def test_many_at_once_are_all_answered_each_in_their_own_name(served: tuple[str, Service]) -> None:
+    found: dict[str, str] = {}
+
+    def call(number: int) -> None:
+        with openai.OpenAI(base_url=served[0], api_key="secret", max_retries=0) as mine:
+            say(mine, f"The locker number of Tom is {3402 + 7 * number}.", f"user-{number}")
+            answer = say(mine, "What is the locker number of Tom?", f"user-{number}")
+            found[str(3402 + 7 * number)] = str(answer.choices[0].message.content)
+
+    threads = [threading.Thread(target=call, args=(n,)) for n in range(12)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert {value: answer for value, answer in found.items() if value not in answer} == {}
+    assert len(found) == 12
+
+
+def test_an_open_door_needs_a_key(tmp_path: Path) -> None:
+    from engrain.errors import InputError
+    from engrain.service import serve
+
+    with pytest.raises(InputError, match="ENGRAIN_KEY"):
+        serve(tmp_path, SPROUT, host="0.0.0.0", port=1, key="", tenant="local", rows=1, device="cpu")
+
+
+def test_five_minutes_with_your_agent(served: tuple[str, Service], capsys: pytest.CaptureFixture[str]) -> None:
+    page = (Path(__file__).parents[2] / "docs/serve.md").read_text(encoding="utf-8")
+    (snippet,) = re.findall(r"```python\n(.*?)```", page, re.S)
+    here = snippet.replace("http://127.0.0.1:8420/v1", served[0]).replace('"none"', '"secret"')
+    names: dict[str, Any] = {}
+    exec(compile(here, "docs/serve.md", "exec"), names)
+    names["client"].close()
+    before, _, after = capsys.readouterr().out.rpartition("\n")[0].partition("\n")
+    assert before == "4417" and after.startswith("4417") and after.endswith("5521")
