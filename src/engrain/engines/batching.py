@@ -20,6 +20,7 @@ from torch import Tensor
 
 from engrain.engines.decode import Sampling, choose, uniforms
 from engrain.engines.llama import Llama
+from engrain.engines.lora import Weights
 from engrain.engines.slots import Slots
 from engrain.errors import InputError
 from engrain.protocols import Completion, Conversation
@@ -124,27 +125,32 @@ class Batcher:
                     while not (self._rows or self._waiting or self._closed):
                         self._change.wait()
                     joining: list[Ticket] = []
-                    while self._waiting and len(self._rows) + len(joining) < self._slots.rows and not self._closed:
+                    while self._waiting and self._slots.takes(len(joining) + 1) and not self._closed:
                         joining.append(self._waiting.popleft())
                     if self._closed:
                         for ticket in (*self._rows, *self._waiting):
                             self._end(ticket, stopped=False)
                         return
-                for ticket in joining:
-                    self._join(ticket)
+                if joining:
+                    self._join(joining)
                 if self._rows:
                     self._step()
 
-    def _join(self, ticket: Ticket) -> None:
-        try:
-            weights, ready = self._engine.open(ticket.adapter)
-            logits = self._slots.join(ready, weights, ticket.prompt)
-        except Exception as error:  # this request's alone: the others go on
-            ticket.done.set_exception(error)
-            ticket.came(None)
-            return
-        self._rows.append(ticket)
-        self._take(logits[None], [len(self._rows) - 1])
+    def _join(self, joining: list[Ticket]) -> None:
+        """They read their prompts, all at once; what cannot, fails alone."""
+        ready: list[Ticket] = []
+        requests: list[tuple[Weights | None, list[int]]] = []
+        for ticket in joining:
+            try:
+                requests.append((self._engine.weights(ticket.adapter), ticket.prompt))
+                ready.append(ticket)
+            except Exception as error:
+                ticket.done.set_exception(error)
+                ticket.came(None)
+        if ready:
+            logits = self._slots.join(requests)
+            self._rows += ready
+            self._take(logits, list(range(len(self._rows) - len(ready), len(self._rows))))
 
     def _step(self) -> None:
         self._take(self._slots.step([t.tokens[-1] for t in self._rows]), list(range(len(self._rows))))

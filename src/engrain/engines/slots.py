@@ -5,7 +5,8 @@ Shapes: n rows in use (the first n), in buffers for R; a row holds its first `le
 
 from __future__ import annotations
 
-from dataclasses import replace
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from typing import Any
 
 import torch
@@ -27,13 +28,15 @@ class Mixed:
         self._a = joined.weight.new_zeros(rows, len(joined.names) * rank, joined.weight.shape[1])
         self._b = [joined.weight.new_zeros(rows, part.stop - part.start, rank) for part in joined.rows]
 
-    def __call__(self, x: Tensor) -> Tensor:
+    def __call__(self, x: Tensor, first: int = 0) -> Tensor:
+        """For the rows from `first` on, as many as x [n, T, in] has."""
         y = F.linear(x, self.weight, self._joined.bias)
         if not self._rank:
             return y
-        low = torch.bmm(x, self._a[: len(x)].transpose(1, 2)).mul_(SCALE)
+        rows = slice(first, first + len(x))
+        low = torch.bmm(x, self._a[rows].transpose(1, 2)).mul_(SCALE)
         for lowered, part, b in zip(low.split(self._rank, 2), self._joined.rows, self._b, strict=True):
-            y[:, :, part] += torch.bmm(lowered, b[: len(x)].transpose(1, 2))
+            y[:, :, part] += torch.bmm(lowered, b[rows].transpose(1, 2))
         return y
 
     def put(self, row: int, weights: Weights | None) -> None:
@@ -61,6 +64,21 @@ class Mixed:
         return made
 
 
+@dataclass(frozen=True, slots=True)
+class From:
+    """A mixed layer for the rows from `first` on."""
+
+    mixed: Mixed
+    first: int
+
+    @property
+    def weight(self) -> Tensor:
+        return self.mixed.weight
+
+    def __call__(self, x: Tensor) -> Tensor:
+        return self.mixed(x, self.first)
+
+
 class Slots:
     """The keys, values and adapters of the rows in use. For networks of Llama's family."""
 
@@ -69,32 +87,43 @@ class Slots:
         self.rows = rounded_rows(rows)
         self.lengths: list[int] = []
         """Tokens that each row in use holds."""
-        parts = {p: [getattr(layer, p) for layer in network.parts] for p in PARTS}
-        self._mixed = {p: [Mixed(joined, self.rows, 0) for joined in some] for p, some in parts.items()}
+        self._mixed = [{p: Mixed(getattr(layer, p), self.rows, 0) for p in PARTS} for layer in network.parts]
         self._held: list[tuple[Tensor, Tensor]] = []
 
-    def join(self, ready: Any, weights: Weights | None, prompt: list[int]) -> Tensor:
-        """A new last row that has read `prompt` under its adapter; the logits [V] of what comes next."""
-        row, device = len(self.lengths), self._network.device
-        if row == self.rows:
-            raise IndexError(f"all {self.rows} rows are in use")
-        rank = max((len(a) for a, _ in (weights or {}).values()), default=0)
-        if rank > self._rank:
-            self._mixed = {p: [m.wider(rank) for m in some] for p, some in self._mixed.items()}
-            self._rank = rank
-        for mixed in self._every():
-            mixed.put(row, weights)
-        ids = torch.tensor([prompt], device=device)
-        positions = torch.arange(len(prompt), device=device)[None]
-        logits, read = self._network(ready, ids, None, positions, keep=1, room=len(prompt))
-        self._make_room(len(prompt) + 1)
-        for held, fresh in zip(self._held, read.keys_and_values(len(prompt)), strict=True):
-            for buffer, new in zip(held, fresh, strict=True):
-                buffer[row, :, : len(prompt)] = new[0]
-        self.lengths.append(len(prompt))
-        return logits[0, 0]
+    def join(self, requests: Sequence[tuple[Weights | None, Sequence[int]]]) -> Tensor:
+        """New last rows that have read their prompts, each under its adapter, all at once; the logits [V] of what comes next, each.
 
-    def step(self, tokens: list[int]) -> Tensor:
+        IndexError if there are not as many rows left."""
+        row, device = len(self.lengths), self._network.device
+        if not self.takes(len(requests)):
+            raise IndexError(f"{row} of {self.rows} rows are in use, too many for {len(requests)} more")
+        rank = max((len(a) for weights, _ in requests for a, _ in (weights or {}).values()), default=0)
+        if rank > self._rank:
+            self._mixed = [{p: mixed.wider(rank) for p, mixed in layer.items()} for layer in self._mixed]
+            self._rank = rank
+        for place, (weights, _) in enumerate(requests, start=row):
+            for mixed in self._every():
+                mixed.put(place, weights)
+        longest = max(len(prompt) for _, prompt in requests)
+        ids, mask = (
+            torch.zeros(len(requests), longest, dtype=torch.long),
+            torch.zeros(len(requests), longest, dtype=torch.long),
+        )
+        for line, real, (_, prompt) in zip(ids, mask, requests, strict=True):
+            line[longest - len(prompt) :] = torch.tensor(prompt)
+            real[longest - len(prompt) :] = 1
+        ids, mask = ids.to(device), mask.to(device)
+        positions = (mask.cumsum(1) - 1).clamp_(min=0)
+        logits, read = self._network(self._from(row), ids, mask, positions, keep=1, room=longest)
+        self._make_room(longest + 1)
+        for held, fresh in zip(self._held, read.keys_and_values(longest), strict=True):
+            for buffer, new in zip(held, fresh, strict=True):
+                for place, (_, prompt) in enumerate(requests):
+                    buffer[row + place, :, : len(prompt)] = new[place, :, longest - len(prompt) :]
+        self.lengths += [len(prompt) for _, prompt in requests]
+        return logits[:, 0]
+
+    def step(self, tokens: Sequence[int]) -> Tensor:
         """Each row in use reads its next token; the logits [n, V] of what comes next."""
         device = self._network.device
         self._make_room(max(self.lengths) + 1)
@@ -102,10 +131,8 @@ class Slots:
         lengths = torch.tensor(self.lengths, device=device)[:, None]
         ids = torch.tensor(tokens, device=device)[:, None]
         mask = (torch.arange(width, device=device)[None] <= lengths).long()
-        layers = tuple(
-            replace(layer, **{p: self._mixed[p][i] for p in PARTS}) for i, layer in enumerate(self._network.parts)
-        )
-        logits, _ = self._network(layers, ids, mask, lengths, keep=1, cache=_Columns(self._held, lengths[:, 0], width))
+        cache = _Columns(self._held, lengths[:, 0], width)
+        logits, _ = self._network(self._from(0), ids, mask, lengths, keep=1, cache=cache)
         self.lengths = [n + 1 for n in self.lengths]
         return logits[:, 0]
 
@@ -121,8 +148,23 @@ class Slots:
             self.lengths[row] = self.lengths[last]
         self.lengths.pop()
 
+    def takes(self, count: int) -> bool:
+        """Whether as many may join at once."""
+        return len(self.lengths) + rounded_rows(count) <= self.rows
+
+    def clear(self) -> None:
+        """Give all rows up."""
+        self.lengths = []
+
     def _every(self) -> list[Mixed]:
-        return [mixed for some in self._mixed.values() for mixed in some]
+        return [mixed for layer in self._mixed for mixed in layer.values()]
+
+    def _from(self, row: int) -> tuple[Any, ...]:
+        """The network's layers under the adapters of the rows from this one on."""
+        return tuple(
+            replace(layer, **{p: From(mixed, row) for p, mixed in mine.items()})
+            for layer, mine in zip(self._network.parts, self._mixed, strict=True)
+        )
 
     def _make_room(self, length: int) -> None:
         """Columns for rows of this length, twice as many as before where they do not suffice."""
