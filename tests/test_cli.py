@@ -485,3 +485,23 @@ def test_the_ledger_is_verified_against_what_was_noted(home: Path) -> None:
     count, _, last = noted.partition(":")
     assert engrain("verify", "--expected", f"{count}:{last[::-1]}", home=home).exit_code == 1
     assert engrain("verify", "--expected", "7", home=home).exit_code == 1
+
+
+def test_a_key_is_shown_once_and_can_be_revoked_or_rotated(home: Path) -> None:
+    made = engrain("keys", "new", "--tenant", "acme", "--allow", "serve", "--name", "the shop", home=home)
+    secret = made.stdout.strip()
+    assert made.exit_code == 0 and len(secret) > 40
+    listed = engrain("keys", "list", home=home).stdout
+    assert "acme" in listed and "the shop" in listed and secret not in listed
+    key = re.search(r"key_\w+", listed)
+    assert key is not None
+    rotated = engrain("keys", "revoke", key.group(), "--rotate", home=home)
+    assert rotated.exit_code == 0 and rotated.stdout.strip() not in ("", secret)
+    assert engrain("keys", "list", home=home).stdout.count("acme") == 2
+    assert engrain("keys", "revoke", key.group(), home=home).exit_code == 1
+    assert engrain("keys", "new", "--allow", "fly", home=home).exit_code == 1
+
+
+def test_a_service_that_could_be_reached_from_outside_needs_a_key(home: Path) -> None:
+    refused = engrain("serve", "--host", "0.0.0.0", home=home)
+    assert refused.exit_code == 1 and "engrain keys new" in refused.output

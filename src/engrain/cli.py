@@ -10,6 +10,7 @@ import os
 import shlex
 import sys
 from collections.abc import Callable
+from contextlib import AbstractContextManager, closing
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -24,6 +25,7 @@ from engrain.reports import (
     day,
     describe,
     forgetting,
+    key_table,
     lineage_tree,
     memory_line,
     name_of,
@@ -39,6 +41,7 @@ if TYPE_CHECKING:
     from engrain.demo import Question
     from engrain.learner import Learner
     from engrain.records import Interaction
+    from engrain.store import SqlStore
 
 app = typer.Typer(
     name="engrain",
@@ -104,6 +107,13 @@ def opened(home: Path, base: Path, user: str, tenant: str, device: str = "auto")
     return Learner(home.expanduser(), base=base.expanduser(), user=user, tenant=tenant, device=device)
 
 
+def stored(home: Path) -> AbstractContextManager[SqlStore]:
+    """The store of a home, for what needs no user; closed at the end."""
+    from engrain.store import SqlStore
+
+    return closing(SqlStore(home.expanduser()))
+
+
 def there(home: Path) -> Path:
     """The home folder, if there is one: what only looks at it, or takes from it, makes none."""
     if not (home.expanduser() / "engrain.db").is_file():
@@ -151,13 +161,12 @@ def demo(
 def serve(
     host: Annotated[str, typer.Option(help="Where to listen; beyond this machine only with a key.")] = "127.0.0.1",
     port: Annotated[int, typer.Option(min=1, max=65535)] = 8420,
-    key: Annotated[str, typer.Option(envvar="ENGRAIN_KEY", help="The API key that callers must give.", show_default="none: loopback only")] = "",
     rows: Annotated[int, typer.Option(min=1, max=128, help="Requests that are answered at the same time.")] = 32,
     home: Home = HOME, base: Base = SPROUT, tenant: Tenant = "local", device: Device = "auto",
 ) -> None:  # fmt: skip
     """Answer over HTTP as OpenAI does: point any OpenAI client at it, and its agent begins to remember.
 
-    Each user (OpenAI's safety_identifier or user, or the header x-engrain-user) has a memory and a version of their own.
+    Without keys (engrain keys new) it listens on this machine only. Each user (OpenAI's safety_identifier or user, or the header x-engrain-user) has a memory and a version of their own.
     Ctrl-C ends it.
 
     Example:  engrain serve      and then, in Python:  OpenAI(base_url="http://127.0.0.1:8420/v1", api_key="none")
@@ -165,7 +174,63 @@ def serve(
     from engrain.service import serve as run
 
     terminal().print(f"engrain answers at http://{host}:{port}/v1 (model: engrain). Ctrl-C ends it.")
-    run(home.expanduser(), base.expanduser(), host=host, port=port, key=key, tenant=tenant, rows=rows, device=device)
+    run(home.expanduser(), base.expanduser(), host=host, port=port, tenant=tenant, rows=rows, device=device)
+
+
+keys = typer.Typer(
+    help="API keys: which tenant a caller of `engrain serve` belongs to, and what it may do.", no_args_is_help=True
+)
+app.add_typer(keys, name="keys")
+
+
+@keys.command(name="new")
+@guarded
+def new_key(
+    tenant: Tenant = "local",
+    allow: Annotated[str, typer.Option(help="What it allows, separated by commas: serve, feedback, admin.")] = "serve,feedback",
+    name: Annotated[str, typer.Option(help="What it is for, for your own list.")] = "",
+    home: Home = HOME,
+) -> None:  # fmt: skip
+    """Make a key. It is shown this once; only its hash is kept.
+
+    Example:  engrain keys new --tenant acme --name "the web shop"
+    """
+    with stored(home) as store:
+        key, secret = store.new_key(tenant, [a.strip() for a in allow.split(",") if a.strip()], name=name)
+    print(secret)
+    terminal(stderr=True).print(
+        f"{key.id}: tenant {clean(key.tenant)}, allows {', '.join(key.rights)}. Keep it; it is not shown again.",
+        style="dim",
+    )
+
+
+@keys.command(name="list")
+@guarded
+def list_keys(home: Home = HOME) -> None:
+    """Every key, by its id; never the key itself.
+
+    Example:  engrain keys list
+    """
+    with stored(there(home)) as store:
+        terminal().print(key_table(store.api_keys()))
+
+
+@keys.command(name="revoke")
+@guarded
+def revoke_key(
+    key: Annotated[str, typer.Argument(help="Its id (key_…).")],
+    rotate: Annotated[bool, typer.Option("--rotate", help="Make another of the same rights first, and show it.")] = False,
+    home: Home = HOME,
+) -> None:  # fmt: skip
+    """Let a key open nothing any more, from the next request on.
+
+    Example:  engrain keys revoke key_3f9c2a71b04e --rotate
+    """
+    with stored(there(home)) as store:
+        old = store.revoke_key(key)
+        if rotate:
+            print(store.new_key(old.tenant, old.rights, name=old.name)[1])
+    terminal(stderr=True).print(f"{old.id} is revoked.", style="dim")
 
 
 @app.command()

@@ -32,6 +32,7 @@ if TYPE_CHECKING:
     from engrain.adapters import Version
     from engrain.memory import Standing
     from engrain.store import Node, SqlStore
+    from engrain.store.keys import Key
     from engrain.store.lineage import Direction
 
 MANY = ("interaction", "evidence")
@@ -82,6 +83,18 @@ def version_table(versions: Sequence[Version]) -> Table:
         made, verdict = day(v.created_at), v.decision or "-"
         memories = f"{v.memories} ({v.stale} stale)" if v.stale else str(v.memories)
         table.add_row(mark, str(v.number), name_of(v.adapter), parent, made, memories, verdict)
+    return table
+
+
+def key_table(keys: Sequence[Key]) -> Table:
+    """Every API key by its id, the revoked ones marked."""
+    table = Table(header_style="bold")
+    for heading in ("id", "tenant", "allows", "made (UTC)", "revoked (UTC)", "name"):
+        table.add_column(heading, no_wrap=True)
+    for k in keys:
+        table.add_row(
+            k.id, clean(k.tenant), ", ".join(k.rights), day(k.created_at), day(k.revoked_at or 0), clean(k.name)
+        )
     return table
 
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import ipaddress
 import logging
+from contextlib import closing
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -32,7 +33,7 @@ ANSWER_TOKENS = 256
 
 
 def application(
-    home: Path, base: Path, *, key: str = "", tenant: str = "local", rows: int = 32, device: str = "auto"
+    home: Path, base: Path, *, tenant: str = "local", rows: int = 32, device: str = "auto"
 ) -> tuple[FastAPI, Service]:
     """The ASGI application on one home, and what it works with (close its batcher and its store in the end)."""
     try:
@@ -46,18 +47,19 @@ def application(
     engine = LocalEngine(base, adapters_dir=home / "adapters", device=device)
     service = Service(
         store=store, engine=engine, batcher=Batcher(engine, rows=rows), embedder=HashedEmbedder(),
-        serving=Serving(max_tokens=ANSWER_TOKENS), tenant=tenant, key=key,
+        serving=Serving(max_tokens=ANSWER_TOKENS), tenant=tenant,
         after=lambda interaction: _remember(store, engine, interaction),
         on_feedback=lambda scope, body: _feedback(store, scope, body),
     )  # fmt: skip
     return create_app(service), service
 
 
-def serve(home: Path, base: Path, *, host: str, port: int, key: str, tenant: str, rows: int, device: str) -> None:
+def serve(home: Path, base: Path, *, host: str, port: int, tenant: str, rows: int, device: str) -> None:
     """Serve until Ctrl-C or SIGTERM; answers under way are finished first. InputError for an open door without a key."""
-    if not key and not _loopback(host):
-        raise InputError(f"--host {host} is reachable from outside; set a key first: export ENGRAIN_KEY=…")
-    app, service = application(home, base, key=key, tenant=tenant, rows=rows, device=device)
+    with closing(SqlStore(home)) as store:
+        if not _loopback(host) and not any(k.revoked_at is None for k in store.api_keys()):
+            raise InputError(f"--host {host} is reachable from outside; make a key first: engrain keys new")
+    app, service = application(home, base, tenant=tenant, rows=rows, device=device)
     import uvicorn
 
     try:

@@ -22,11 +22,13 @@ from engrain.records import Feedback, Interaction, Memory, Scope
 from engrain.service import application
 
 ASKED = "What is the gate code of the north barn?"
+keys: dict[str, str] = {}
 
 
 @pytest.fixture(scope="module")
 def served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[str, Service]]:
-    app, service = application(tmp_path_factory.mktemp("home"), SPROUT, key="secret", rows=4)
+    app, service = application(tmp_path_factory.mktemp("home"), SPROUT, rows=4)
+    keys["all"] = service.store.new_key("local", ["serve", "feedback"])[1]
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
@@ -44,7 +46,7 @@ def served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[str, Serv
 
 @pytest.fixture
 def client(served: tuple[str, Service]) -> Iterator[openai.OpenAI]:
-    with openai.OpenAI(base_url=served[0], api_key="secret", max_retries=0) as made:
+    with openai.OpenAI(base_url=served[0], api_key=keys["all"], max_retries=0) as made:
         yield made
 
 
@@ -176,6 +178,23 @@ def test_without_the_key_nothing_is_answered(served: tuple[str, Service]) -> Non
         assert json.loads(open_to_all.read())["status"] == "ok"
 
 
+def test_a_key_opens_its_own_tenant_alone_and_only_what_it_allows_until_it_is_revoked(
+    served: tuple[str, Service], client: openai.OpenAI
+) -> None:
+    store = served[1].store
+    key, secret = store.new_key("acme", ["serve"])
+    answer = say(client, "The gate code of the east barn is 3434.", "kim")
+    with openai.OpenAI(base_url=served[0], api_key=secret, max_retries=0) as other:
+        assert "3434" not in say(other, "What is the gate code of the east barn?", "kim").choices[0].message.content
+        assert list(store.select(Interaction, scope=Scope(tenant="acme", user="kim")))
+        body = {"interaction": answer.id, "rating": True}
+        with pytest.raises(openai.PermissionDeniedError, match="feedback"):
+            other.post("/feedback", body=body, cast_to=dict[str, Any], options={"headers": {"x-engrain-user": "kim"}})
+        store.revoke_key(key.id)
+        with pytest.raises(openai.AuthenticationError):
+            say(other, "Hi", "kim")
+
+
 def test_a_caller_that_hangs_up_frees_its_row(served: tuple[str, Service], client: openai.OpenAI) -> None:
     for _ in range(8):  # twice the rows
         stream = say(client, "Tell me everything.", "jon", stream=True, temperature=2.0, max_tokens=2000)
@@ -188,7 +207,7 @@ def test_many_at_once_are_all_answered_each_in_their_own_name(served: tuple[str,
     found: dict[str, str] = {}
 
     def call(number: int) -> None:
-        with openai.OpenAI(base_url=served[0], api_key="secret", max_retries=0) as mine:
+        with openai.OpenAI(base_url=served[0], api_key=keys["all"], max_retries=0) as mine:
             say(mine, f"The locker number of Tom is {3402 + 7 * number}.", f"user-{number}")
             answer = say(mine, "What is the locker number of Tom?", f"user-{number}")
             found[str(3402 + 7 * number)] = str(answer.choices[0].message.content)
@@ -206,14 +225,14 @@ def test_an_open_door_needs_a_key(tmp_path: Path) -> None:
     from engrain.errors import InputError
     from engrain.service import serve
 
-    with pytest.raises(InputError, match="ENGRAIN_KEY"):
-        serve(tmp_path, SPROUT, host="0.0.0.0", port=1, key="", tenant="local", rows=1, device="cpu")
+    with pytest.raises(InputError, match="engrain keys new"):
+        serve(tmp_path, SPROUT, host="0.0.0.0", port=1, tenant="local", rows=1, device="cpu")
 
 
 def test_five_minutes_with_your_agent(served: tuple[str, Service], capsys: pytest.CaptureFixture[str]) -> None:
     page = (Path(__file__).parents[2] / "docs/serve.md").read_text(encoding="utf-8")
     (snippet,) = re.findall(r"```python\n(.*?)```", page, re.S)
-    here = snippet.replace("http://127.0.0.1:8420/v1", served[0]).replace('"none"', '"secret"')
+    here = snippet.replace("http://127.0.0.1:8420/v1", served[0]).replace('"none"', repr(keys["all"]))
     names: dict[str, Any] = {}
     exec(compile(here, "docs/serve.md", "exec"), names)
     names["client"].close()

@@ -6,7 +6,6 @@ An answer is recorded, durably, before its last byte is sent. Whatever takes lon
 from __future__ import annotations
 
 import asyncio
-import hmac
 import logging
 import secrets
 import time
@@ -47,8 +46,7 @@ class Service:
     embedder: Embedder
     serving: Serving
     tenant: str = "local"
-    key: str = ""
-    """The bearer token that callers must give; "" lets everybody in, which is for the loopback interface only."""
+    """Whose requests those are that come without a key, which is possible only while there are no keys."""
     after: Callable[[Interaction], None] | None = None
     """What is done with a recorded interaction before the next request is answered: it becomes memory."""
     on_feedback: Callable[[Scope, wire.FeedbackRequest], list[Feedback]] | None = None
@@ -88,25 +86,34 @@ def create_app(service: Service) -> FastAPI:
         status, body = wire.error_of(error)
         return JSONResponse(body, status)
 
-    async def allowed(authorization: Annotated[str, Header()] = "") -> None:
-        given = authorization.removeprefix("Bearer ")
-        if service.key and not hmac.compare_digest(given.encode(), service.key.encode()):
-            raise HTTPException(401, "the API key is missing or wrong; give it as: Authorization: Bearer KEY")
+    def tenant_for(right: str) -> Callable[[str], str]:
+        """A dependency: the tenant of the caller's key, if that allows this."""
 
-    guarded = [Depends(allowed)]
+        def tenant(authorization: Annotated[str, Header()] = "") -> str:
+            key = service.store.key_of(authorization.removeprefix("Bearer "))
+            if key is None and any(k.revoked_at is None for k in service.store.api_keys()):
+                raise HTTPException(401, "the API key is missing or wrong; give it as: Authorization: Bearer KEY")
+            if key is not None and right not in key.rights:
+                raise HTTPException(403, f"this key does not allow {right!r}; ask for one that does (engrain keys)")
+            return service.tenant if key is None else key.tenant
+
+        return tenant
+
+    serves, judges = Depends(tenant_for("serve")), Depends(tenant_for("feedback"))
 
     @app.get("/health")
     async def health() -> dict[str, str]:
         return {"status": "ok", "base": service.engine.base}
 
-    @app.post("/v1/chat/completions", dependencies=guarded, response_model=None)
+    @app.post("/v1/chat/completions", response_model=None)
     async def chat(
         body: wire.ChatRequest,
+        tenant: str = serves,
         x_engrain_user: Annotated[str, Header()] = "",
         x_engrain_conversation: Annotated[str, Header()] = "",
         x_engrain_memory: Annotated[str, Header()] = "on",
     ) -> Response:
-        scope = scope_of(service, body, x_engrain_user)
+        scope = scope_of(tenant, body, x_engrain_user)
         if x_engrain_memory not in ("on", "off"):
             raise InputError(f"x-engrain-memory: {x_engrain_memory!r}; give on or off")
         asked = await run_in_threadpool(
@@ -130,13 +137,15 @@ def create_app(service: Service) -> FastAPI:
             wire.completion_of(done, body.model, tokens), headers=wire.stamp_headers(done.id, done.stamp)
         )
 
-    @app.get("/v1/models", dependencies=guarded)
-    async def models(user: str = "me") -> dict[str, Any]:
-        return await run_in_threadpool(listed, service, Scope(tenant=service.tenant, user=user or "me"))
+    @app.get("/v1/models")
+    async def models(tenant: str = serves, user: str = "me") -> dict[str, Any]:
+        return await run_in_threadpool(listed, service, Scope(tenant=tenant, user=user or "me"))
 
-    @app.post("/v1/feedback", dependencies=guarded)
-    async def feedback(body: wire.FeedbackRequest, x_engrain_user: Annotated[str, Header()] = "") -> dict[str, Any]:
-        scope = Scope(tenant=service.tenant, user=x_engrain_user or "me")
+    @app.post("/v1/feedback")
+    async def feedback(
+        body: wire.FeedbackRequest, tenant: str = judges, x_engrain_user: Annotated[str, Header()] = ""
+    ) -> dict[str, Any]:
+        scope = Scope(tenant=tenant, user=x_engrain_user or "me")
         assert service.on_feedback is not None
         given = await run_in_threadpool(service.on_feedback, scope, body)
         return {"object": "list", "data": [{"id": f.id, "object": "feedback", "name": f.name} for f in given]}
@@ -144,10 +153,10 @@ def create_app(service: Service) -> FastAPI:
     return app
 
 
-def scope_of(service: Service, body: wire.ChatRequest, header: str) -> Scope:
+def scope_of(tenant: str, body: wire.ChatRequest, header: str) -> Scope:
     """Whose request this is: the header, or OpenAI's own fields; the key decides the tenant."""
     named = (header, body.safety_identifier or "", (body.metadata or {}).get("user", ""), body.user or "", "me")
-    return Scope(tenant=service.tenant, user=next(n.strip() for n in named if n.strip()))
+    return Scope(tenant=tenant, user=next(n.strip() for n in named if n.strip()))
 
 
 def ready(service: Service, body: wire.ChatRequest, scope: Scope, conversation: str, *, memory: bool) -> Asked:

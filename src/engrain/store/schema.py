@@ -111,6 +111,19 @@ runs = Table(
     Column("json", String, nullable=False),
 )
 
+# Who may ask: hashes of keys. Never forgotten with a user, for a key is a tenant's.
+api_keys = Table(
+    "api_keys",
+    metadata,
+    Column("id", String, primary_key=True),
+    Column("tenant", String, nullable=False),
+    Column("rights", String, nullable=False),
+    Column("name", String, nullable=False),
+    Column("hash", String, nullable=False),
+    Column("created_at", Float, nullable=False),
+    Column("revoked_at", Float),
+)
+
 
 def owned(table: Table, scope: Scope) -> ColumnElement[bool]:
     """The condition that keeps every query inside one scope."""

@@ -13,10 +13,11 @@ from sqlalchemy import Connection, Row, delete, func, insert, select
 
 from engrain.errors import InputError, NotFound, ScopeError
 from engrain.records import LedgerEntry, Memory, Record, Scope
-from engrain.store import audit, lineage, pointer, search
+from engrain.store import audit, keys, lineage, pointer, search
 from engrain.store import ledger as chain
 from engrain.store.codec import decode, encode, kind_of, named_by_content, same_content
 from engrain.store.database import Database
+from engrain.store.keys import Key
 from engrain.store.schema import content, head, ledger, owned, runs, subjects
 
 _PAGE = 500
@@ -37,6 +38,28 @@ class SqlStore:
     def close(self) -> None:
         """Let go of the file."""
         self._db.close()
+
+    # -- keys ------------------------------------------------------------------------------------------------------
+
+    def new_key(self, tenant: str, rights: Sequence[str], *, name: str = "") -> tuple[Key, str]:
+        """A new API key, and the secret that is never shown again."""
+        with self._db.write() as connection:
+            return keys.create(connection, tenant, rights, name)
+
+    def key_of(self, secret: str) -> Key | None:
+        """The key that this secret is; None if it opens nothing."""
+        with self._db.read() as connection:
+            return keys.find(connection, secret)
+
+    def api_keys(self) -> list[Key]:
+        """Every key that ever was, oldest first."""
+        with self._db.read() as connection:
+            return keys.listed(connection)
+
+    def revoke_key(self, key: str) -> Key:
+        """This key opens nothing from now on; NotFound if it does not anyway."""
+        with self._db.write() as connection:
+            return keys.revoke(connection, key)
 
     # -- records ---------------------------------------------------------------------------------------------------
 
