@@ -173,8 +173,16 @@ def serve(
     """
     from engrain.service import serve as run
 
-    terminal().print(f"engrain answers at http://{host}:{port}/v1 (model: engrain). Ctrl-C ends it.")
-    run(home.expanduser(), base.expanduser(), host=host, port=port, tenant=tenant, rows=rows, device=device)
+    run(
+        home.expanduser(),
+        base.expanduser(),
+        host=host,
+        port=port,
+        tenant=tenant,
+        rows=rows,
+        device=device,
+        say=terminal().print,
+    )
 
 
 keys = typer.Typer(
@@ -219,7 +227,7 @@ def list_keys(home: Home = HOME) -> None:
 @guarded
 def revoke_key(
     key: Annotated[str, typer.Argument(help="Its id (key_…).")],
-    rotate: Annotated[bool, typer.Option("--rotate", help="Make another of the same rights first, and show it.")] = False,
+    rotate: Annotated[bool, typer.Option("--rotate", help="Make another of the same rights in its place, and show it.")] = False,
     home: Home = HOME,
 ) -> None:  # fmt: skip
     """Let a key open nothing any more, from the next request on.
@@ -227,10 +235,11 @@ def revoke_key(
     Example:  engrain keys revoke key_3f9c2a71b04e --rotate
     """
     with stored(there(home)) as store:
-        old = store.revoke_key(key)
         if rotate:
-            print(store.new_key(old.tenant, old.rights, name=old.name)[1])
-    terminal(stderr=True).print(f"{old.id} is revoked.", style="dim")
+            print(store.rotate_key(key)[1])
+        else:
+            store.revoke_key(key)
+    terminal(stderr=True).print(f"{key} is revoked.", style="dim")
 
 
 @app.command()

@@ -1,13 +1,13 @@
 """`engrain serve`: the gateway and the loops of one home, in one process.
 
-The gateway answers and records; what a recorded interaction leaves behind becomes memory before the next request of that
-conversation can come. Needs the extra: pip install "engrain[serve]".
+The gateway answers and records; what a recorded interaction leaves behind becomes memory before its answer ends. Needs the extra: pip install "engrain[serve]".
 """
 
 from __future__ import annotations
 
 import ipaddress
 import logging
+from collections.abc import Callable
 from contextlib import closing
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -35,7 +35,7 @@ ANSWER_TOKENS = 256
 def application(
     home: Path, base: Path, *, tenant: str = "local", rows: int = 32, device: str = "auto"
 ) -> tuple[FastAPI, Service]:
-    """The ASGI application on one home, and what it works with (close its batcher and its store in the end)."""
+    """The ASGI application on one home, and what it works with; it closes that at its end."""
     try:
         from engrain.gateway.server import Service, create_app
     except ModuleNotFoundError as missing:
@@ -54,19 +54,26 @@ def application(
     return create_app(service), service
 
 
-def serve(home: Path, base: Path, *, host: str, port: int, tenant: str, rows: int, device: str) -> None:
+def serve(
+    home: Path,
+    base: Path,
+    *,
+    host: str,
+    port: int,
+    tenant: str,
+    rows: int,
+    device: str,
+    say: Callable[[str], None] = print,
+) -> None:
     """Serve until Ctrl-C or SIGTERM; answers under way are finished first. InputError for an open door without a key."""
     with closing(SqlStore(home)) as store:
         if not _loopback(host) and not any(k.revoked_at is None for k in store.api_keys()):
             raise InputError(f"--host {host} is reachable from outside; make a key first: engrain keys new")
-    app, service = application(home, base, tenant=tenant, rows=rows, device=device)
+    app, _ = application(home, base, tenant=tenant, rows=rows, device=device)
     import uvicorn
 
-    try:
-        uvicorn.run(app, host=host, port=port, log_level="warning", access_log=False, server_header=False)
-    finally:
-        service.batcher.close()
-        service.store.close()
+    say(f"engrain answers at http://{f'[{host}]' if ':' in host else host}:{port}/v1 (model: engrain). Ctrl-C ends it.")
+    uvicorn.run(app, host=host, port=port, log_level="warning", access_log=False, server_header=False)
 
 
 def _loopback(host: str) -> bool:
@@ -77,6 +84,10 @@ def _loopback(host: str) -> bool:
 
 
 def _remember(store: SqlStore, engine: LocalEngine, interaction: Interaction) -> None:
+    if (
+        interaction.messages[-1].role != "user"
+    ):  # a step of a tool loop: what the user said was remembered with the first
+        return
     try:
         remember.from_interaction(store, engine, interaction)
     except Exception:  # the answer is on disk, and the caller gets it

@@ -7,8 +7,9 @@ import re
 import socket
 import threading
 import time
+import urllib.error
 import urllib.request
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +19,7 @@ import uvicorn
 
 from engrain.gateway.server import Service
 from engrain.learner import SPROUT
-from engrain.records import Feedback, Interaction, Memory, Scope
+from engrain.records import Feedback, Interaction, Memory, Message, Scope
 from engrain.service import application
 
 ASKED = "What is the gate code of the north barn?"
@@ -40,8 +41,6 @@ def served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[str, Serv
     yield f"http://127.0.0.1:{port}/v1", service
     server.should_exit = True
     thread.join()
-    service.batcher.close()
-    service.store.close()
 
 
 @pytest.fixture
@@ -201,6 +200,99 @@ def test_a_caller_that_hangs_up_frees_its_row(served: tuple[str, Service], clien
         next(iter(stream))
         stream.close()
     assert say(client, "Hi", "jon").choices[0].message.content
+
+
+def waited_for(found: Callable[[], list[Any]]) -> list[Any]:
+    """What is found within ten seconds."""
+    until = time.monotonic() + 10
+    while not found() and time.monotonic() < until:
+        time.sleep(0.02)
+    return found()
+
+
+@pytest.mark.parametrize("options", [{}, {"stop": ["know"]}])
+def test_a_caller_that_hangs_up_loses_nothing_of_what_was_said_and_holds_nobody_up(
+    served: tuple[str, Service], client: openai.OpenAI, options: dict[str, Any]
+) -> None:
+    store, scope = served[1].store, Scope(user=f"lea{len(options)}")
+    stream = say(client, "The gate code of the far barn is 8118.", scope.user, stream=True, **options)
+    next(iter(stream))
+    stream.close()
+    assert len(waited_for(lambda: list(store.select(Interaction, scope=scope)))) == 1
+    assert waited_for(lambda: list(store.select(Memory, scope=scope)))
+    stream = say(client, "Hello, who are you?", scope.user, stream=True, **options)
+    next(piece for piece in stream if piece.choices[0].delta.content)
+    stream.close()
+    assert say(client, "Hi", scope.user).choices[0].message.content
+
+
+def test_what_breaks_within_a_step_fails_those_under_way_and_nobody_later(
+    served: tuple[str, Service], client: openai.OpenAI, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def broken(*_: Any) -> Any:
+        raise MemoryError("no room")
+
+    with monkeypatch.context() as patch, pytest.raises(openai.InternalServerError, match="log says why"):
+        patch.setattr(served[1].batcher._slots, "step", broken)
+        say(client, "Hello, who are you?", "max")
+    assert say(client, "Hi", "max").choices[0].message.content
+
+
+def test_a_home_that_ever_had_a_key_is_never_open_again(served: tuple[str, Service], client: openai.OpenAI) -> None:
+    store = served[1].store
+    (key,) = (k for k in store.api_keys() if k.revoked_at is None and "feedback" in k.rights)
+    other, keys["all"] = store.rotate_key(key.id)
+    store.revoke_key(other.id)
+    try:
+        for given in ("none", keys["all"]):
+            outside = openai.OpenAI(base_url=served[0], api_key=given, max_retries=0)
+            with outside, pytest.raises(openai.AuthenticationError):
+                say(outside, "Hi", "me")
+    finally:
+        keys["all"] = store.new_key("local", ["serve", "feedback"])[1]
+
+
+def test_a_name_of_any_script_is_one_user_wherever_it_is_given(
+    served: tuple[str, Service], client: openai.OpenAI
+) -> None:
+    answer = say(client, "Hi", "zoë")
+    body = {"interaction": answer.id, "rating": 1.0, "user": "zoë"}
+    assert client.post("/feedback", body=body, cast_to=dict[str, Any])["data"]
+    assert client.models.retrieve("engrain").id == "engrain"
+
+
+def test_half_a_surrogate_is_refused_by_name(served: tuple[str, Service]) -> None:
+    for body in ({"content": "x \ud83d y"}, {"content": "x", "user": "\ud83d"}):
+        given = {
+            "model": "engrain",
+            "messages": [{"role": "user", "content": body["content"]}],
+            "user": body.get("user", "me"),
+        }
+        request = urllib.request.Request(
+            f"{served[0]}/chat/completions", json.dumps(given).encode(),
+            {"content-type": "application/json", "authorization": f"Bearer {keys['all']}"},
+        )  # fmt: skip
+        with pytest.raises(urllib.error.HTTPError) as refused:
+            urllib.request.urlopen(request)
+        assert refused.value.code == 400
+        refused.value.close()
+
+
+def test_a_step_of_a_tool_loop_is_not_a_second_telling(served: tuple[str, Service], client: openai.OpenAI) -> None:
+    store, scope = served[1].store, Scope(user="nia")
+    told: list[Any] = [{"role": "user", "content": "The gate code of the old barn is 5150."}]
+    client.chat.completions.create(model="engrain", messages=told, user="nia")
+    told += [{"role": "assistant", "content": "One moment."}, {"role": "tool", "content": "done", "tool_call_id": "c1"}]
+    client.chat.completions.create(model="engrain", messages=told, user="nia")
+    assert len(list(store.select(Memory, scope=scope))) == 1
+
+
+def test_a_long_history_is_cut_in_no_time_to_what_fits(served: tuple[str, Service], client: openai.OpenAI) -> None:
+    turns: list[Any] = [{"role": ("user", "assistant")[n % 2], "content": f"turn {n} a b c d e"} for n in range(3001)]
+    answer = client.chat.completions.create(model="engrain", messages=turns, user="ole", max_tokens=4)
+    (kept,) = served[1].store.select(Interaction, scope=Scope(user="ole"))
+    assert kept.id == answer.id and kept.messages[-1] == Message(role="user", content="turn 3000 a b c d e")
+    assert 10 < len(kept.messages) < 3001
 
 
 def test_many_at_once_are_all_answered_each_in_their_own_name(served: tuple[str, Service]) -> None:

@@ -6,6 +6,7 @@ use one more token. What a request gets is what `LocalEngine.sample` would give 
 
 from __future__ import annotations
 
+import logging
 import threading
 import time
 from collections import deque
@@ -27,6 +28,12 @@ from engrain.protocols import Completion, Conversation
 
 if TYPE_CHECKING:
     from engrain.engines.local import LocalEngine
+
+
+log = logging.getLogger(__name__)
+
+READ_TOKENS = 4096
+"""Tokens, padding included, that are read in one go by requests that join; those under way wait for so long."""
 
 
 @dataclass(slots=True)
@@ -51,8 +58,16 @@ class Ticket:
         self.cancelled = True
 
     def came(self, token: int | None) -> None:
-        """A token, or None: there will be no more."""
-        (self.tell or self.arrived.put)(token)
+        """A token, or None: there will be no more. Who no longer listens is given up."""
+        try:
+            (self.tell or self.arrived.put)(token)
+        except Exception:
+            self.cancel()
+
+    def fail(self, error: Exception) -> None:
+        """It ends with this error."""
+        self.done.set_exception(error)
+        self.came(None)
 
     def stream(self) -> Iterator[int]:
         """The token ids as they come, the end-of-turn token included; raises what went wrong."""
@@ -98,6 +113,7 @@ class Batcher:
         self._engine.weights(adapter)
         ticket = Ticket(ids, adapter, how, Future(), time.perf_counter(), tell=tell)
         ticket.noise = uniforms(ids, how) if temperature > 0 else []
+        ticket.done.set_running_or_notify_cancel()  # from here on nobody but the batcher ends it
         with self._change:
             if self._closed:
                 raise InputError("this batcher is closed")
@@ -124,17 +140,38 @@ class Batcher:
                 with self._change:
                     while not (self._rows or self._waiting or self._closed):
                         self._change.wait()
-                    joining: list[Ticket] = []
-                    while self._waiting and self._slots.takes(len(joining) + 1) and not self._closed:
-                        joining.append(self._waiting.popleft())
+                    joining = [] if self._closed else self._next()
                     if self._closed:
                         for ticket in (*self._rows, *self._waiting):
                             self._end(ticket, stopped=False)
                         return
-                if joining:
-                    self._join(joining)
-                if self._rows:
-                    self._step()
+                try:
+                    if joining:
+                        self._join(joining)
+                    if self._rows:
+                        self._step()
+                except Exception as error:  # out of memory, say: those under way fail, later ones are answered
+                    log.exception("%d requests failed", len({*map(id, self._rows), *map(id, joining)}))
+                    for ticket in {id(t): t for t in (*self._rows, *joining) if not t.done.done()}.values():
+                        ticket.fail(error)
+                    self._rows.clear()
+                    self._slots.clear()
+
+    def _next(self) -> list[Ticket]:
+        """Who may join now, in order: as many as there are rows for and as can be read in one go."""
+        joining: list[Ticket] = []
+        longest = 0
+        while self._waiting and self._slots.takes(len(joining) + 1):
+            ticket = self._waiting[0]
+            longest = max(longest, len(ticket.prompt))
+            if joining and longest * (len(joining) + 1) > READ_TOKENS:
+                break
+            self._waiting.popleft()
+            if ticket.cancelled:
+                self._end(ticket, stopped=False)
+            else:
+                joining.append(ticket)
+        return joining
 
     def _join(self, joining: list[Ticket]) -> None:
         """They read their prompts, all at once; what cannot, fails alone."""
@@ -145,8 +182,7 @@ class Batcher:
                 requests.append((self._engine.weights(ticket.adapter), ticket.prompt))
                 ready.append(ticket)
             except Exception as error:
-                ticket.done.set_exception(error)
-                ticket.came(None)
+                ticket.fail(error)
         if ready:
             logits = self._slots.join(requests)
             self._rows += ready

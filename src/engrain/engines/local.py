@@ -85,7 +85,7 @@ class LocalEngine:
             raise InputError(f"max_tokens={max_tokens}, temperature={temperature}; give at least 1 and at least 0")
         started = time.perf_counter()
         how = decode.Sampling(self.chat.stop_ids, max_tokens, temperature, seed)
-        ready = self.open(adapter)[1]
+        ready = self._open(adapter)[1]
         ids = [self.encode(prompt, room=max_tokens) for prompt in prompts]
         with self.turns:
             sampled = decode.sample(self.network, ready, ids, how, self.device)
@@ -110,7 +110,7 @@ class LocalEngine:
         if not prompts:
             return []
         scores: list[list[float]] = []
-        ready = self.open(adapter)[1]
+        ready = self._open(adapter)[1]
         ids = [self.encode(prompt, room=len(answer)) for prompt, answer in zip(prompts, answers, strict=True)]
         with self.turns:
             for start in range(0, len(ids), 32):  # logits are large: 32 answers at a time
@@ -153,6 +153,8 @@ class LocalEngine:
         """Take in a plain-LoRA adapter that stock peft wrote for this base; returns the name it is now known by."""
         pairs, _ = lora.read(Path(path), device=self.device)
         for name, (a, b) in pairs.items():
+            if not (torch.isfinite(a).all() and torch.isfinite(b).all()):
+                raise InputError(f"{path} holds values that are not finite for {name}; train it again")
             if self.network.layers.get(name) != (b.shape[0], a.shape[1]):
                 raise InputError(
                     f"{path} adapts {name} {tuple(b.shape)}x{tuple(a.shape)}, which this base does not have"
@@ -165,9 +167,9 @@ class LocalEngine:
 
     def weights(self, adapter: str) -> lora.Weights | None:
         """The adapter's matrices, from memory or disk; None for "". NotFound once it is gone from disk."""
-        return self.open(adapter)[0]
+        return self._open(adapter)[0]
 
-    def open(self, adapter: str) -> tuple[lora.Weights | None, Any]:
+    def _open(self, adapter: str) -> tuple[lora.Weights | None, Any]:
         """The adapter's matrices and the same made ready to run."""
         if not adapter:
             return None, self._bare

@@ -119,6 +119,7 @@ class Slots:
         for held, fresh in zip(self._held, read.keys_and_values(longest), strict=True):
             for buffer, new in zip(held, fresh, strict=True):
                 for place, (_, prompt) in enumerate(requests):
+                    buffer[row + place].zero_()  # whoever was here before may have left what is no number
                     buffer[row + place, :, : len(prompt)] = new[place, :, longest - len(prompt) :]
         self.lengths += [len(prompt) for _, prompt in requests]
         return logits[:, 0]

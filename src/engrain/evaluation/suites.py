@@ -209,7 +209,7 @@ def run_suite(
 
     The model sees the query alone, or with `with_context` what `build_messages` makes of the example. `group` names the
     group of each item. Where the user's answers are `styled` ("4417, Captain"), an answer is right if it holds what is
-    expected; where form is what is learned (`Example.form`), it counts. Milliseconds are those of a whole call, shared evenly
+    expected; where form is what is asked for (`Example.form`), it counts. Milliseconds are those of a whole call, shared evenly
     by its answers; `on_share` is told after each call what share is done. Raises InputError for an item given twice, because a pair counted twice is no second piece of evidence.
     """
     seen: set[str] = set()

@@ -203,6 +203,14 @@ def latest(engine: LocalEngine, messages: Sequence[Message], serving: Serving, *
     most = engine.most_characters
     first = 1 if messages[0].role == "system" else 0
     system, turns = list(messages[:first]), list(messages[first:])
+    # Counted once each, before the exact count: what a template writes around a turn comes on top of these.
+    sizes = [len(m.content) if len(m.content) < 8 else engine.count_tokens(m.content[:most]) for m in turns]
+    total, start = sum(sizes), 0
+    while start < len(turns) - 1 and total > room:
+        total, start = total - sizes[start], start + 1
+    while 0 < start < len(turns) - 1 and turns[start].role != "user":
+        start += 1
+    turns = turns[start:]
     while len(turns) > 1 and (
         sum(len(m.content) for m in turns) > most or engine.count_tokens(engine.render([*system, *turns])) > room
     ):

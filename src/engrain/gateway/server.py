@@ -9,29 +9,35 @@ import asyncio
 import logging
 import secrets
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable
-from dataclasses import dataclass, replace
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field, replace
 from typing import Annotated, Any
 
 from fastapi import Depends, FastAPI, Header, Request, Response
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse, StreamingResponse
 from starlette.concurrency import run_in_threadpool
+from starlette.datastructures import MutableHeaders
 from starlette.exceptions import HTTPException
+from starlette.types import ASGIApp, Receive, Send
+from starlette.types import Message as ASGIMessage
+from starlette.types import Scope as ASGIScope
 
 from engrain.adapters import current, versions
 from engrain.adapters.versions import resolve
 from engrain.engines.batching import Batcher
 from engrain.engines.local import LocalEngine
-from engrain.errors import EngrainError, InputError
+from engrain.errors import EngrainError, InputError, NotFound
 from engrain.gateway import wire
-from engrain.gateway.answer import Asked, Serving, cut_to_window, latest, prepare, recorded
+from engrain.gateway.answer import ATTEMPTS, Asked, Serving, cut_to_window, latest, prepare, recorded
 from engrain.protocols import Completion, Embedder
-from engrain.records import Feedback, Interaction, Memory, Scope, Stamp
+from engrain.records import Feedback, Interaction, Scope, Stamp
 from engrain.store import SqlStore
 
 log = logging.getLogger(__name__)
 
+LOOPBACK = ("127.0.0.1", "::1", "localhost")
 LIVE = "engrain"
 """The model name for whatever version is live for the user who asks; `base` is the bare base, a hash or number one version."""
 
@@ -47,20 +53,29 @@ class Service:
     serving: Serving
     tenant: str = "local"
     """Whose requests those are that come without a key, which is possible only while there are no keys."""
-    after: Callable[[Interaction], None] | None = None
-    """What is done with a recorded interaction before the next request is answered: it becomes memory."""
-    on_feedback: Callable[[Scope, wire.FeedbackRequest], list[Feedback]] | None = None
+    after: Callable[[Interaction], None]
+    """What is done with a recorded interaction before its answer ends: it becomes memory."""
+    on_feedback: Callable[[Scope, wire.FeedbackRequest], list[Feedback]]
+    tasks: set[asyncio.Task[None]] = field(default_factory=set[asyncio.Task[None]])
+    """Answers under way; each goes on to its record whoever listens."""
 
 
 def create_app(service: Service) -> FastAPI:
-    """The ASGI application."""
-    app = FastAPI(title="engrain", summary="An OpenAI-compatible gateway that learns.", docs_url=None, redoc_url=None)
+    """The ASGI application; at its end the batcher and the store are closed."""
 
-    @app.middleware("http")
-    async def name_the_request(request: Request, call: Callable[[Request], Awaitable[Response]]) -> Response:
-        response = await call(request)
-        response.headers.setdefault("x-request-id", f"req_{secrets.token_hex(8)}")
-        return response
+    @asynccontextmanager
+    async def lifespan(_: FastAPI) -> AsyncIterator[None]:
+        yield
+        await asyncio.gather(*service.tasks, return_exceptions=True)
+        service.batcher.close()
+        service.store.close()
+
+    app = FastAPI(
+        title="engrain", summary="An OpenAI-compatible gateway that learns.", docs_url=None, redoc_url=None,
+        lifespan=lifespan,
+    )  # fmt: skip
+
+    app.add_middleware(Outermost)
 
     @app.exception_handler(EngrainError)
     async def refused(_: Request, error: EngrainError) -> JSONResponse:
@@ -72,29 +87,29 @@ def create_app(service: Service) -> FastAPI:
         first = error.errors()[0]
         param = ".".join(str(p) for p in first["loc"] if p != "body")
         said = f"{param}: {first['msg']}" if param else str(first["msg"])
-        return JSONResponse(
-            wire.error_body(said, "invalid_request_error", param=param or None, code="invalid_value"), 400
-        )
+        body = wire.error_body(said, "invalid_request_error", param=param or None, code="invalid_value")
+        return JSONResponse(body, 400)
 
     @app.exception_handler(HTTPException)
     async def http(_: Request, error: HTTPException) -> JSONResponse:
         return JSONResponse(wire.error_body(str(error.detail), "invalid_request_error"), error.status_code)
 
-    @app.exception_handler(Exception)
-    async def failed(_: Request, error: Exception) -> JSONResponse:
-        log.error("a request failed", exc_info=error)
-        status, body = wire.error_of(error)
-        return JSONResponse(body, status)
-
-    def tenant_for(right: str) -> Callable[[str], str]:
+    def tenant_for(right: str) -> Callable[[Request], str]:
         """A dependency: the tenant of the caller's key, if that allows this."""
 
-        def tenant(authorization: Annotated[str, Header()] = "") -> str:
-            key = service.store.key_of(authorization.removeprefix("Bearer "))
-            if key is None and any(k.revoked_at is None for k in service.store.api_keys()):
+        def tenant(request: Request) -> str:
+            scheme, _, secret = request.headers.get("authorization", "").partition(" ")
+            key = service.store.key_of(secret.strip()) if scheme.lower() == "bearer" else None
+            if key is None and service.store.api_keys():  # a home that ever had one is never open again
                 raise HTTPException(401, "the API key is missing or wrong; give it as: Authorization: Bearer KEY")
+            if (
+                key is None and request.url.hostname not in LOOPBACK
+            ):  # a name that a web page had rebound to this machine
+                raise HTTPException(
+                    403, f"{request.url.hostname} is not this machine; make a key first: engrain keys new"
+                )
             if key is not None and right not in key.rights:
-                raise HTTPException(403, f"this key does not allow {right!r}; ask for one that does (engrain keys)")
+                raise HTTPException(403, f"this key does not allow {right!r}; ask for one that does")
             return service.tenant if key is None else key.tenant
 
         return tenant
@@ -113,50 +128,71 @@ def create_app(service: Service) -> FastAPI:
         x_engrain_conversation: Annotated[str, Header()] = "",
         x_engrain_memory: Annotated[str, Header()] = "on",
     ) -> Response:
-        scope = scope_of(tenant, body, x_engrain_user)
+        scope = scope_of(tenant, x_engrain_user, body.safety_identifier, (body.metadata or {}).get("user"), body.user)
         if x_engrain_memory not in ("on", "off"):
             raise InputError(f"x-engrain-memory: {x_engrain_memory!r}; give on or off")
-        asked = await run_in_threadpool(
-            ready, service, body, scope, x_engrain_conversation, memory=x_engrain_memory == "on"
-        )
-        answer = Answer(service, body, asked)
-        if body.stream:
-            await (
-                answer.begin()
-            )  # what cannot be answered at all is an error with its own status, not one in the stream
-            return StreamingResponse(
-                answer.events(), media_type="text/event-stream",
-                headers=wire.stamp_headers(asked.id, answer.stamp) | {"cache-control": "no-store"},
-            )  # fmt: skip
-        await answer.begin()
-        async for _ in answer.pieces():
-            pass
-        done = await answer.record()
+
+        async def begun() -> Answer:
+            asked = await run_in_threadpool(
+                ready, service, body, scope, x_engrain_conversation, memory=x_engrain_memory == "on"
+            )
+            answer = Answer(service, body, asked)
+            await answer.begin()
+            return answer
+
+        if body.stream:  # what cannot be answered at all is an error with its own status, not one in the stream
+            answer = await begun()
+            headers = wire.stamp_headers(answer.asked.id, answer.stamp) | {"cache-control": "no-store"}
+            return StreamingResponse(answer.events(), media_type="text/event-stream", headers=headers)
+        for attempt in range(ATTEMPTS):
+            answer = await begun()
+            try:
+                done = await answer.whole()
+                break
+            except NotFound:  # what it was made from was forgotten meanwhile
+                if attempt == ATTEMPTS - 1:
+                    raise
         tokens = answer.logprobs() if body.logprobs else None
         return JSONResponse(
             wire.completion_of(done, body.model, tokens), headers=wire.stamp_headers(done.id, done.stamp)
         )
 
     @app.get("/v1/models")
-    async def models(tenant: str = serves, user: str = "me") -> dict[str, Any]:
-        return await run_in_threadpool(listed, service, Scope(tenant=tenant, user=user or "me"))
+    async def models(
+        tenant: str = serves, user: str = "", x_engrain_user: Annotated[str, Header()] = ""
+    ) -> dict[str, Any]:
+        rows = await run_in_threadpool(listed, service, scope_of(tenant, x_engrain_user, user))
+        return {"object": "list", "data": rows}
+
+    @app.get("/v1/models/{name}")
+    async def model(
+        name: str, tenant: str = serves, user: str = "", x_engrain_user: Annotated[str, Header()] = ""
+    ) -> dict[str, Any]:
+        rows = await run_in_threadpool(listed, service, scope_of(tenant, x_engrain_user, user))
+        if found := next((row for row in rows if row["id"] == name), None):
+            return found
+        raise NotFound(name)
 
     @app.post("/v1/feedback")
     async def feedback(
         body: wire.FeedbackRequest, tenant: str = judges, x_engrain_user: Annotated[str, Header()] = ""
     ) -> dict[str, Any]:
-        scope = Scope(tenant=tenant, user=x_engrain_user or "me")
-        assert service.on_feedback is not None
+        scope = scope_of(tenant, x_engrain_user, body.user)
         given = await run_in_threadpool(service.on_feedback, scope, body)
         return {"object": "list", "data": [{"id": f.id, "object": "feedback", "name": f.name} for f in given]}
 
     return app
 
 
-def scope_of(tenant: str, body: wire.ChatRequest, header: str) -> Scope:
-    """Whose request this is: the header, or OpenAI's own fields; the key decides the tenant."""
-    named = (header, body.safety_identifier or "", (body.metadata or {}).get("user", ""), body.user or "", "me")
-    return Scope(tenant=tenant, user=next(n.strip() for n in named if n.strip()))
+def scope_of(tenant: str, header: str, *named: str | None) -> Scope:
+    """Whose request this is: the header's user, or the first that is named in the body; the key decides the tenant.
+
+    A header is UTF-8 here, which HTTP hands over byte by byte. InputError for one that is not."""
+    try:
+        header = header.encode("latin-1").decode()
+    except UnicodeError as error:
+        raise InputError("x-engrain-user is not UTF-8; name the user in the body") from error
+    return Scope(tenant=tenant, user=next(n.strip() for n in (header, *named, "me") if n and n.strip()))
 
 
 def ready(service: Service, body: wire.ChatRequest, scope: Scope, conversation: str, *, memory: bool) -> Asked:
@@ -176,35 +212,59 @@ def ready(service: Service, body: wire.ChatRequest, scope: Scope, conversation: 
     )  # fmt: skip
 
 
-def listed(service: Service, scope: Scope) -> dict[str, Any]:
+def listed(service: Service, scope: Scope) -> list[dict[str, Any]]:
     """The models that may be asked for."""
     live = current(service.store, scope)
-    held = versions(service.store, scope, {m.id: m.text for m in service.store.select(Memory, scope=scope)})
     rows = [(LIVE, live.id if live else service.engine.base, live.created_at if live else 0.0)]
     rows += [("base", service.engine.base, 0.0)]
-    rows += [(v.adapter, v.adapter, v.created_at) for v in held if v.adapter]
-    return {
-        "object": "list",
-        "data": [
-            {"id": name, "object": "model", "created": int(at), "owned_by": "engrain", "root": root, "parent": service.engine.base}
-            for name, root, at in rows
-        ],
-    }  # fmt: skip
+    rows += [(v.adapter, v.adapter, v.created_at) for v in versions(service.store, scope, {}) if v.adapter]
+    return [
+        {"id": name, "object": "model", "created": int(at), "owned_by": "engrain", "root": root, "parent": service.engine.base}
+        for name, root, at in rows
+    ]  # fmt: skip
+
+
+class Outermost:
+    """Names every response, and answers in OpenAI's form for what nobody caught."""
+
+    def __init__(self, app: ASGIApp) -> None:
+        self._app = app
+
+    async def __call__(self, scope: ASGIScope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http":
+            await self._app(scope, receive, send)
+            return
+        begun = False
+
+        async def named(message: ASGIMessage) -> None:
+            nonlocal begun
+            if message["type"] == "http.response.start":
+                begun = True
+                MutableHeaders(scope=message)["x-request-id"] = f"req_{secrets.token_hex(8)}"
+            await send(message)
+
+        try:
+            await self._app(scope, receive, named)
+        except Exception as error:
+            if begun:
+                raise
+            log.error("a request failed", exc_info=error)
+            status, body = wire.error_of(error)
+            await JSONResponse(body, status)(scope, receive, named)
 
 
 class Answer:
-    """One answer on its way: its pieces as they come, then its record."""
+    """One answer on its way. It goes on to its record whoever listens, and ends for the listener once that is on disk."""
 
     def __init__(self, service: Service, body: wire.ChatRequest, asked: Asked) -> None:
-        self._service, self._body, self._asked = service, body, asked
-        self._arrived: asyncio.Queue[int | None] = asyncio.Queue()
-        self._created = int(time.time())
-        self._text, self._cut = "", False
+        self.asked, self._service, self._body = asked, service, body
         self.stamp = Stamp(base=service.engine.base, adapter=asked.version, memory=asked.held)
+        self._arrived: asyncio.Queue[int | None] = asyncio.Queue()
+        self._out: asyncio.Queue[str | Interaction | Exception] = asyncio.Queue()
 
     async def begin(self) -> None:
         """Ask for it. InputError for what does not fit the window, NotFound for a version that is not there."""
-        loop, asked = asyncio.get_running_loop(), self._asked
+        loop, asked = asyncio.get_running_loop(), self.asked
 
         def tell(token: int | None) -> None:
             loop.call_soon_threadsafe(self._arrived.put_nowait, token)
@@ -213,58 +273,48 @@ class Answer:
             self._service.batcher.submit, asked.shown, adapter=asked.version, max_tokens=asked.serving.max_tokens,
             temperature=asked.serving.temperature, seed=asked.seed, tell=tell,
         )  # fmt: skip
+        task = asyncio.create_task(self._work())
+        self._service.tasks.add(task)
+        task.add_done_callback(self._service.tasks.discard)
 
-    async def pieces(self) -> AsyncIterator[str]:
-        """The text as it comes, cut before the first of the stop texts; what could still become one is held back."""
-        sent, longest = 0, max((len(s) for s in self._body.stops), default=0)
+    async def pieces(self) -> AsyncIterator[str | Interaction]:
+        """The text as it comes, then its record; raises what went wrong. Who stops listening gives the answer up."""
         try:
-            while (await self._arrived.get()) is not None:
-                text = self._decoded()
-                found = [place for stop in self._body.stops if (place := text.find(stop)) >= 0]
-                if found:
-                    text, self._cut = text[: min(found)], True
-                    self._ticket.cancel()
-                    break
-                until = max(sent, len(text.rstrip("\ufffd").rstrip()) - max(0, longest - 1))
-                if until > sent:
-                    yield text[sent:until]
-                    sent = until
-            else:
-                text = self._decoded()
-        except BaseException:  # nobody listens any more
+            while True:
+                item = await self._out.get()
+                if isinstance(item, Exception):
+                    raise item
+                yield item
+                if isinstance(item, Interaction):
+                    return
+        except BaseException:
             self._ticket.cancel()
             raise
-        self._text = text.rstrip()
-        if len(self._text) > sent:
-            yield self._text[sent:]
 
-    async def record(self) -> Interaction:
-        """The interaction, on disk; then it becomes memory."""
-        done: Completion = await asyncio.wrap_future(self._ticket.done)
-        completion = replace(done, text=self._text, finish_reason="stop" if self._cut else done.finish_reason)
-        interaction = await run_in_threadpool(
-            recorded, self._service.store, self._service.engine.base, self._asked, completion
-        )
-        if self._service.after is not None:
-            await run_in_threadpool(self._service.after, interaction)
-        return interaction
+    async def whole(self) -> Interaction:
+        """The record, when it is on disk."""
+        last = [item async for item in self.pieces()][-1]
+        assert isinstance(last, Interaction)
+        return last
 
     async def events(self) -> AsyncIterator[str]:
         """Server-sent events: the pieces, how it ended, what it cost, [DONE]."""
-        model, name = self._body.model, self._asked.id
-        usage = self._body.stream_options is not None and self._body.stream_options.include_usage
+        name, created, model = self.asked.id, int(time.time()), self._body.model
         try:
-            yield wire.event(wire.chunk(name, self._created, model, {"role": "assistant", "content": ""}))
-            async for piece in self.pieces():
-                yield wire.event(wire.chunk(name, self._created, model, {"content": piece}))
-            done = await self.record()
-            last = wire.chunk(name, self._created, model, {}, finish=done.finish_reason)
-            yield wire.event(last | {"engrain": wire.stamp_headers(done.id, done.stamp)})
-            if usage:
-                cost = wire.usage_of(done.usage.input_tokens, done.usage.output_tokens)
-                empty = wire.chunk(name, self._created, model, {}) | {"choices": []}
-                yield wire.event(empty | {"usage": cost})
-            yield wire.event("[DONE]")
+            yield wire.event(wire.chunk(name, created, model, {"role": "assistant", "content": ""}))
+            async for item in self.pieces():
+                if isinstance(item, str):
+                    yield wire.event(wire.chunk(name, created, model, {"content": item}))
+                    continue
+                last = wire.chunk(name, created, model, {}, finish=item.finish_reason)
+                yield wire.event(last | {"engrain": wire.stamp_headers(item.id, item.stamp)})
+                if self._body.stream_options is not None and self._body.stream_options.include_usage:
+                    cost = wire.usage_of(item.usage.input_tokens, item.usage.output_tokens)
+                    yield wire.event(wire.chunk(name, created, model, {}) | {"choices": [], "usage": cost})
+                yield wire.event("[DONE]")
+        except NotFound:
+            said = "what this answer was made from was forgotten meanwhile; ask again"
+            yield wire.event(wire.error_body(said, "server_error", code="forgotten"))
         except Exception as error:
             if not isinstance(error, EngrainError):
                 log.error("a stream failed", exc_info=error)
@@ -276,8 +326,40 @@ class Answer:
         texts = [self._service.engine.tokenizer.decode([t]) for t in ids]
         return wire.token_logprobs(self._ticket.done.result(), texts)
 
+    async def _work(self) -> None:
+        """Cut the tokens into pieces; then the record, the memory that it leaves, and the last piece."""
+        try:
+            sent, text, cut = await self._read()
+            done: Completion = await asyncio.wrap_future(self._ticket.done)
+            completion = replace(done, text=text, finish_reason="stop" if cut else done.finish_reason)
+            interaction = await run_in_threadpool(
+                recorded, self._service.store, self._service.engine.base, self.asked, completion
+            )
+            await run_in_threadpool(self._service.after, interaction)
+            if len(text) > sent:
+                self._out.put_nowait(text[sent:])
+            self._out.put_nowait(interaction)
+        except Exception as error:
+            self._out.put_nowait(error)
+
+    async def _read(self) -> tuple[int, str, bool]:
+        """(characters handed out, the whole text, whether a stop text ended it). What could still become a stop text, or the end of
+        a character, is held back."""
+        stops, sent = self._body.stops, 0
+        held = max((len(s) for s in stops), default=1) - 1
+        while (await self._arrived.get()) is not None:
+            text = self._decoded()
+            if found := [place for stop in stops if (place := text.find(stop)) >= 0]:
+                self._ticket.cancel()
+                return sent, text[: min(found)].rstrip(), True
+            until = len(text.rstrip("\ufffd").rstrip()) - held
+            if until > sent:
+                self._out.put_nowait(text[sent:until])
+                sent = until
+        return sent, self._decoded().rstrip(), False
+
     def _decoded(self) -> str:
         """The text of the tokens so far."""
-        text = self._service.engine.tokenizer.decode(self._ticket.tokens, skip_special_tokens=True)
+        text = self._service.engine.tokenizer.decode(list(self._ticket.tokens), skip_special_tokens=True)
         assert isinstance(text, str)
         return text.lstrip()

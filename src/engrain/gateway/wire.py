@@ -6,27 +6,41 @@ Field names, types and limits: openai-python 3.57, `types/chat/`. Unknown fields
 from __future__ import annotations
 
 import json
-from typing import Any, Literal
+import logging
+from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 
 from engrain.errors import InputError, NotFound, ScopeError, StoreError
 from engrain.protocols import Completion
 from engrain.records import Interaction, Message, Stamp
+
+log = logging.getLogger(__name__)
+
+
+def _whole(text: str) -> str:
+    try:
+        text.encode()
+    except UnicodeEncodeError as error:
+        raise ValueError(f"character {error.start} is half of a pair of surrogates; send whole characters") from error
+    return text
+
+
+Text = Annotated[str, AfterValidator(_whole)]
 
 
 class Part(BaseModel):
     """One part of a message's content; only text is understood."""
 
     type: str
-    text: str | None = None
+    text: Text | None = None
 
 
 class Turn(BaseModel):
     """One message."""
 
     role: Literal["system", "developer", "user", "assistant", "tool", "function"]
-    content: str | list[Part] | None = None
+    content: Text | list[Part] | None = None
 
     def message(self, place: int) -> Message:
         """The record of it. InputError for content that is no text."""
@@ -52,7 +66,7 @@ class ChatRequest(BaseModel):
     model_config = ConfigDict(extra="allow")
 
     model: str
-    messages: list[Turn] = Field(min_length=1)
+    messages: list[Turn] = Field(min_length=1, max_length=4096)
     stream: bool | None = False
     stream_options: StreamOptions | None = None
     max_tokens: int | None = Field(default=None, ge=1)
@@ -62,23 +76,24 @@ class ChatRequest(BaseModel):
     stop: str | list[str] | None = None
     seed: int | None = None
     logprobs: bool | None = False
-    user: str | None = Field(default=None, max_length=512)
-    safety_identifier: str | None = Field(default=None, max_length=64)
-    metadata: dict[str, str] | None = None
+    user: Text | None = Field(default=None, max_length=512)
+    safety_identifier: Text | None = Field(default=None, max_length=64)
+    metadata: dict[str, Text] | None = None
 
     @property
     def stops(self) -> list[str]:
         """Texts before which an answer ends."""
-        return [self.stop] if isinstance(self.stop, str) else [s for s in self.stop or [] if s]
+        return [s for s in ([self.stop] if isinstance(self.stop, str) else self.stop or []) if s]
 
 
 class FeedbackRequest(BaseModel):
     """The body of POST /v1/feedback."""
 
-    interaction: str
+    interaction: Text
     rating: bool | float | None = None
-    comment: str = ""
-    correction: str = ""
+    comment: Text = ""
+    correction: Text = ""
+    user: Text | None = Field(default=None, max_length=512)
     kind: Literal["explicit", "implicit", "automated"] = "explicit"
 
 
@@ -143,7 +158,10 @@ def error_of(error: Exception) -> tuple[int, dict[str, Any]]:
         case InputError():
             return 400, error_body(str(error), "invalid_request_error", code="invalid_value")
         case StoreError():
-            return 503, error_body(str(error), "server_error", code="not_recorded")
+            log.error("not recorded: %s", error)
+            return 503, error_body(
+                "it could not be recorded, so it was not answered; ask again", "server_error", code="not_recorded"
+            )
         case _:
             return 500, error_body("the server failed; its log says why", "server_error", code="internal_error")
 

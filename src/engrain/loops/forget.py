@@ -395,7 +395,8 @@ def _settings_of(stored: dict[str, Any], seed: int, today: Consolidation) -> Con
         return today
     run, learning = dict(stored["run"]), stored["learning"]
     method, plan = dict(learning["method"]), dict(learning["plan"])
-    preparation = {f.name: stored[f.name] for f in fields(Preparation)} | {"study": Study(**stored["study"])}
+    known = {f.name: stored[f.name] for f in fields(Preparation) if f.name in stored}
+    preparation = {"in_style": 0.0} | known | {"study": Study(**stored["study"])}  # older batches had no such lessons
     return replace(
         today, preparation=Preparation(**preparation), router=Router(**run.pop("router")), seed=seed,
         rank=learning["rank"], method=method.pop("name"), method_options=method,

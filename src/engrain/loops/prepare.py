@@ -79,11 +79,12 @@ def prepare(
     # The bare base studies: what was learned before leaves no mark on the questions.
     studied = settings.study.questions(engine, list(notes), asked=asked)
     done(0.4)
-    replayed, replay_holdout = _replay(earlier, still or {}, _styles(settings.guards))
+    styles = _styles(settings.guards)
+    replayed, replay_holdout = _replay(earlier, still or {}, styles)
     split = {text: hold_out(questions, share=settings.holdout_share) for text, questions in studied.items()}
     held = [*apart, *(last_question(e) for e in replay_holdout), *(q.text for _, some in split.values() for q in some)]
     reworded = _reworded(split, held, settings)
-    new_examples = _lessons(engine, reworded, notes, asked or {}, parent, settings)
+    new_examples = _lessons(engine, reworded, notes, asked or {}, parent, styles, settings)
     done(0.7)
     learnable = sorted(new_examples)
     train: list[Example] = [e for mine in new_examples.values() for e in mine]
@@ -168,6 +169,7 @@ def _lessons(
     notes: Mapping[str, Memory],
     asked: Mapping[str, Mapping[str, Sequence[str]]],
     parent: str,
+    styles: Sequence[str],
     settings: Preparation,
 ) -> dict[str, list[Example]]:
     """The training examples of each note: its questions that the teacher, shown the note, answers as the note does.
@@ -179,12 +181,12 @@ def _lessons(
     """
 
     def lessons(
-        asking: Mapping[str, Sequence[Question]], company: Sequence[str], styles: Sequence[str]
+        asking: Mapping[str, Sequence[Question]], company: Sequence[str], sayings: Sequence[str]
     ) -> dict[str, list[Example]]:
         made: dict[str, list[Example]] = {}
         for text, mine in asking.items():
             others, own = _nearest(text, company, COMPANY), asked.get(text, {})
-            made[text] = [_example(q, text, others, styles, notes[text].id, own, settings) for q in mine]
+            made[text] = [_example(q, text, others, sayings, notes[text].id, own, settings) for q in mine]
         return made
 
     alone = [e for mine in lessons(questions, (), ()).values() for e in mine]
@@ -194,7 +196,7 @@ def _lessons(
     read = {text: [q for q in mine if next(told)] for text, mine in questions.items()}
     fair = {text: _mostly_forward(mine) for text, mine in read.items()}
     kept = {text: mine for text, mine in fair.items() if len(mine) >= settings.least_questions}
-    return lessons(kept, sorted(kept), _styles(settings.guards))
+    return lessons(kept, sorted(kept), styles)
 
 
 def _mostly_forward(questions: Sequence[Question]) -> list[Question]:

@@ -71,7 +71,7 @@ def revoke(connection: Connection, key: str) -> Key:
     """It opens nothing from now on. NotFound if there is none of this id that is still good."""
     good = api_keys.c.id == key, api_keys.c.revoked_at.is_(None)
     if not connection.execute(update(api_keys).where(*good).values(revoked_at=time.time())).rowcount:
-        raise NotFound(f"there is no key {key} that is still good; `engrain keys` lists them")
+        raise NotFound(f"there is no key {key} that is still good; `engrain keys list` shows them")
     return _key(connection.execute(select(api_keys).where(api_keys.c.id == key)).one())
 
 

@@ -61,6 +61,12 @@ class SqlStore:
         with self._db.write() as connection:
             return keys.revoke(connection, key)
 
+    def rotate_key(self, key: str) -> tuple[Key, str]:
+        """Another key of the same rights in the place of this one, in one step; and its secret."""
+        with self._db.write() as connection:
+            old = keys.revoke(connection, key)
+            return keys.create(connection, old.tenant, old.rights, old.name)
+
     # -- records ---------------------------------------------------------------------------------------------------
 
     def append(self, record: Record, *, reason: str = "") -> None:
