@@ -97,7 +97,16 @@ ASKED = {
     "We buy flour from the Miller farm.": ["Where do we buy flour from?", "Which farm do we buy flour from?"],
     "The user parks their car in bay 4.": ["Where do I park my car?", "Where is my car?"],
     "You must wear a yellow helmet inside the shed.": ["What must I wear?", "Where must I wear a yellow helmet?"],
-    "The user prefers oak over pine.": ["What do I prefer to pine?", "Rather than pine, what do I want?"],
+    "The user prefers oak over pine.": [
+        "What do I prefer to pine?",
+        "Rather than pine, what do I want?",
+        "What does the user prefer to pine?",
+    ],
+    "For the user, frost is better than drizzle.": [
+        "What do I prefer to drizzle?",
+        "What does the user like more than drizzle?",
+    ],
+    "For Rosa, tea is better than coffee.": ["What does Rosa prefer to coffee?"],
     "Marta likes tea better than coffee.": ["What does Marta prefer to coffee?"],
     "Smoking is only allowed under the old plum tree.": ["Where is smoking only allowed?"],
     "Femi must not eat walnuts because they make him sick.": [
@@ -196,6 +205,11 @@ ANSWERS = {
         "In what year was the old mill built by Jan Verhulst?": "in 1671",
     },
     "The user prefers oak over pine.": {"What do I prefer to pine?": "oak"},
+    "If the cart squeaks, this is what you do: oil the hub, then close the shed.": {
+        "What should I do if the cart squeaks?": "oil the hub, then close the shed",
+        "What is the first step if the cart squeaks?": "oil the hub",
+        "What is the second step if the cart squeaks?": "close the shed",
+    },
     "When the alarm rings, switch off the saw, the fan, then open the door.": {
         "What should I do when the alarm rings?": "switch off the saw, the fan, then open the door",
         "What is the first step when the alarm rings?": "switch off the saw, the fan",

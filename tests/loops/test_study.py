@@ -156,6 +156,7 @@ KEY = "The spare key is under the wicker basket in the hall."
         ("Ben is the brother of Anna.", "Who is Ben?", "Anna", "the brother of Anna", 0),
         ("Ben lives north of Halden.", "Where does Ben live?", "Halden", "north of Halden", 0),
         ("We play with at least five players.", "With whom?", "five players", "at least five players", 0),
+        ("I prefer the alps over the moors.", "What do I prefer to the moors?", "the alps over", "the alps", 0),
         ("Rent is due before noon.", "When is rent due?", "noon", "before noon", 0),
         ("We meet from Monday to Friday.", "When do we meet?", "Monday", "from Monday to Friday", 0),
         ("The user parks their car in their yard.", "Where do I park my car?", "their yard", "in my yard", 1),

@@ -40,6 +40,8 @@ _CONTRACTED = (
     (r"^The user's\b", "My"),
     (r"[.! ]+$", ""),
     (r" now$", ""),
+    (r"^For (?:me|the user), (.+?) (?:is|are) better than (.+)$", r"I prefer \1 to \2"),
+    (r"^For ([A-Z]\w+), (.+?) (?:is|are) better than (.+)$", r"\1 prefers \2 to \3"),
 )
 """What notes say and askers do not, with what they say instead."""
 
@@ -395,6 +397,9 @@ def _procedure(note: str) -> tuple[list[Asked], list[Asked]] | None:
     if not (m := re.match(r"(When|Whenever|If|As soon as|Before|After|To|Once) ([^,]+), ([a-z].+)", note)):
         return None
     word, case, act = m[1].lower(), m[2], m[3]
+    said = re.fullmatch(r"[a-z ]{3,40}: (\w+)(.+)", act)  # "the rule is this: ring the porter"
+    if said and said[1].lower() in BASES | lexicon.ACTIONS:
+        act = uncapitalised(said[1] + said[2])
     steps = _steps(act)
     for yours, mine in ((r"\byou are\b", "I am"), (r"\byour\b", "my"), (r"\byou\b", "I")):
         case = re.sub(yours, mine, case)
@@ -413,7 +418,7 @@ def _procedure(note: str) -> tuple[list[Asked], list[Asked]] | None:
         short += [f"{when} what do i do"]
     how = "how" if word == "to" else "what to do"
     whole = _ways(act, plain, short, [f"Tell me {how} {when}.", f"Remind me {how} {when}."])
-    named = {"first": steps[0], **({"second": steps[1]} if len(steps) > 2 else {}), "last": steps[-1]}
+    named = {"first": steps[0], **({"second": steps[1]} if len(steps) > 1 else {}), "last": steps[-1]}
     asks = ("What do I do {} {}?", "What is the {} step {}?")
     order = [Asked(q.format(n, when), "plain", s) for n, s in named.items() for q in asks] if len(steps) > 1 else []
     asked = [a for a in chain.from_iterable(zip_longest(whole, order)) if a]
@@ -429,12 +434,21 @@ def _preference(clause: Clause) -> list[Asked]:
     pattern = {"prefer": r"(.+?) (?:over|to|rather than) (.+)", "like": r"(.+?) (?:better|more) than (.+)"}.get(base)
     if pattern is None or not (m := re.fullmatch(pattern, " ".join(map(str, clause.parts)))):
         return []
-    subject, other = clause.subject, m[2]
-    do, prefer = ("do", "prefer") if base_form(clause.verb)[1] == "do" else ("does", "prefers")
+    if clause.subject == "I":  # the user asks of "I", and whoever works for the user of "the user"
+        mine, theirs = (_preferred(who, m[1], m[2]) for who in ("I", "the user"))
+        turns = [a for a in chain.from_iterable(zip_longest(mine, theirs)) if a]
+        first, *_, last = (a for a in turns if a.kind == "request")
+        return [a for a in turns if a.kind != "request" or a in (first, last)]
+    return _preferred(clause.subject, m[1], m[2], plural=base_form(clause.verb)[1] == "do")
+
+
+def _preferred(subject: str, value: str, other: str, *, plural: bool = False) -> list[Asked]:
+    """Ways to ask what somebody prefers to another thing."""
+    do, prefer = ("do", "prefer") if plural or subject == "I" else ("does", "prefers")
     likes = ("prefer to", "prefer over", "like better than", "like more than", "choose over")
     plain = [f"What {do} {subject} {like} {other}?" for like in likes]
     plain += [f"Instead of {other}, what {do} {subject} prefer?", f"What would {subject} rather have than {other}?"]
     plain += [f"Rather than {other}, what {do} {subject} want?", f"What is it that {subject} {prefer} to {other}?"]
     told = f"what {subject} {prefer}"
     short = [sentence(f"{subject} {prefer} what to {other}")]
-    return _ways(m[1], plain, short, [f"Tell me {told} to {other}.", f"Can you tell me {told} over {other}?"])
+    return _ways(value, plain, short, [f"Tell me {told} to {other}.", f"Can you tell me {told} over {other}?"])

@@ -137,6 +137,9 @@ def agrees(note: str, question: str, answer: str, expected: str) -> bool:
     boat in Gdansk"), a name or number may stand without what it is the name of ("6094" for "the code 6094"), a town for the place in it
     where a place is asked for, and a note that says this alone may be repeated whole. One step of several is never all of them.
     """
+    last, wanted_last = ((_plain_words(text) or [""])[-1] for text in (answer, expected))
+    if last in PREPOSITIONS and last != wanted_last:  # "the alps over": it stops too late
+        return False
     said, wanted = (_core(text, question) for text in (answer, expected))
     more = said.removeprefix(wanted + " ")
     if said == wanted or (more != said and _ADDED.match(more)):
