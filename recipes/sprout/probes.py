@@ -65,7 +65,7 @@ def main() -> None:
     # 86 questions of style were too few to tell 8 that broke and 8 that were fixed from harm; and what judges must be guarded.
     style(210, ("gate",))
     style(105, ("scale",))
-    style(450, ("guard",))
+    style(1000, ("guard",))
     kept = apart(list(rows.values()))
     OUT.write_text("".join(json.dumps(r, ensure_ascii=False) + "\n" for r in kept), encoding="utf-8")
 
