@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 
 from engrain.errors import InputError
 from engrain.gateway.answer import Serving
+from engrain.learner import ANSWER_TOKENS
 from engrain.loops import remember
 from engrain.memory import HashedEmbedder
 from engrain.records import Feedback, Interaction, Scope
@@ -27,9 +28,6 @@ if TYPE_CHECKING:
     from engrain.gateway.wire import FeedbackRequest
 
 log = logging.getLogger(__name__)
-
-ANSWER_TOKENS = 256
-"""How long an answer may be, where a request does not say."""
 
 
 def application(

@@ -89,6 +89,10 @@ class Layer:
     norm2: Tensor
 
 
+PARTS = ("qkv", "out", "gate_up", "down")
+"""The fields of a `Layer` that are linear, which adapters change."""
+
+
 class Llama:
     """Implements `Network`."""
 
@@ -187,9 +191,8 @@ class Llama:
 
     def moments(self, adapter: Any, ids: Tensor, mask: Tensor, positions: Tensor) -> dict[str, Tensor]:
         sums: dict[str, Tensor] = {}
-        parts = ("qkv", "out", "gate_up", "down")
         watched = tuple(
-            replace(layer, **{p: Watched(getattr(layer, p), getattr(base, p).names, mask, sums) for p in parts})
+            replace(layer, **{p: Watched(getattr(layer, p), getattr(base, p).names, mask, sums) for p in PARTS})
             for layer, base in zip(adapter, self.parts, strict=True)
         )
         self(watched, ids, mask, positions, keep=ids.shape[1])

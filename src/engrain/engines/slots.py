@@ -13,11 +13,10 @@ import torch
 import torch.nn.functional as F  # noqa: N812 (its name everywhere)
 from torch import Tensor
 
-from engrain.engines.llama import Linear, Llama
+from engrain.engines.decode import padded
+from engrain.engines.llama import PARTS, Linear, Llama
 from engrain.engines.lora import SCALE, Weights
 from engrain.engines.network import rounded_length, rounded_rows
-
-PARTS = ("qkv", "out", "gate_up", "down")
 
 
 class Mixed:
@@ -94,7 +93,7 @@ class Slots:
         """New last rows that have read their prompts, each under its adapter, all at once; the logits [V] of what comes next, each.
 
         IndexError if there are not as many rows left."""
-        row, device = len(self.lengths), self._network.device
+        row = len(self.lengths)
         if not self.takes(len(requests)):
             raise IndexError(f"{row} of {self.rows} rows are in use, too many for {len(requests)} more")
         rank = max((len(a) for weights, _ in requests for a, _ in (weights or {}).values()), default=0)
@@ -105,15 +104,7 @@ class Slots:
             for mixed in self._every():
                 mixed.put(place, weights)
         longest = max(len(prompt) for _, prompt in requests)
-        ids, mask = (
-            torch.zeros(len(requests), longest, dtype=torch.long),
-            torch.zeros(len(requests), longest, dtype=torch.long),
-        )
-        for line, real, (_, prompt) in zip(ids, mask, requests, strict=True):
-            line[longest - len(prompt) :] = torch.tensor(prompt)
-            real[longest - len(prompt) :] = 1
-        ids, mask = ids.to(device), mask.to(device)
-        positions = (mask.cumsum(1) - 1).clamp_(min=0)
+        ids, mask, positions = padded([prompt for _, prompt in requests], [()] * len(requests), self._network.device)
         logits, read = self._network(self._from(row), ids, mask, positions, keep=1, room=longest)
         self._make_room(longest + 1)
         for held, fresh in zip(self._held, read.keys_and_values(longest), strict=True):
