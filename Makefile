@@ -26,7 +26,7 @@ lint: $(VENV)/ready            ## style
 types: $(VENV)/ready           ## strict types
 	$(BIN)/mypy
 
-sprout: $(VENV)/ready          ## retrain sprout from nothing (at most 2.5 hours on 2 cores), into build/sprout; on a GPU: ARGS="--device cuda --processes 1 --scale 8 --minutes 10"
+sprout: $(VENV)/ready          ## retrain sprout from nothing (at most 2.5 hours on 2 cores), into build/sprout; on a GPU: ARGS="--device cuda --processes 1 --makers 14 --tokens 65536 --curriculum 0.5 --minutes 9"
 	PYTHONPATH=recipes/sprout $(BIN)/python recipes/sprout/train.py --out build/sprout $(ARGS)
 
 card: $(VENV)/ready            ## evaluate the shipped sprout on held-out text and write its card (another: MODEL=build/sprout)

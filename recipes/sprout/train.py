@@ -1,6 +1,7 @@
-"""Train sprout from nothing: `make sprout` (two processes, at most 2.5 hours on 2 CPU cores).
+"""Train sprout from nothing: `make sprout` (two processes, at most 2.5 hours on 2 CPU cores; ten minutes on a GPU).
 
-Text is made on the fly from the frames (some 3,000 documents a second, against ten or so trained on), so no document is seen twice.
+Text is made on the fly from the frames, some 230,000 tokens a second and core, so no document is seen twice: on CPUs by the process that
+trains (which takes a hundredth of its time), for a GPU by processes of their own.
 Curriculum: few notes first, then up to thirty. Muon for the matrices, AdamW for the rest; gradients are averaged over the processes.
 Killed or stopped, it resumes from its last checkpoint.
 """
@@ -10,11 +11,16 @@ from __future__ import annotations
 import argparse
 import json
 import math
+import multiprocessing
 import os
 import platform
 import random
+import shutil
 import time
 from bisect import bisect_left
+from collections.abc import Sequence
+from multiprocessing.queues import Queue
+from multiprocessing.sharedctypes import Synchronized
 from pathlib import Path
 
 import numpy as np
@@ -51,25 +57,29 @@ def annealed(share: float) -> float:
 
 LENGTHS = (*range(32, 256, 32), *range(256, 512, 64), *range(512, LONGEST + 1, 128))
 """Tokens that rows are padded to: few lengths, for each has compiled functions of its own."""
+GPU_LENGTHS = (96, 160, 256, 384, 512, 768, LONGEST)
 
 
-def warm_up(model: Sprout, tokens: int, longest: int, rng: np.random.Generator, *, scale: int, part: slice) -> None:
-    """Compile for the shapes of minibatches of so many tokens, in rows of up to `longest`; with `part` some of the lengths only."""
-    for length in [n for n in LENGTHS if n <= longest][part]:
+def warm_up(model: Sprout, tokens: int, lengths: Sequence[int], rng: np.random.Generator) -> None:
+    """Compile for the shapes of minibatches of so many tokens, in rows of these lengths."""
+    for length in lengths:
         row = Row.shared([0] * length, [False] * (length - 1) + [True])
-        model.loss(collate([row] * -(-tokens * scale // length), length, rng).to(model.embed.device)).backward()
+        model.loss(collate([row] * -(-tokens // length), length, rng).to(model.embed.device)).backward()
     model.zero_grad(set_to_none=True)
 
 
 class Pool:
     """Rows of the run so far by length; gives a minibatch of those that are enough for one."""
 
-    def __init__(self, maker: Maker, encoder: Encoder, rng: np.random.Generator, scale: int) -> None:
-        self.maker, self.encoder, self.rng, self.scale = maker, encoder, rng, scale
-        self.words = range(len(SPECIAL), encoder.tokenizer.get_vocab_size())
+    def __init__(self, tokenizer: Tokenizer, seed: int, args: argparse.Namespace) -> None:
+        self.maker, self.rng = Maker(random.Random(seed), load()[0], world=WORLD), np.random.default_rng(seed)
+        self.encoder, self.words = Encoder(tokenizer), range(len(SPECIAL), tokenizer.get_vocab_size())
+        self.tokens, self.curriculum = args.tokens, args.curriculum
+        self.lengths = LENGTHS if args.device == "cpu" else GPU_LENGTHS
         self.rows: dict[int, list[Row]] = {}
 
     def minibatch(self, share: float) -> Minibatch:
+        share /= self.curriculum
         _, low, high, copied, self.maker.composed, only_read, tokens = [s for s in STAGES if s[0] <= share][-1]
         while True:
             if self.rng.random() < copied:
@@ -77,12 +87,34 @@ class Pool:
             else:
                 rows = self.encoder(self.maker.any(low, high, budget=QUESTIONS, only_read=only_read))
             for row in rows:
-                length = LENGTHS[bisect_left(LENGTHS, len(row.ids))]
+                length = self.lengths[bisect_left(self.lengths, len(row.ids))]
                 waiting = self.rows.setdefault(length, [])
                 waiting.append(row)
-                if len(waiting) * length >= tokens * self.scale:
+                if len(waiting) * length >= (self.tokens or tokens):
                     del self.rows[length]
                     return collate(waiting, length, self.rng)
+
+
+def fill(queue: Queue[list[np.ndarray]], share: Synchronized[float], seed: int, args: argparse.Namespace) -> None:
+    """Make minibatches for another process, as its run goes on, until it ends."""
+    torch.set_num_threads(1)
+    pool = Pool(Tokenizer.from_file(str(args.out / "tokenizer.json")), seed, args)
+    while True:
+        queue.put([t.numpy() for t in pool.minibatch(share.value)])
+
+
+class Makers:
+    """A pool in processes of its own."""
+
+    def __init__(self, count: int, seed: int, args: argparse.Namespace) -> None:
+        context = multiprocessing.get_context("spawn")
+        self.queue, self.share = context.Queue(4 * count), context.Value("d", 0.0)
+        for i in range(count):
+            context.Process(target=fill, args=(self.queue, self.share, seed + i, args), daemon=True).start()
+
+    def minibatch(self, share: float) -> Minibatch:
+        self.share.value = share
+        return Minibatch(*(torch.from_numpy(array) for array in self.queue.get()))
 
 
 def clock(device: torch.device) -> float:
@@ -111,8 +143,6 @@ def worker(rank: int, args: argparse.Namespace) -> None:
         dist.init_process_group("gloo", rank=rank, world_size=world)
     out: Path = args.out
     tokenizer = Tokenizer.from_file(str(out / "tokenizer.json"))
-    encoder = Encoder(tokenizer)
-    frames, _ = load()
     torch.manual_seed(args.seed)
     model = Sprout(
         Shape(
@@ -125,7 +155,7 @@ def worker(rank: int, args: argparse.Namespace) -> None:
     matrices = [p for layer in model.layers for p in layer.values() if p.ndim == 2]  # type: ignore[operator]
     others = [p for p in model.parameters() if all(p is not m for m in matrices)]
     muon = torch.optim.Muon(matrices, lr=args.muon_lr, weight_decay=0.05, momentum=0.95, adjust_lr_fn="match_rms_adamw")
-    adam = torch.optim.AdamW(others, lr=args.adam_lr, betas=(0.9, 0.98), weight_decay=0.0)
+    adam = torch.optim.AdamW(others, lr=args.adam_lr, betas=(0.9, 0.98), weight_decay=0.0, fused=device.type == "cuda")
     spent, step, seen = 0.0, 0, 0
     state_file = out / "checkpoint.pt"
     if state_file.exists():
@@ -135,22 +165,28 @@ def worker(rank: int, args: argparse.Namespace) -> None:
         adam.load_state_dict(state["adam"])
         spent, step, seen = state["spent"], state["step"], state["seen"]
     seed = args.seed * 1_000_003 + rank * 7919 + step * 31
-    maker, rng = Maker(random.Random(seed), frames, world=WORLD), np.random.default_rng(seed)
     budget = args.minutes * 60
-    pool = Pool(maker, encoder, rng, args.scale)
-    for part in (slice(rank, None, world), slice(None)):  # each compiles its share, and finds the rest in the cache
-        for tokens, longest in ((2048, 384), (4096, LONGEST)):
-            warm_up(model, tokens, longest, rng, scale=args.scale, part=part)
-        if world > 1:
-            dist.barrier()
-    started, saved, loss_mean = clock(device), time.time(), 0.0
+    pool = Makers(args.makers, seed, args) if args.makers else Pool(tokenizer, seed, args)
+    rng = np.random.default_rng(seed)
+    if device.type == "cpu":
+        for part in (slice(rank, None, world), slice(None)):  # each compiles its share, and finds the rest in the cache
+            for tokens, longest in ((2048, 384), (4096, LONGEST)):
+                warm_up(model, args.tokens or tokens, [n for n in LENGTHS if n <= longest][part], rng)
+            if world > 1:
+                dist.barrier()
+    else:
+        warm_up(model, args.tokens or 4096, GPU_LENGTHS, rng)
+    started, saved = clock(device), time.time()
+    sums = torch.tensor([0.0, 0.0, seen], dtype=torch.float64, device=device)  # nats, their weight, tokens
+    last, nats = sums.clone(), 0.0
     log = (out / "train.log").open("a") if rank == 0 else None
     base = spent
     while True:
-        now = torch.tensor([base + clock(device) - started])
+        spent = base + clock(device) - started
         if world > 1:
+            now = torch.tensor([spent])
             dist.broadcast(now, 0)
-        spent = float(now)
+            spent = float(now)
         share = spent / budget
         if share >= 1:
             break
@@ -163,36 +199,37 @@ def worker(rank: int, args: argparse.Namespace) -> None:
         loss = model.loss(batch)
         (loss / weight).backward()
         grads = [p.grad for p in model.parameters() if p.grad is not None]
-        flat = torch.cat(
-            [g.flatten() for g in grads]
-            + [torch.tensor([float(loss.detach()), float(weight), float(batch.ids_BT.numel())], device=device)]
-        )
+        made = torch.stack((loss.detach(), weight, weight.new_tensor(batch.ids_BT.numel())))
         if world > 1:
+            flat = torch.cat([*(g.flatten() for g in grads), made])
             dist.all_reduce(flat)
             at = 0
             for g in grads:
                 g.copy_(flat[at : at + g.numel()].view_as(g) / world)
                 at += g.numel()
+            made = flat[-3:]
+        sums += made
         torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
         muon.step()
         adam.step()
         model.zero_grad(set_to_none=True)
         step += 1
-        seen += int(flat[-1])
-        nats = float(flat[-3] / flat[-2])
-        loss_mean = nats if not loss_mean else 0.98 * loss_mean + 0.02 * nats
-        if not math.isfinite(nats):
-            raise SystemExit(f"the loss is {nats} at step {step}: lower --muon-lr")
+        if step % 50 == 0:
+            seen = int(sums[2])
+            nats = float((sums[0] - last[0]) / (sums[1] - last[1]))
+            last = sums.clone()
+            if not math.isfinite(nats):
+                raise SystemExit(f"the loss is {nats} at step {step}: lower --muon-lr")
         if log and step % 50 == 0:
             rate = seen / spent
             print(
-                f"step {step} share {share:.3f} loss {loss_mean:.4f} tokens {seen / 1e6:.2f}M {rate:.0f}/s left {(budget - spent) / 60:.0f} min",
+                f"step {step} share {share:.3f} loss {nats:.4f} tokens {seen / 1e6:.2f}M {rate:.0f}/s left {(budget - spent) / 60:.0f} min",
                 file=log,
                 flush=True,
             )
             if not args.quiet:
                 print(
-                    f"\r{share:6.1%}  loss {loss_mean:.3f}  {seen / 1e6:.1f} M tokens  {rate:.0f} tokens/s  {(budget - spent) / 60:.0f} min left ",
+                    f"\r{share:6.1%}  loss {nats:.3f}  {seen / 1e6:.1f} M tokens  {rate:.0f} tokens/s  {(budget - spent) / 60:.0f} min left ",
                     end="",
                     flush=True,
                 )
@@ -206,23 +243,28 @@ def worker(rank: int, args: argparse.Namespace) -> None:
                     "adam": adam.state_dict(),
                     "spent": spent,
                     "step": step,
-                    "seen": seen,
+                    "seen": int(sums[2]),
                 },
                 temporary,
             )
             temporary.replace(state_file)
             model.save(out)
     if rank == 0:
+        if float(sums[1]) > float(last[1]):
+            nats = float((sums[0] - last[0]) / (sums[1] - last[1]))
         model.save(out)
+        where = processor() if device.type == "cpu" else torch.cuda.get_device_name(device)
         (out / "training.json").write_text(
             json.dumps(
                 {
                     "minutes": round(spent / 60, 1),
                     "steps": step,
-                    "tokens": seen,
-                    "loss": round(loss_mean, 4),
+                    "tokens": int(sums[2]),
+                    "loss": round(nats, 4),
                     "processes": world,
-                    "processor": processor() if device.type == "cpu" else torch.cuda.get_device_name(device),
+                    "processor": where,
+                    "on": f"{where}, {spent / 60:.1f} minutes"
+                    + (f" of processor time on each of {world} cores" if device.type == "cpu" else ""),
                     "layers": args.layers,
                     "width": args.width,
                     "vocab": tokenizer.get_vocab_size(),
@@ -252,9 +294,12 @@ def main() -> None:
     parser.add_argument(
         "--device",
         default="cpu",
-        help="cpu, or cuda: then with --processes 1 --scale 8 --minutes 10 (a few minutes suffice)",
+        help="cpu, or cuda: then with --processes 1 --makers 14 --tokens 65536 --curriculum 0.5 --minutes 9",
     )
-    parser.add_argument("--scale", type=int, default=1, help="times the tokens of a minibatch, for a GPU")
+    parser.add_argument("--tokens", type=int, help="of a minibatch; without it 2,048 at first and then 4,096")
+    parser.add_argument("--makers", type=int, default=0, help="processes that make text; 0: the one that trains does")
+    parser.add_argument("--curriculum", type=float, default=1.0, help="how long its stages take, against the default")
+    parser.add_argument("--tokenizer", type=Path, help="a folder whose tokenizer is used instead of learning one")
     parser.add_argument("--processes", type=int, default=2)
     parser.add_argument("--threads", type=int, default=1, help="threads of each process")
     parser.add_argument("--seed", type=int, default=1)
@@ -272,7 +317,11 @@ def main() -> None:
     args = parser.parse_args()
     args.out.mkdir(parents=True, exist_ok=True)
     if not (args.out / "checkpoint.pt").exists():
-        train_tokenizer(args.out, args.merges)
+        if args.tokenizer:
+            for name in ("tokenizer.json", "tokenizer_config.json"):
+                shutil.copy(args.tokenizer / name, args.out)
+        else:
+            train_tokenizer(args.out, args.merges)
     # Memory that is given back to the system and asked for again at every step costs a tenth of the time.
     os.environ.setdefault("MALLOC_MMAP_THRESHOLD_", str(1 << 33))
     os.environ.setdefault("MALLOC_TRIM_THRESHOLD_", str(1 << 34))

@@ -72,10 +72,10 @@ class Consolidation:
     router: Router = field(default_factory=Router)
     preparation: Preparation = field(default_factory=Preparation)
     gate: SequentialGate = field(default_factory=SequentialGate)
-    steps_per_memory: float = 10.0
-    least_steps: int = 150
+    steps_per_memory: float = 6.0
+    least_steps: int = 100
     most_steps: int = 900
-    learning_rate: float = 3e-3
+    learning_rate: float = 4e-3
     batch_size: int = 36
     rank: int = 32
     method: str = "forward_kl"
