@@ -157,7 +157,7 @@ class Plan:
     guard: float = 0.4
     hold: float = 10.0
     """How much a guard's tokens count against those of what is learned: a few long prompts hold as well as many."""
-    learning_rate: float = 3e-3
+    learning_rate: float = 4e-3
     warmup: int = 10
     """Steps of rising learning rate; afterwards it falls along a cosine to a tenth."""
     temperature: float = 0.0
