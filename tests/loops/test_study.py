@@ -112,13 +112,13 @@ class Answering(FakeEngine):
 
 def test_a_question_of_grammar_is_dropped_where_the_model_says_another_part_of_the_note() -> None:
     own = "How do I free the band saw?"
-    kept = Study(most=99, enough=99).questions(Answering("wait for ten minutes", own), [STEPS])[STEPS]
+    kept = Study(most=99).questions(Answering("wait for ten minutes", own), [STEPS])[STEPS]
     texts = {q.text: q.answer for q in kept}
     assert texts["What do I do first when the band saw gets stuck?"] == "wait for ten minutes"
     assert texts[own] == "wait for ten minutes"  # only the model itself knows what it meant to ask
     assert LAST not in texts
     assert "What should I do when the band saw gets stuck?" not in texts
-    kept = Study(most=99, enough=99).questions(Answering("Wipe the sensor."), [STEPS])[STEPS]
+    kept = Study(most=99).questions(Answering("Wipe the sensor."), [STEPS])[STEPS]
     assert LAST in {q.text for q in kept}
     assert {q.answer for q in kept} == {"Wipe the sensor."}  # as the model says it
 

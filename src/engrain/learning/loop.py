@@ -155,7 +155,7 @@ class Plan:
     examples leaves its share to the others."""
     replay: float = 0.1
     guard: float = 0.4
-    hold: float = 10.0
+    hold: float = 2.0
     """How much a guard's tokens count against those of what is learned: a few long prompts hold as well as many."""
     learning_rate: float = 4e-3
     warmup: int = 10

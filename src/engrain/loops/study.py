@@ -45,10 +45,8 @@ class Study:
     rounds: int = 3
     """Times each kind of question is asked about each note: greedily first, then sampled, where still fewer than `most` are found."""
     temperature: float = 0.7
-    most: int = 16
-    """Questions kept for one note."""
-    enough: int = 5
-    """Where grammar gives so many questions about a note, the model is not asked for its own: a small one's teach less."""
+    most: int = 32
+    """Questions kept for one note. More wordings teach more of those that were not asked: docs/lab-log.md, 2026-11-26."""
     kinds: Sequence[str] = field(default=QUESTION_KINDS)
 
     def questions(
@@ -66,11 +64,10 @@ class Study:
         notes = sorted(set(notes))
         found: dict[tuple[str, str], str] = {}
         ruled = {(note, q.text): q for note in notes for q in plain_questions(note)}
-        given = Counter(note for note, _ in ruled)
-        wanted = [(n, k) for n in notes for k in self.kinds if given[n] < self.enough]
+        wanted = [(n, k) for n in notes for k in self.kinds]
         for turn in range(self.rounds):
             counts = Counter(note for note, _ in (*ruled, *found))
-            wanted = [(n, k) for n, k in wanted if counts[n] < self.most] if turn else wanted
+            wanted = [(n, k) for n, k in wanted if counts[n] < self.most]
             if not wanted:
                 break
             prompts = [[Message(role="user", content=question_request(n, k))] for n, k in wanted]
