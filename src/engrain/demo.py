@@ -282,7 +282,7 @@ def settings(*, quick: bool) -> Consolidation:
             gate_items=160, scale_items=80,
         )  # fmt: skip
     # The forgetting trains once more, so a demo has time for a few memories only; the others stay in text.
-    return Consolidation(router=replace(router, most=18))
+    return Consolidation(router=replace(router, most=16))
 
 
 def places(home: Path, secret: str) -> list[str]:
