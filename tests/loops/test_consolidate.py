@@ -15,7 +15,7 @@ from engrain.engines.fake import FakeEngine
 from engrain.errors import StoreError, TrainingFailed
 from engrain.evaluation import SequentialGate
 from engrain.evaluation.statistics import Paired
-from engrain.evaluation.suites import near_duplicate
+from engrain.evaluation.suites import last_question
 from engrain.loops import consolidate as loop
 from engrain.loops.consolidate import Consolidation, consolidate, judge, unstale
 from engrain.loops.forget import forget
@@ -374,18 +374,18 @@ def test_one_users_run_leaves_anothers_checkpoint_alone_and_a_full_disk_is_said_
 def test_tasks_of_the_users_own_judge_every_candidate_and_are_never_trained_on(store: SqlStore) -> None:
     settings, engine = Consolidation(preparation=Preparation(least_memories=1)), FakeEngine()
     ids = [tell(store, n, scope=SCOPE).id for n in NOTES]
-    task = Task(scope=SCOPE, question="what is the gate code", answer="4417")
-    store.append_all([task, replace(task, id="tsk_2")])
 
     def trained(at: float) -> set[str]:
         batch = loop.batch_for(store, engine, SCOPE, ids, "", at, settings)
-        assert (task.example in loop.suite(store, engine, batch, 30)) == (at >= task.created_at)
-        return {e.query[-1].content for e in batch.train if e.role == "new"}
+        return {last_question(e) for e in batch.train if e.role == "new" and e.reference == "4417"}
 
-    def alike(questions: set[str]) -> bool:
-        return any(near_duplicate(question, task.question) for question in questions)
-
-    assert alike(trained(task.created_at - 1e-5))  # as it was before the task was there
-    assert not alike(trained(time.time()))
+    asked = min(trained(time.time()))
+    task = Task(scope=SCOPE, question=asked.lower().rstrip("?"), answer="4417")
+    store.append_all([task, replace(task, id="tsk_2")])
+    assert asked in trained(task.created_at - 1e-5)  # as it was before the task was there
+    assert asked not in trained(time.time())
+    for at, judged in ((task.created_at - 1e-5, False), (time.time(), True)):
+        batch = loop.batch_for(store, engine, SCOPE, ids, "", at, settings)
+        assert (task.example in loop.suite(store, engine, batch, 30)) == judged
     assert loop.group(task.example) == "own"
     assert loop.tasks(store, SCOPE, time.time()) == [task.example]
