@@ -377,7 +377,7 @@ def test_tasks_of_the_users_own_judge_every_candidate_and_are_never_trained_on(s
 
     def trained(at: float) -> set[str]:
         batch = loop.batch_for(store, engine, SCOPE, ids, "", at, settings)
-        return {last_question(e) for e in batch.train if e.role == "new" and e.reference == "4417"}
+        return {last_question(e) for e in batch.train if e.role == "new" and "4417" in e.reference}
 
     asked = min(trained(time.time()))
     task = Task(scope=SCOPE, question=asked.lower().rstrip("?"), answer="4417")
