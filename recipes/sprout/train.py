@@ -104,7 +104,7 @@ def fill(queue: Queue[list[np.ndarray]], share: Synchronized[float], seed: int, 
 
 
 class Makers:
-    """A pool in processes of its own."""
+    """A pool in processes of its own. queue.Empty if none of them makes anything within five minutes."""
 
     def __init__(self, count: int, seed: int, args: argparse.Namespace) -> None:
         context = multiprocessing.get_context("spawn")
@@ -114,7 +114,7 @@ class Makers:
 
     def minibatch(self, share: float) -> Minibatch:
         self.share.value = share
-        return Minibatch(*(torch.from_numpy(array) for array in self.queue.get()))
+        return Minibatch(*(torch.from_numpy(array) for array in self.queue.get(timeout=300)))
 
 
 def clock(device: torch.device) -> float:
