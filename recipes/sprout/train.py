@@ -233,7 +233,7 @@ def worker(rank: int, args: argparse.Namespace) -> None:
                     end="",
                     flush=True,
                 )
-        if rank == 0 and time.time() - saved > 120:
+        if rank == 0 and time.time() - saved > 120 and math.isfinite(float(sums[0])):
             saved = time.time()
             temporary = out / "checkpoint.tmp"
             torch.save(
