@@ -179,6 +179,11 @@ def worker(rank: int, args: argparse.Namespace) -> None:
     started, saved = clock(device), time.time()
     sums = torch.tensor([0.0, 0.0, seen], dtype=torch.float64, device=device)  # nats, their weight, tokens
     last, nats = sums.clone(), 0.0
+
+    def mean() -> float:
+        """Nats a token learned since `last`."""
+        return float((sums[0] - last[0]) / (sums[1] - last[1]))
+
     log = (out / "train.log").open("a") if rank == 0 else None
     base = spent
     while True:
@@ -216,7 +221,7 @@ def worker(rank: int, args: argparse.Namespace) -> None:
         step += 1
         if step % 50 == 0:
             seen = int(sums[2])
-            nats = float((sums[0] - last[0]) / (sums[1] - last[1]))
+            nats = mean()
             last = sums.clone()
             if not math.isfinite(nats):
                 raise SystemExit(f"the loss is {nats} at step {step}: lower --muon-lr")
@@ -250,8 +255,8 @@ def worker(rank: int, args: argparse.Namespace) -> None:
             temporary.replace(state_file)
             model.save(out)
     if rank == 0:
-        if float(sums[1]) > float(last[1]):
-            nats = float((sums[0] - last[0]) / (sums[1] - last[1]))
+        if sums[1] > last[1]:
+            nats = mean()
         model.save(out)
         where = processor() if device.type == "cpu" else torch.cuda.get_device_name(device)
         (out / "training.json").write_text(
