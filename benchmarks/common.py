@@ -135,7 +135,7 @@ def in_context(me: Learner, items: Sequence[Example], version: str = "") -> Evid
 
 
 def learned(me: Learner, version: str) -> frozenset[str]:
-    """Ids of the memories that this version has proved to know, which engrain therefore does not show any more."""
+    """Ids of the memories that this version has proved to know: every held-out question right."""
     return in_weights(me.store, me.scope, me.store.get(version, scope=me.scope)) if version else frozenset()
 
 
@@ -144,7 +144,6 @@ def served(
     items: Sequence[Example],
     version: str,
     *,
-    hidden: frozenset[str] = frozenset(),
     serving: Serving | None = None,
     call: str = "",
 ) -> tuple[list[ItemResult], float]:
@@ -156,7 +155,7 @@ def served(
     tokens: list[int] = []
     for item in items:
         context = look_up(
-            me.store, me.engine, me.embedder, item.query, memories, scope=me.scope, serving=serving or me.serving, learned=hidden
+            me.store, me.engine, me.embedder, item.query, memories, scope=me.scope, serving=serving or me.serving, version=version
         )  # fmt: skip
         shown.append(replace(item, context=context.text))
         tokens.append(context.tokens)

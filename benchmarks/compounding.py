@@ -4,7 +4,7 @@ Facts arrive in rounds, and every so many rounds the learner consolidates. At ea
 far and worded as nothing in training was, is answered by three:
     frozen     the base model with the retrieved notes, for ever
     learner    the live version with exactly the same notes
-    engrain    the live version as engrain serves it: what it has proved to know is not shown, which leaves room for the rest
+    engrain    the live version as engrain serves it: asked without notes first about what it was taught
 Eight facts are told of each subject, so that a few notes are often not the right ones.
 
 Bar: the curves separate and stay apart. Since the first version went live, the 95 % interval of (learner - frozen) at the end lies
@@ -110,15 +110,11 @@ def stream(
             for item in items[number * told : (number + 1) * told]:
                 me.tell(item.note)
             live = me.store.live(me.scope)
-            hidden = common.learned(me, live)
             for note, wording in asked_about(items[: (number + 1) * told], asked, queries, rng):
                 about.append(note)
-                for arm, version, hide in (
-                    ("frozen", "", frozenset[str]()),
-                    ("learner", live, frozenset[str]()),
-                    ("engrain", live, hidden),
-                ):
-                    results, shown = served(me, wording, version, hidden=hide, serving=serving)
+                for arm, version, show in (("frozen", "", True), ("learner", live, True), ("engrain", live, False)):
+                    how = replace(serving, show_learned=show)
+                    results, shown = served(me, wording, version, serving=how)
                     right[arm].append(results[0].right)
                     tokens[arm].append(shown)
             if (number + 1) % every == 0 and number + 1 < rounds:

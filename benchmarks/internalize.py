@@ -108,7 +108,7 @@ def one(run: Run, args: argparse.Namespace, seed: int, sizes: dict[str, int]) ->
         rows["style (form of fact answers)"] = {
             "base": count(closed_book(me, styled(facts, user), "", form=True).results),
             "in context": count(closed_book(me, styled(facts, user, shown=True), "", form=True).results),
-            "after": count(served(me, styled(facts, user), live, hidden=common.learned(me, live))[0]),
+            "after": count(served(me, styled(facts, user), live)[0]),
         }
         alone = [replace(e, context=render_notes([user.style_note])) for e in told]
         both = [replace(e, context=f"{e.context}\n- {user.style_note}") for e in told]
@@ -134,7 +134,7 @@ def one(run: Run, args: argparse.Namespace, seed: int, sizes: dict[str, int]) ->
             rows[f"{group}, probes"] = {"base": before[group], "in context": before[group], "after": after[group]}
         held = common.learned(me, live)
         served_before, tokens_before = served(me, told, "", call=user.call)
-        served_after, tokens_after = served(me, told, live, hidden=held, call=user.call)
+        served_after, tokens_after = served(me, told, live, call=user.call)
         candidate = rate(closed_book(me, told, outcome.adapter).results) if outcome.adapter else None
         return {
             "rows": rows, "decision": decision, "reason": outcome.reason, "verdict": outcome.verdict.reasons if outcome.verdict is not None else (), "scale": outcome.scale, "told": len(user.items), "learned": len(held),

@@ -109,7 +109,7 @@ def test_a_version_that_is_live_is_asked_without_the_notes_that_it_knows(base: P
         question = [demo.Question(text="What is the gate code?", answer="4417")]
         assert demo.measure(me, "in context", question, shown="all").notes > 0
         add_version(tmp_path, base)
-        assert demo.measure(me, "after", question, shown="unlearned").notes == 0
+        assert demo.measure(me, "after", question, shown="served").notes == 0
         assert demo.measure(me, "in context", question, shown="all").notes > 0
 
 

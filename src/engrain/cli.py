@@ -415,7 +415,7 @@ def evaluate(
             scores = [
                 measure(learner, "before", questions, shown="none", version="base", keep=keep),
                 measure(learner, "in context", questions, shown="all", version="base"),
-                measure(learner, f"live ({name_of(learner.store.live(learner.scope))})", questions, shown="unlearned"),
+                measure(learner, f"live ({name_of(learner.store.live(learner.scope))})", questions, shown="served"),
             ]
     console.print(score_table(scores))
     wrong = [r for r in scores[-1].results if not r.right]

@@ -42,8 +42,8 @@ QUICK_UNKNOWN = 6
 COMPARED = 8
 """Answers compared bit by bit before and after a rollback."""
 
-Shown = Literal["none", "all", "unlearned"]
-"""Which notes an answer is shown: none, all that fit, or all that fit but what the weights have proved to know."""
+Shown = Literal["none", "all", "served"]
+"""Which notes an answer is shown: none, all that fit, or as served: none where the weights know the answer."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -123,12 +123,13 @@ def measure(
     questions become the user's own tasks, which no candidate is trained on.
     """
     started = time.perf_counter()
-    learned = _learned(learner) if shown == "unlearned" else frozenset[str]()
+    live = current(learner.store, learner.scope)
+    asked = "" if shown != "served" or live is None else live.id
     memories = [] if shown == "none" else list(learner.store.select(Memory, scope=learner.scope))
     contexts = [
         look_up(
             learner.store, learner.engine, learner.embedder, [Message(role="user", content=q.text)], memories,
-            scope=learner.scope, serving=learner.serving, learned=learned,
+            scope=learner.scope, serving=learner.serving, version=asked,
         )
         for q in questions
     ]  # fmt: skip
@@ -424,7 +425,7 @@ class _Demo:
             taught = adapter.memory_ids
             known = len(_learned(self.learner))
             self.say(f"{known} of {len(taught)} trained memories were proved to be in the weights")
-        self.score("after", shown="unlearned")
+        self.score("after", shown="served")
         alone = self.score("after, weights alone", shown="none")
         texts = [m.text for m in self.learner.memories(all_states=True) if m.id in taught]
         asked = {q.text for q in self.questions if q.answer and q.about and any(q.about in t for t in texts)}
@@ -483,7 +484,7 @@ class _Demo:
         if after:
             self.broken.append(f"the forgotten text is still in {'; '.join(after)}")
         self.questions = [replace(q, answer="") if q.text == told["question"] else q for q in self.questions]
-        self.score("after forgetting", shown="unlearned")
+        self.score("after forgetting", shown="served")
 
     def roll_back(self, base_bits: list[tuple[Any, ...]]) -> None:
         self.step("Roll back", "One move goes back, another one forth; the answers are the same to the bit.")
@@ -492,13 +493,13 @@ class _Demo:
             bits = self.bits()
             self.learner.rollback("base")
             self.compare("the base", base_bits)
-            self.score("after rollback", shown="unlearned")
+            self.score("after rollback", shown="served")
             self.learner.rollback(version)
             self.compare(f"version {version[:12]}", bits)
         else:
             self.say("The base was live all the time; there is nothing to roll back to.")
             self.compare("the base", base_bits)
-            self.score("after rollback", shown="unlearned")
+            self.score("after rollback", shown="served")
 
     def prove(self) -> None:
         self.step("Verify and trace", "The ledger is checked, and one answer followed up to its note and down from it.")

@@ -13,11 +13,20 @@ from engrain.adapters import promote
 from engrain.engines.fake import FakeEngine
 from engrain.errors import NotFound
 from engrain.gateway import answer
-from engrain.gateway.answer import Serving, look_up
+from engrain.gateway.answer import Say, Serving, asked_without, look_up
 from engrain.loops import remember
 from engrain.memory import HashedEmbedder
 from engrain.protocols import Completion, Conversation
-from engrain.records import Adapter, Evidence, Interaction, Memory, Message, Scope, Verdict
+from engrain.records import (
+    Adapter,
+    Evidence,
+    Interaction,
+    ItemResult,
+    Memory,
+    Message,
+    Scope,
+    Verdict,
+)
 from engrain.store import SqlStore
 
 SCOPE = Scope()
@@ -98,18 +107,45 @@ def test_a_version_that_never_was_is_not_replaced_by_another(store: SqlStore) ->
         answer(store, FakeEngine(), HashedEmbedder(), ASKED, scope=SCOPE, adapter="f" * 64)
 
 
-def test_where_the_note_that_fits_best_is_known_no_other_note_stands_in_its_way(store: SqlStore) -> None:
+def taught(store: SqlStore, engine: FakeEngine, memories: Sequence[Memory], said: Sequence[tuple[str, bool]]) -> str:
+    """A version that learned these memories, with what it said closed book to held-out questions, and whether that was right."""
+    name = engine.teach([memories[0].text])
+    results = tuple(
+        ItemResult(item=f"{name} {i}", question="", expected="4417", answer=text, right=right, group="new")
+        for i, (text, right) in enumerate(said)
+    )
+    store.append_all([
+        Adapter(id=name, scope=SCOPE, base=engine.base, batch="", memory_ids=tuple(m.id for m in memories)),
+        Evidence(scope=SCOPE, adapter=name, suite="gate", results=results, causes=(name,)),
+    ])  # fmt: skip
+    return name
+
+
+def test_a_version_is_asked_without_notes_first_about_what_it_was_taught(store: SqlStore) -> None:
     known = remember.tell(store, "The gate code of the north barn is 4417.", scope=SCOPE)
+    missed = remember.tell(store, "Hay comes every second Tuesday.", scope=SCOPE)
     other = remember.tell(store, "The gate code of the south barn is 2290.", scope=SCOPE)
     style = remember.tell(store, "Call me Captain.", scope=SCOPE)
+    engine = FakeEngine()
 
-    def shown(question: str, learned: frozenset[str]) -> tuple[str, ...]:
+    def shown(question: str, version: str, say: Say | None = None) -> tuple[str, ...]:
         return look_up(
-            store, FakeEngine(), HashedEmbedder(), [Message(role="user", content=question)],
-            list(store.select(Memory, scope=SCOPE)), scope=SCOPE, serving=Serving(), learned=learned,
+            store, engine, HashedEmbedder(), [Message(role="user", content=question)],
+            list(store.select(Memory, scope=SCOPE)), scope=SCOPE, serving=Serving(), version=version, say=say,
         ).memory_ids  # fmt: skip
 
     north, south = ("What is the gate code of the north barn?", "What is the gate code of the south barn?")
-    assert shown(north, frozenset())[:2] == (style.id, known.id)
-    assert shown(north, frozenset({known.id})) == (style.id,)
-    assert shown(south, frozenset({known.id})) == (style.id, other.id)
+    version = taught(store, engine, [known, missed], [("4417", True)] * 9 + [("2290", False), ("I don't know", False)])
+    assert shown(north, "")[:2] == (style.id, known.id)
+    assert shown(north, version) == (style.id,)  # it answers from its weights
+    assert missed.id in shown("When does the hay come?", version, lambda *_: "I don't know, Captain")
+    assert other.id in shown(south, version)  # which it was never taught
+    assert known.id in shown(north, version, lambda *_: "Well: I don't know.")
+
+
+def test_a_version_that_says_wrong_things_closed_book_is_shown_every_note(store: SqlStore) -> None:
+    known = remember.tell(store, "The gate code of the north barn is 4417.", scope=SCOPE)
+    wrong = taught(store, FakeEngine(), [known], [("4417", True)] * 7 + [("2290", False)] * 2)
+    assert asked_without(store, SCOPE, wrong) == frozenset()
+    sure = taught(store, FakeEngine(), [remember.tell(store, "Hay is dry.", scope=SCOPE)], [("4417", True)] * 3)
+    assert len(asked_without(store, SCOPE, sure)) == 1

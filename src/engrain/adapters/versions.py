@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any, Literal, Protocol
 
 from engrain.errors import InputError, NotFound
-from engrain.records import Adapter, Batch, Evidence, Receipt, Scope, Verdict
+from engrain.records import Adapter, Batch, Evidence, ItemResult, Receipt, Scope, Verdict
 
 
 class VersionStore(Protocol):
@@ -159,20 +159,25 @@ def resolve(store: VersionStore, scope: Scope, name: str) -> str:
     return matches[0]
 
 
+def closed_book(store: VersionStore, scope: Scope, adapter: Adapter) -> dict[str, ItemResult]:
+    """How this version answered the held-out questions on what it was taught, with nothing shown, by the item's hash."""
+    results: dict[str, ItemResult] = {}
+    for node in store.effects(adapter.id, scope=scope):  # its own evidence, not everybody's: each answer comes by here
+        if node.kind == "evidence" and node.state == "kept":
+            evidence: Evidence = store.get(node.id, scope=scope)
+            results.update({r.item: r for r in evidence.results if r.group in ("new", "replay")})
+    return results
+
+
 def in_weights(store: VersionStore, scope: Scope, adapter: Adapter | None) -> frozenset[str]:
     """Ids of the memories that this version was shown to answer from its weights alone: every holdout item right."""
     if adapter is None or not adapter.batch:
         return frozenset()
-    batch = batch_of(store, scope, adapter)
-    right: dict[str, bool] = {}
-    for node in store.effects(adapter.id, scope=scope):  # its own evidence, not everybody's: each answer comes by here
-        if node.kind == "evidence" and node.state == "kept":
-            evidence: Evidence = store.get(node.id, scope=scope)
-            right.update({r.item: r.right for r in evidence.results})
+    results = closed_book(store, scope, adapter)
     good: dict[str, bool] = {}
-    for item in batch.holdout:
+    for item in batch_of(store, scope, adapter).holdout:
         for memory in item.memory_ids:
-            good[memory] = good.get(memory, True) and right.get(item.hash, False)
+            good[memory] = good.get(memory, True) and item.hash in results and results[item.hash].right
     return frozenset(m for m, ok in good.items() if ok)
 
 

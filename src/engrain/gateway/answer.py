@@ -2,26 +2,35 @@
 
 from __future__ import annotations
 
+import re
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
-from engrain.adapters import current, in_weights
-from engrain.adapters.versions import adapter_of, let_through
+from engrain.adapters import current
+from engrain.adapters.versions import adapter_of, closed_book, let_through
 from engrain.context.assemble import assemble
 from engrain.errors import InputError, NotFound
+from engrain.evaluation.suites import is_unknown
 from engrain.memory import active, is_answer_style, recall, snapshot
-from engrain.prompts import add_context
-from engrain.protocols import Completion, Embedder, Engine
+from engrain.prompts import UNKNOWN, add_context
+from engrain.protocols import Completion, Conversation, Embedder, Engine
 from engrain.records import Context, Interaction, Memory, Message, Sampling, Scope, Stamp, Usage, new_id
 from engrain.store import SqlStore
 
 if TYPE_CHECKING:
     from engrain.engines.local import LocalEngine
 
+Say = Callable[[Conversation, str], str]
+"""The first tokens of what a version (its adapter) answers to a conversation."""
 TEMPLATE_TOKENS = 32
 """Room for what a chat template writes around the notes."""
+FIRST_TOKENS = 8
+"""Of an answer, beyond those of a don't-know, in which one shows, whatever a style puts before it."""
+TRUTHFUL = 0.8
+"""Share of what a version said closed book to held-out questions, don't-knows apart, that must have been right for it to be asked
+without notes about whatever it was taught."""
 ATTEMPTS = 3
 """How often an answer is made before a forgetting at the same time counts as an error."""
 
@@ -36,7 +45,7 @@ class Serving:
     max_tokens: int = 64
     temperature: float = 0.0
     show_learned: bool = False
-    """Show notes even where the live version has proved to know them (costs tokens, changes few answers)."""
+    """Show notes even where the live version knows the answer without (costs tokens)."""
 
 
 def answer(
@@ -111,8 +120,9 @@ def prepare(
     adapter: str | None = None,
     serving: Serving,
     seed: int = 0,
+    say: Say | None = None,
 ) -> Asked:
-    """What to show, and who is to answer; arguments as in `answer`."""
+    """What to show, and who is to answer; arguments as in `answer` and `look_up`."""
     started = time.perf_counter()
     live = current(store, scope)
     version = (live.id if live else "") if adapter is None else adapter
@@ -120,10 +130,9 @@ def prepare(
     if memory:
         memories = list(store.select(Memory, scope=scope))
         held = snapshot(memories)
-        learned = frozenset[str]()
-        if not serving.show_learned and version:
-            learned = in_weights(store, scope, adapter_of(store, scope, version))
-        context = look_up(store, engine, embedder, messages, memories, scope=scope, serving=serving, learned=learned)
+        context = look_up(
+            store, engine, embedder, messages, memories, scope=scope, serving=serving, version=version, say=say
+        )
     return Asked(
         scope=scope, conversation=conversation, messages=tuple(messages), context=context, version=version, held=held,
         serving=serving, seed=seed, started=started,
@@ -167,21 +176,47 @@ def look_up(
     *,
     scope: Scope,
     serving: Serving,
-    learned: frozenset[str] = frozenset(),
+    version: str = "",
+    say: Say | None = None,
 ) -> Context:
-    """The context for the last user message: how to answer, then the notes that fit, without what the weights know.
+    """The context for the last user message: how to answer, and the notes that fit, unless the version answers without them.
 
-    Where the note that fits best is known, none is shown: beside notes about something else a small model trusts those.
+    Where the note that fits best was taught to it, the version is asked without notes first; they are shown only if it does not
+    know. (No note is then shown, also none about something else: beside those a small model trusts them more than itself.)
+    `say` gives the first tokens that a version answers to a conversation; `engine.sample` where it is left out.
     """
     shown = active(memories)
     styles = [m for m in shown if is_answer_style(m.text)]
     notes = [m for m in shown if not is_answer_style(m.text)]
     query = next((m.content for m in reversed(messages) if m.role == "user"), "")
-    limit = serving.recall_limit + len(learned)
-    found = recall(query, index=store, embedder=embedder, scope=scope, memories=notes, limit=limit)
-    known = bool(found) and found[0][0].id in learned
-    fitting = [] if known else [(m, score) for m, score in found if m.id not in learned][: serving.recall_limit]
-    return assemble(fitting, serving.budget_tokens, engine.count_tokens, preferences=styles)
+    found = recall(query, index=store, embedder=embedder, scope=scope, memories=notes, limit=serving.recall_limit)
+    if found and version and not serving.show_learned and found[0][0].id in asked_without(store, scope, version):
+        bare = assemble([], serving.budget_tokens, engine.count_tokens, preferences=styles)
+        begun = (say or _say(engine))(add_context(bare.text, messages), version)
+        if begun.strip() and not any(is_unknown(part) for part in re.split(r"[,.;:!\n]", begun)):
+            return bare
+    return assemble(found, serving.budget_tokens, engine.count_tokens, preferences=styles)
+
+
+def first_tokens(engine: Engine) -> int:
+    """How many tokens of an answer tell whether it is a don't-know."""
+    return engine.count_tokens(UNKNOWN) + FIRST_TOKENS
+
+
+def _say(engine: Engine) -> Say:
+    def say(shown: Conversation, version: str) -> str:
+        return engine.sample([shown], adapter=version, max_tokens=first_tokens(engine), temperature=0.0)[0].text
+
+    return say
+
+
+def asked_without(store: SqlStore, scope: Scope, version: str) -> frozenset[str]:
+    """Ids of the memories about which this version is asked without notes first: all that it was taught, if what it said closed
+    book to held-out questions was right nearly always when it said anything; else none."""
+    adapter = adapter_of(store, scope, version)
+    said = [r for r in closed_book(store, scope, adapter).values() if not is_unknown(r.answer)]
+    truthful = bool(said) and sum(r.right for r in said) >= TRUTHFUL * len(said)
+    return frozenset(adapter.memory_ids) if truthful else frozenset()
 
 
 def cut_to_window(engine: LocalEngine, serving: Serving, max_tokens: int | None = None) -> Serving:

@@ -30,8 +30,8 @@ from engrain.engines.batching import Batcher
 from engrain.engines.local import LocalEngine
 from engrain.errors import EngrainError, InputError, NotFound
 from engrain.gateway import wire
-from engrain.gateway.answer import ATTEMPTS, Asked, Serving, cut_to_window, latest, prepare, recorded
-from engrain.protocols import Completion, Embedder
+from engrain.gateway.answer import ATTEMPTS, Asked, Serving, cut_to_window, first_tokens, latest, prepare, recorded
+from engrain.protocols import Completion, Conversation, Embedder
 from engrain.records import Feedback, Interaction, Scope, Stamp
 from engrain.store import SqlStore
 
@@ -205,10 +205,15 @@ def ready(service: Service, body: wire.ChatRequest, scope: Scope, conversation: 
     if body.temperature is not None:
         serving = replace(serving, temperature=body.temperature)
     adapter = None if body.model == LIVE else resolve(service.store, scope, body.model)
+
+    def say(shown: Conversation, version: str) -> str:
+        ticket = service.batcher.submit(shown, adapter=version, max_tokens=first_tokens(service.engine))
+        return ticket.done.result().text
+
     seed = body.seed if body.seed is not None else 0 if serving.temperature == 0 else secrets.randbits(31)
     return prepare(
         service.store, service.engine, service.embedder, latest(service.engine, messages, serving, memory=memory),
-        scope=scope, conversation=conversation, memory=memory, adapter=adapter, serving=serving, seed=seed,
+        scope=scope, conversation=conversation, memory=memory, adapter=adapter, serving=serving, seed=seed, say=say,
     )  # fmt: skip
 
 
