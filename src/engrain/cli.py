@@ -19,12 +19,13 @@ from rich.console import Console
 from rich.text import Text
 
 from engrain.errors import EngrainError, FormatError, InputError, NotFound
-from engrain.records import Message, new_id
+from engrain.records import Message, Scope, new_id
 from engrain.reports import (
     clean,
     day,
     describe,
     forgetting,
+    job_table,
     key_table,
     lineage_tree,
     memory_line,
@@ -162,9 +163,10 @@ def serve(
     host: Annotated[str, typer.Option(help="Where to listen; beyond this machine only with a key.")] = "127.0.0.1",
     port: Annotated[int, typer.Option(min=1, max=65535)] = 8420,
     rows: Annotated[int, typer.Option(min=1, max=128, help="Requests that are answered at the same time.")] = 32,
+    learn: Annotated[bool, typer.Option(help="Consolidate in the background who has told enough and is quiet.")] = True,
     home: Home = HOME, base: Base = SPROUT, tenant: Tenant = "local", device: Device = "auto",
 ) -> None:  # fmt: skip
-    """Answer over HTTP as OpenAI does: point any OpenAI client at it, and its agent begins to remember.
+    """Answer over HTTP as OpenAI does: point any OpenAI client at it, and its agent begins to remember and to learn.
 
     Without keys (engrain keys new) it listens on this machine only. Each user (OpenAI's safety_identifier or user, or the header x-engrain-user) has a memory and a version of their own.
     Ctrl-C ends it.
@@ -181,8 +183,47 @@ def serve(
         tenant=tenant,
         rows=rows,
         device=device,
+        learn=learn,
         say=terminal().print,
     )
+
+
+@app.command()
+@guarded
+def work(
+    once: Annotated[bool, typer.Option("--once", help="End when nobody is due any more, and do not wait until users are quiet.")] = False,
+    with_parent: Annotated[bool, typer.Option("--with-parent", hidden=True)] = False,
+    home: Home = HOME, base: Base = SPROUT, device: Device = "auto",
+) -> None:  # fmt: skip
+    """Learn in the background: consolidate each user who has told enough and is quiet, at the lowest priority.
+
+    `engrain serve` runs one of these beside it. A user is due when eight memories have become durable since the last run, or
+    when the live version holds something that no longer holds. Killed or stopped, the next worker goes on from the last checkpoint.
+
+    Example:  engrain work --once
+    """
+    from engrain.service import learn
+
+    learn(
+        there(home).expanduser(), base.expanduser(), device=device, once=once, with_parent=with_parent,
+        say=lambda line: terminal().print(clean(line), soft_wrap=True, markup=False),
+    )  # fmt: skip
+
+
+@app.command()
+@guarded
+def jobs(
+    cancel: Annotated[str | None, typer.Option(help="Id of a job that is not to be run, or is to stop; its user is --user.")] = None,
+    home: Home = HOME, user: User = "me", tenant: Tenant = "local",
+) -> None:  # fmt: skip
+    """What is learned in the background: what runs and how far it is, what waits, and what became of the rest.
+
+    Example:  engrain jobs
+    """
+    with stored(there(home)) as store:
+        if cancel:
+            store.cancel_job(cancel, scope=Scope(tenant=tenant, user=user))
+        terminal().print(job_table(store.jobs()))
 
 
 keys = typer.Typer(

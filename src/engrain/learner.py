@@ -22,7 +22,7 @@ from engrain.errors import InputError
 from engrain.gateway.answer import Serving, answer, cut_to_window, latest
 from engrain.loops import remember
 from engrain.loops.consolidate import Consolidation, Outcome, Progress, consolidate
-from engrain.loops.forget import finish_forgetting, forget
+from engrain.loops.forget import forget, go_on
 from engrain.memory import HashedEmbedder, Standing, derive, holding
 from engrain.protocols import Embedder
 from engrain.records import (
@@ -37,7 +37,7 @@ from engrain.records import (
     Scope,
     Task,
 )
-from engrain.store import Node, SqlStore, home_lock
+from engrain.store import Node, SqlStore
 
 if TYPE_CHECKING:
     from engrain.engines.local import LocalEngine
@@ -161,7 +161,7 @@ class Learner:
 
     def consolidate(self, *, progress: Progress | None = None) -> Outcome:
         """Move what has proved durable into the weights, if the evidence allows it. Ctrl-C loses nothing."""
-        self._finish_forgetting(progress)
+        go_on(self.store, self.engine, scope=self.scope, home=self.home, settings=self.consolidation, progress=progress)
         return consolidate(
             self.store, self.engine, scope=self.scope, home=self.home, settings=self.consolidation, progress=progress
         )
@@ -232,20 +232,6 @@ class Learner:
             return what
         file = Path(name.removeprefix("file:"))
         return f"source:{remember.located(file.expanduser() if file.parts[:1] == ('~',) else file)}"
-
-    def _finish_forgetting(self, progress: Progress | None) -> None:
-        """A forgetting that was interrupted comes before anything new is learned."""
-        if self.store.get_run("forget", scope=self.scope) is None:
-            return
-        with home_lock(self.home):
-            finish_forgetting(
-                self.store,
-                self.engine,
-                scope=self.scope,
-                home=self.home,
-                settings=self.consolidation,
-                progress=progress,
-            )
 
     def trace(self, record_id: str) -> tuple[list[Node], list[Node]]:
         """(what caused this record, what it caused), nearest first."""

@@ -31,7 +31,7 @@ from engrain.records import (
 if TYPE_CHECKING:
     from engrain.adapters import Version
     from engrain.memory import Standing
-    from engrain.store import Node, SqlStore
+    from engrain.store import Job, Node, SqlStore
     from engrain.store.keys import Key
     from engrain.store.lineage import Direction
 
@@ -94,6 +94,21 @@ def key_table(keys: Sequence[Key]) -> Table:
     for k in keys:
         table.add_row(
             k.id, clean(k.tenant), ", ".join(k.rights), day(k.created_at), day(k.revoked_at or 0), clean(k.name)
+        )
+    return table
+
+
+def job_table(jobs: Sequence[Job]) -> Table:
+    """Every job by its id: whose, how it stands, why it was asked for and what became of it."""
+    table = Table(header_style="bold")
+    for heading in ("id", "user", "state", "asked for (UTC)"):
+        table.add_column(heading, no_wrap=True)
+    table.add_column("why, and what came of it")
+    for j in jobs:
+        state = f"{j.stage or 'starting'} {j.share:.0%}" if j.state == "running" else j.state
+        whose = j.scope.user if j.scope.tenant == "local" else f"{j.scope.user} of {j.scope.tenant}"
+        table.add_row(
+            j.id, clean(whose), state, day(j.queued_at), clean("; ".join(filter(None, (j.reason, j.outcome))))
         )
     return table
 

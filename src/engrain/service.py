@@ -1,16 +1,23 @@
-"""`engrain serve`: the gateway and the loops of one home, in one process.
+"""`engrain serve`: the gateway of one home, and beside it the process that learns.
 
-The gateway answers and records; what a recorded interaction leaves behind becomes memory before its answer ends. Needs the extra: pip install "engrain[serve]".
+The gateway answers and records; what a recorded interaction leaves behind becomes memory before its answer ends. What has proved durable is
+consolidated by a worker in a process of its own, at the lowest priority. Needs the extra: pip install "engrain[serve]".
 """
 
 from __future__ import annotations
 
+import functools
 import ipaddress
 import logging
+import os
+import subprocess
+import sys
+import threading
 from collections.abc import Callable
-from contextlib import closing
+from contextlib import closing, nullcontext
 from pathlib import Path
-from typing import TYPE_CHECKING
+from types import TracebackType
+from typing import TYPE_CHECKING, Self
 
 from engrain.errors import InputError
 from engrain.gateway.answer import Serving
@@ -28,6 +35,13 @@ if TYPE_CHECKING:
     from engrain.gateway.wire import FeedbackRequest
 
 log = logging.getLogger(__name__)
+
+NICE = 19
+"""Of the worker: whatever an answer needs of the processor comes first."""
+RESTART_S = 5.0
+"""Before a worker that died is started anew."""
+END_S = 30.0
+"""How long a worker may take to stop at its next step, which keeps the checkpoint, before it is killed, which keeps it, too."""
 
 
 def application(
@@ -61,9 +75,12 @@ def serve(
     tenant: str,
     rows: int,
     device: str,
+    learn: bool = True,
     say: Callable[[str], None] = print,
 ) -> None:
-    """Serve until Ctrl-C or SIGTERM; answers under way are finished first. InputError for an open door without a key."""
+    """Serve until Ctrl-C or SIGTERM; answers under way are finished first. InputError for an open door without a key.
+
+    With `learn`, a worker consolidates in the background; without, only `engrain work` and `engrain consolidate` do."""
     with closing(SqlStore(home)) as store:
         if not _loopback(host) and not any(k.revoked_at is None for k in store.api_keys()):
             raise InputError(f"--host {host} is reachable from outside; make a key first: engrain keys new")
@@ -71,7 +88,80 @@ def serve(
     import uvicorn
 
     say(f"engrain answers at http://{f'[{host}]' if ':' in host else host}:{port}/v1 (model: engrain). Ctrl-C ends it.")
-    uvicorn.run(app, host=host, port=port, log_level="warning", access_log=False, server_header=False)
+    with Beside(home, base, device) if learn else nullcontext():
+        uvicorn.run(app, host=host, port=port, log_level="warning", access_log=False, server_header=False)
+
+
+class Beside:
+    """A worker process that lasts as long as the block: started anew if it dies, and gone if this process is, however it ends."""
+
+    def __init__(self, home: Path, base: Path, device: str) -> None:
+        self._command = [sys.executable, "-m", "engrain.cli", "work", "--with-parent"]
+        self._command += ["--home", str(home), "--base", str(base), "--device", device]
+        self.process: subprocess.Popen[bytes] | None = None
+        """The worker that runs now."""
+        self._over = threading.Event()
+        self._thread = threading.Thread(target=self._keep, name="keeps the worker", daemon=True)
+
+    def __enter__(self) -> Self:
+        self._thread.start()
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
+        self._over.set()
+        self._thread.join()
+
+    def _keep(self) -> None:
+        while not self._over.is_set():
+            # A session of its own: Ctrl-C in the terminal is for the gateway, which ends the worker when it has drained.
+            with subprocess.Popen(
+                self._command, stdin=subprocess.PIPE, stdout=subprocess.DEVNULL, start_new_session=True
+            ) as process:
+                self.process = process
+                while process.poll() is None and not self._over.wait(0.2):
+                    pass
+                assert process.stdin is not None
+                process.stdin.close()  # the worker's sign to stop
+                try:
+                    process.wait(END_S)
+                except subprocess.TimeoutExpired:
+                    process.kill()
+            if not self._over.is_set():
+                log.warning("the worker ended with code %s; another is started", process.returncode)
+                self._over.wait(RESTART_S)
+
+
+def learn(
+    home: Path,
+    base: Path,
+    *,
+    device: str = "auto",
+    once: bool = False,
+    with_parent: bool = False,
+    say: Callable[[str], None] = print,
+) -> None:
+    """Consolidate whoever is due, one after another, until Ctrl-C or (`once`) until nobody is waiting.
+
+    `with_parent`: until standard input ends, as it does when the process that started this one is gone."""
+    from engrain.engines.local import LocalEngine
+    from engrain.loops.background import Background, work
+
+    os.nice(NICE)
+    stop = threading.Event()
+
+    def until_alone() -> None:
+        sys.stdin.buffer.read()
+        stop.set()
+
+    if with_parent:
+        threading.Thread(target=until_alone, name="parent", daemon=True).start()
+    engine = functools.cache(lambda: LocalEngine(base, adapters_dir=home / "adapters", device=device))
+    background = Background(idle_s=0.0) if once else Background()
+    with closing(SqlStore(home)) as store:
+        work(
+            store, engine, home=home, worker=f"{os.uname().nodename}:{os.getpid()}", background=background, stop=stop,
+            until_empty=once, on_end=lambda job, said: say(f"{job.id} of {job.scope.user} ({job.scope.tenant}): {said}"),
+        )  # fmt: skip
 
 
 def _loopback(host: str) -> bool:

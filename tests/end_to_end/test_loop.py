@@ -7,18 +7,21 @@ import os
 import signal
 import subprocess
 import sys
+import time
 from collections.abc import Sequence
+from contextlib import closing
 from pathlib import Path
 
 import pytest
 
 from engrain.errors import HomeBusy
 from engrain.learner import SPROUT, Learner
+from engrain.loops.background import Background, work
 from engrain.loops.consolidate import Consolidation
 from engrain.loops.prepare import Preparation
 from engrain.loops.study import Study
 from engrain.records import Batch, Interaction, Memory
-from engrain.store import home_lock
+from engrain.store import SqlStore, home_lock
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
 
@@ -208,6 +211,16 @@ from end_to_end_settings import learner
 me = learner(Path(sys.argv[1]), ())
 me.forget(sys.argv[2], progress=lambda what, share: print(what, share, flush=True))
 """
+WORK = """
+import sys
+from pathlib import Path
+sys.path.insert(0, {tests!r})
+from end_to_end_settings import QUICK, learner
+from engrain.loops.background import Background, work
+me = learner(Path(sys.argv[1]))
+how = Background(idle_s=0.0, beat_s=0.05, lease_s=1.0)
+work(me.store, lambda: me.engine, home=me.home, worker="killed", settings=QUICK, background=how, until_empty=True)
+"""
 
 
 def killed_at(moment: str, command: Sequence[str]) -> None:
@@ -225,7 +238,7 @@ def helper(tmp_path: Path) -> str:
     (tmp_path / "end_to_end_settings.py").write_text(
         "import importlib.util\n"
         f"spec = importlib.util.spec_from_file_location('loop_tests', {str(Path(__file__))!r})\n"
-        "module = importlib.util.module_from_spec(spec); spec.loader.exec_module(module)\nlearner = module.learner\n"
+        "module = importlib.util.module_from_spec(spec); spec.loader.exec_module(module)\nlearner, QUICK = module.learner, module.QUICK\n"
     )
     return str(tmp_path)
 
@@ -281,3 +294,28 @@ def test_a_consolidation_killed_at_any_moment_leaves_the_old_version_live_and_go
             )  # it went on, it did not start again
     clean = subprocess.run([*command[:3], str(tmp_path / "clean")], capture_output=True, text=True, check=True)
     assert json.loads(clean.stdout.splitlines()[-1])["adapter"] == outcome.adapter
+
+
+def test_a_worker_killed_while_it_learns_is_followed_by_one_that_goes_on_and_promotes_once(
+    tmp_path: Path, helper: str
+) -> None:
+    home, how = tmp_path / "home", Background(idle_s=0.0, beat_s=0.05, lease_s=1.0)
+    with (
+        closing(SqlStore(home)) as store,
+        subprocess.Popen([sys.executable, "-c", WORK.format(tests=helper), str(home)]) as killed,
+    ):
+        while not list((home / "runs").rglob("consolidate-[1-9]*.safetensors")):
+            assert killed.poll() is None, store.jobs()
+            time.sleep(0.02)
+        os.kill(killed.pid, signal.SIGKILL)
+    with learner(home) as me:
+        (left,) = me.store.jobs()
+        assert (left.state, left.stage, me.store.live(me.scope)) == ("running", "learning", "")
+        assert me.chat("Who repairs the sails?").stamp.adapter == ""
+        time.sleep(how.lease_s)
+        work(me.store, lambda: me.engine, home=home, worker="next", settings=QUICK, background=how, until_empty=True)
+        (done,) = me.store.jobs()
+        assert (done.state, done.attempts, done.worker) == ("done", 2, "next"), done.outcome
+        assert done.outcome.startswith("promote") and len(me.store.pointer_history(me.scope)) == 1
+        assert me.chat("Who repairs the sails?").stamp.adapter == me.store.live(me.scope) != ""
+        assert me.store.add_job(me.scope, "again").id != done.id

@@ -135,6 +135,22 @@ def forget(
         return receipt
 
 
+def go_on(
+    store: SqlStore,
+    engine: LocalEngine,
+    *,
+    scope: Scope,
+    home: Path,
+    settings: Consolidation,
+    progress: Progress | None = None,
+) -> None:
+    """Finish a forgetting that was interrupted, if there is one: it comes before anything new is learned."""
+    if store.get_run(RUN, scope=scope) is None:
+        return
+    with home_lock(home):
+        finish_forgetting(store, engine, scope=scope, home=home, settings=settings, progress=progress)
+
+
 def finish_forgetting(
     store: SqlStore,
     engine: LocalEngine,

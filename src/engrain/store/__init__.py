@@ -4,9 +4,10 @@
 from the ledger, which keeps hashes and reasons only. `home_lock` keeps two consolidations from running on one home.
 """
 
+from engrain.store.jobs import Job
 from engrain.store.lineage import Node
 from engrain.store.lock import home_lock
 from engrain.store.pointer import Move
 from engrain.store.sql import SqlStore
 
-__all__ = ["Move", "Node", "SqlStore", "home_lock"]
+__all__ = ["Job", "Move", "Node", "SqlStore", "home_lock"]

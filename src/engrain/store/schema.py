@@ -15,6 +15,7 @@ from sqlalchemy import (
     Table,
     UniqueConstraint,
     and_,
+    text,
 )
 
 from engrain.records import Scope
@@ -101,7 +102,7 @@ moves = Table(
     Index("moves_scope", "tenant", "user", "seq"),
 )
 
-# Where a long job stands, so that it can go on after an interruption. The only rows that are overwritten.
+# Where a long job stands, so that it can go on after an interruption.
 runs = Table(
     "runs",
     metadata,
@@ -122,6 +123,28 @@ api_keys = Table(
     Column("hash", String, nullable=False),
     Column("created_at", Float, nullable=False),
     Column("revoked_at", Float),
+)
+
+# Long work that waits for a worker, and how it goes; at most one for each user that is not over.
+jobs = Table(
+    "jobs",
+    metadata,
+    Column("id", String, primary_key=True),
+    Column("tenant", String, nullable=False),
+    Column("user", String, nullable=False),
+    Column("state", String, nullable=False),
+    Column("reason", String, nullable=False),
+    Column("worker", String, nullable=False),
+    Column("stage", String, nullable=False),
+    Column("share", Float, nullable=False),
+    Column("attempts", Integer, nullable=False),
+    Column("outcome", String, nullable=False),
+    Column("queued_at", Float, nullable=False),
+    Column("started_at", Float),
+    Column("beat_at", Float),
+    Column("ended_at", Float),
+    Index("jobs_open", "tenant", "user", unique=True, sqlite_where=text("state IN ('waiting', 'running')")),
+    Index("jobs_state", "state", "queued_at"),
 )
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import secrets
+import time
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -13,10 +14,11 @@ from sqlalchemy import Connection, Row, delete, func, insert, select
 
 from engrain.errors import InputError, NotFound, ScopeError
 from engrain.records import LedgerEntry, Memory, Record, Scope
-from engrain.store import audit, keys, lineage, pointer, search
+from engrain.store import audit, jobs, keys, lineage, pointer, search
 from engrain.store import ledger as chain
 from engrain.store.codec import decode, encode, kind_of, named_by_content, same_content
 from engrain.store.database import Database
+from engrain.store.jobs import Job
 from engrain.store.keys import Key
 from engrain.store.schema import content, head, ledger, owned, runs, subjects
 
@@ -261,6 +263,55 @@ class SqlStore:
         """Forget where a job stood; nothing happens if there is none."""
         with self._db.write() as connection:
             connection.execute(delete(runs).where(owned(runs, scope), runs.c.key == key))
+
+    # -- jobs ------------------------------------------------------------------------------------------------------
+
+    def add_job(self, scope: Scope, reason: str) -> Job:
+        """Ask for a consolidation of this user; the one that waits or runs already, if there is one."""
+        with self._db.write() as connection:
+            return jobs.add(connection, scope, reason, time.time())
+
+    def claim_job(self, worker: str, *, lease_s: float) -> Job | None:
+        """The next job for this worker; None if none waits, or if another of this home runs."""
+        with self._db.write() as connection:
+            return jobs.claim(connection, worker, lease_s=lease_s, at=time.time())
+
+    def beat_job(self, job: str, worker: str, stage: str, share: float) -> bool:
+        """The worker is alive, and this far; False if the job is not its any more."""
+        with self._db.write() as connection:
+            return jobs.beat(connection, job, worker, stage, share, time.time())
+
+    def end_job(self, job: str, worker: str, state: jobs.State, outcome: str) -> bool:
+        """The job is over, or waits again; False if it was not this worker's any more."""
+        with self._db.write() as connection:
+            return jobs.end(connection, job, worker, state, outcome, time.time())
+
+    def put_back_job(self, job: str, worker: str) -> bool:
+        """The job waits as if this worker had never begun it; False if it was not this worker's any more."""
+        with self._db.write() as connection:
+            return jobs.put_back(connection, job, worker)
+
+    def cancel_job(self, job: str, *, scope: Scope) -> Job:
+        """It will not be run, or stops at its next step; NotFound if this user has no such open job."""
+        with self._db.write() as connection:
+            return jobs.cancel(connection, job, scope, time.time())
+
+    def jobs(self, *, scope: Scope | None = None, tenant: str | None = None, limit: int = 50) -> list[Job]:
+        """One user's jobs, one tenant's or everybody's: what runs, what waits, then what is over, the latest first."""
+        with self._db.read() as connection:
+            return jobs.listed(connection, scope, tenant, limit)
+
+    def last_job(self, scope: Scope) -> Job | None:
+        """The user's job that was begun last; None if none ever was."""
+        with self._db.read() as connection:
+            return jobs.last(connection, scope)
+
+    def changed_scopes(self, after: int) -> tuple[list[Scope], int]:
+        """Who had something recorded after entry `after` of the ledger, and the last entry that there is now."""
+        with self._db.read() as connection:
+            last = connection.execute(select(func.max(subjects.c.seq))).scalar() or 0
+            who = select(subjects.c.tenant, subjects.c.user).where(subjects.c.seq > after, subjects.c.seq <= last)
+            return [Scope(tenant=t, user=u) for t, u in connection.execute(who.distinct())], last
 
     def _paged(self, query: Any, seq: Any) -> Iterator[Row[Any]]:
         after = 0
