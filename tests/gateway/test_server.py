@@ -13,6 +13,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import openai
 import pytest
 import uvicorn
@@ -311,6 +312,89 @@ def test_many_at_once_are_all_answered_each_in_their_own_name(served: tuple[str,
         thread.join()
     assert {value: answer for value, answer in found.items() if value not in answer} == {}
     assert len(found) == 12
+
+
+def test_a_response_goes_on_from_the_one_before_and_is_recorded_as_an_interaction(
+    served: tuple[str, Service], client: openai.OpenAI
+) -> None:
+    first = client.responses.create(
+        model="engrain", input="The gate code of the hill barn is 6116.", instructions="Be brief.", user="pia"
+    )
+    assert first.status == "completed" and first.output_text
+    store, scope = served[1].store, Scope(user="pia")
+    kept = store.get(first.id, scope=scope)
+    assert isinstance(kept, Interaction) and kept.answer == first.output_text
+    assert kept.messages[0] == Message(role="system", content="Be brief.")
+    second = client.responses.create(
+        model="engrain",
+        input=[
+            {"role": "user", "content": [{"type": "input_text", "text": "What is the gate code of the hill barn?"}]}
+        ],
+        previous_response_id=first.id,
+        user="pia",
+    )
+    assert "6116" in second.output_text and second.previous_response_id == first.id
+    then = store.get(second.id, scope=scope)
+    assert isinstance(then, Interaction) and then.conversation == first.id
+    assert [m.role for m in then.messages] == ["user", "assistant", "user"]  # instructions were of the first alone
+    assert second.usage is not None and second.usage.output_tokens == then.usage.output_tokens
+    for user in ("quinn", "pia"):
+        asked = {"input": "And?", "previous_response_id": first.id if user == "quinn" else "int_000000000000"}
+        with pytest.raises(openai.NotFoundError):
+            client.responses.create(model="engrain", user=user, **asked)
+
+
+def test_a_streamed_response_has_the_events_in_order_and_the_same_text(client: openai.OpenAI) -> None:
+    whole = client.responses.create(model="engrain", input="Hello, who are you?", user="ray")
+    with client.responses.stream(model="engrain", input="Hello, who are you?", user="ray") as stream:
+        events = list(stream)
+        assert stream.get_final_response().output_text == whole.output_text
+    kinds = [e.type for e in events]
+    assert kinds[:4] == [
+        "response.created", "response.in_progress", "response.output_item.added", "response.content_part.added",
+    ]  # fmt: skip
+    assert kinds[-4:] == [
+        "response.output_text.done", "response.content_part.done", "response.output_item.done", "response.completed",
+    ]  # fmt: skip
+    assert [e.sequence_number for e in events] == list(range(len(events)))
+    assert "".join(e.delta for e in events if e.type == "response.output_text.delta") == whole.output_text
+    short = client.responses.create(model="engrain", input="Hello, who are you?", user="ray", max_output_tokens=2)
+    assert short.status == "incomplete" and short.incomplete_details is not None
+    assert short.incomplete_details.reason == "max_output_tokens"
+
+
+@pytest.mark.parametrize(
+    ("change", "named"),
+    [
+        ({"input": ""}, "input"),
+        ({"input": []}, "input"),
+        ({"input": [{"role": "user", "content": [{"type": "input_image", "image_url": "x"}]}]}, "input.0.content"),
+        ({"input": [{"type": "function_call_output", "call_id": "c", "output": "x"}]}, "function_call_output"),
+        ({"max_output_tokens": 0}, "max_output_tokens"),
+        ({"temperature": 9}, "temperature"),
+    ],
+)
+def test_a_response_that_cannot_be_made_is_refused_by_name(
+    client: openai.OpenAI, change: dict[str, Any], named: str
+) -> None:
+    body: dict[str, Any] = {"model": "engrain", "input": "Hi"}
+    with pytest.raises(openai.BadRequestError, match=named):
+        client.responses.create(**(body | change))
+
+
+def test_embeddings_are_the_vectors_that_recall_works_with(served: tuple[str, Service], client: openai.OpenAI) -> None:
+    texts = ["The gate code of the barn", "gate codes of barns", "a letter from Paris"]
+    found = client.embeddings.create(model="engrain", input=texts)
+    own = served[1].embedder.embed(texts)
+    assert found.model == served[1].embedder.name
+    for given in (found, client.embeddings.create(model="engrain", input=texts, encoding_format="float")):
+        assert np.allclose(own, [d.embedding for d in given.data], atol=1e-6)
+    near, far = (float(own[0] @ own[i]) for i in (1, 2))
+    assert near > far
+    assert client.embeddings.create(model="engrain", input="one").data[0].index == 0
+    for wrong in ({"input": []}, {"input": ["x", " "]}, {"input": [1, 2]}, {"input": "x", "dimensions": 3}):
+        with pytest.raises(openai.BadRequestError, match=r"input|dimensions"):
+            client.embeddings.create(**({"model": "engrain"} | wrong))  # type: ignore[arg-type]
 
 
 def test_an_open_door_needs_a_key(tmp_path: Path) -> None:

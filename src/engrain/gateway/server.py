@@ -12,7 +12,7 @@ import time
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field, replace
-from typing import Annotated, Any
+from typing import Annotated, Any, Protocol
 
 from fastapi import Depends, FastAPI, Header, Request, Response
 from fastapi.exceptions import RequestValidationError
@@ -29,7 +29,7 @@ from engrain.adapters.versions import resolve
 from engrain.engines.batching import Batcher
 from engrain.engines.local import LocalEngine
 from engrain.errors import EngrainError, InputError, NotFound
-from engrain.gateway import wire
+from engrain.gateway import responses, wire
 from engrain.gateway.answer import ATTEMPTS, Asked, Serving, cut_to_window, first_tokens, latest, prepare, recorded
 from engrain.protocols import Completion, Conversation, Embedder
 from engrain.records import Feedback, Interaction, Scope, Stamp
@@ -129,13 +129,54 @@ def create_app(service: Service) -> FastAPI:
         x_engrain_memory: Annotated[str, Header()] = "on",
     ) -> Response:
         scope = scope_of(tenant, x_engrain_user, body.safety_identifier, (body.metadata or {}).get("user"), body.user)
-        if x_engrain_memory not in ("on", "off"):
-            raise InputError(f"x-engrain-memory: {x_engrain_memory!r}; give on or off")
+
+        def stream(answer: Answer) -> wire.ChatEvents:
+            return wire.ChatEvents(body, answer.asked.id, int(time.time()))
+
+        def whole(answer: Answer, done: Interaction) -> dict[str, Any]:
+            return wire.completion_of(done, body.model, answer.logprobs() if body.logprobs else None)
+
+        return await reply(body, scope, x_engrain_conversation, x_engrain_memory, stream, whole)
+
+    @app.post("/v1/responses", response_model=None)
+    async def respond(
+        body: responses.ResponsesRequest,
+        tenant: str = serves,
+        x_engrain_user: Annotated[str, Header()] = "",
+        x_engrain_conversation: Annotated[str, Header()] = "",
+        x_engrain_memory: Annotated[str, Header()] = "on",
+    ) -> Response:
+        scope = scope_of(tenant, x_engrain_user, body.safety_identifier, (body.metadata or {}).get("user"), body.user)
+        earlier: Interaction | None = None
+        if body.previous_response_id:
+            found = await run_in_threadpool(service.store.get, body.previous_response_id, scope=scope)
+            if not isinstance(found, Interaction):
+                raise NotFound(body.previous_response_id)
+            earlier = found
+        conversation = x_engrain_conversation or (earlier.conversation or earlier.id if earlier else "")
+
+        def stream(answer: Answer) -> responses.ResponseEvents:
+            return responses.ResponseEvents(body, answer.asked.id, int(time.time()))
+
+        def whole(_: Answer, done: Interaction) -> dict[str, Any]:
+            return responses.response_of(done, body)
+
+        return await reply(body.chat(earlier), scope, conversation, x_engrain_memory, stream, whole)
+
+    async def reply(
+        body: wire.ChatRequest,
+        scope: Scope,
+        conversation: str,
+        memory: str,
+        stream: Callable[[Answer], Events],
+        whole: Callable[[Answer, Interaction], dict[str, Any]],
+    ) -> Response:
+        """The answer to a request, in the form of the API that was asked."""
+        if memory not in ("on", "off"):
+            raise InputError(f"x-engrain-memory: {memory!r}; give on or off")
 
         async def begun() -> Answer:
-            asked = await run_in_threadpool(
-                ready, service, body, scope, x_engrain_conversation, memory=x_engrain_memory == "on"
-            )
+            asked = await run_in_threadpool(ready, service, body, scope, conversation, memory=memory == "on")
             answer = Answer(service, body, asked)
             await answer.begin()
             return answer
@@ -143,7 +184,7 @@ def create_app(service: Service) -> FastAPI:
         if body.stream:  # what cannot be answered at all is an error with its own status, not one in the stream
             answer = await begun()
             headers = wire.stamp_headers(answer.asked.id, answer.stamp) | {"cache-control": "no-store"}
-            return StreamingResponse(answer.events(), media_type="text/event-stream", headers=headers)
+            return StreamingResponse(answer.events(stream(answer)), media_type="text/event-stream", headers=headers)
         for attempt in range(ATTEMPTS):
             answer = await begun()
             try:
@@ -152,10 +193,17 @@ def create_app(service: Service) -> FastAPI:
             except NotFound:  # what it was made from was forgotten meanwhile
                 if attempt == ATTEMPTS - 1:
                     raise
-        tokens = answer.logprobs() if body.logprobs else None
-        return JSONResponse(
-            wire.completion_of(done, body.model, tokens), headers=wire.stamp_headers(done.id, done.stamp)
-        )
+        return JSONResponse(whole(answer, done), headers=wire.stamp_headers(done.id, done.stamp))
+
+    @app.post("/v1/embeddings")
+    async def embeddings(body: wire.EmbeddingsRequest, tenant: str = serves) -> dict[str, Any]:
+        """The vectors that recall works with: whatever model is named, the answer names the embedder that made them."""
+        texts = body.texts
+        vectors = await run_in_threadpool(service.embedder.embed, texts)
+        if body.dimensions not in (None, vectors.shape[1]):
+            raise InputError(f"dimensions={body.dimensions}; {service.embedder.name} makes {vectors.shape[1]}")
+        tokens = await run_in_threadpool(lambda: sum(map(service.engine.count_tokens, texts)))
+        return wire.embeddings_of(vectors, body, service.embedder.name, tokens)
 
     @app.get("/v1/models")
     async def models(
@@ -258,6 +306,18 @@ class Outermost:
             await JSONResponse(body, status)(scope, receive, named)
 
 
+class Events(Protocol):
+    """An answer as one API's server-sent events."""
+
+    def begin(self) -> list[str]: ...
+
+    def piece(self, text: str) -> list[str]: ...
+
+    def end(self, interaction: Interaction) -> list[str]: ...
+
+    def fail(self, error: dict[str, Any]) -> list[str]: ...
+
+
 class Answer:
     """One answer on its way. It goes on to its record whoever listens, and ends for the listener once that is on disk."""
 
@@ -302,28 +362,23 @@ class Answer:
         assert isinstance(last, Interaction)
         return last
 
-    async def events(self) -> AsyncIterator[str]:
-        """Server-sent events: the pieces, how it ended, what it cost, [DONE]."""
-        name, created, model = self.asked.id, int(time.time()), self._body.model
+    async def events(self, form: Events) -> AsyncIterator[str]:
+        """Server-sent events: the pieces as they come, then how it ended; or what went wrong."""
         try:
-            yield wire.event(wire.chunk(name, created, model, {"role": "assistant", "content": ""}))
+            for sent in form.begin():
+                yield sent
             async for item in self.pieces():
-                if isinstance(item, str):
-                    yield wire.event(wire.chunk(name, created, model, {"content": item}))
-                    continue
-                last = wire.chunk(name, created, model, {}, finish=item.finish_reason)
-                yield wire.event(last | {"engrain": wire.stamp_headers(item.id, item.stamp)})
-                if self._body.stream_options is not None and self._body.stream_options.include_usage:
-                    cost = wire.usage_of(item.usage.input_tokens, item.usage.output_tokens)
-                    yield wire.event(wire.chunk(name, created, model, {}) | {"choices": [], "usage": cost})
-                yield wire.event("[DONE]")
+                for sent in form.piece(item) if isinstance(item, str) else form.end(item):
+                    yield sent
         except NotFound:
             said = "what this answer was made from was forgotten meanwhile; ask again"
-            yield wire.event(wire.error_body(said, "server_error", code="forgotten"))
+            for sent in form.fail(wire.error_body(said, "server_error", code="forgotten")):
+                yield sent
         except Exception as error:
             if not isinstance(error, EngrainError):
                 log.error("a stream failed", exc_info=error)
-            yield wire.event(wire.error_of(error)[1])
+            for sent in form.fail(wire.error_of(error)[1]):
+                yield sent
 
     def logprobs(self) -> list[dict[str, Any]]:
         """Each token of the answer with its log-probability."""

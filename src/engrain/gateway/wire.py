@@ -5,10 +5,12 @@ Field names, types and limits: openai-python 3.57, `types/chat/`. Unknown fields
 
 from __future__ import annotations
 
+import base64
 import json
 import logging
 from typing import Annotated, Any, Literal
 
+import numpy as np
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 
 from engrain.errors import InputError, NotFound, ScopeError, StoreError
@@ -127,10 +129,75 @@ def completion_of(interaction: Interaction, model: str, tokens: list[dict[str, A
     }
 
 
-def chunk(name: str, created: int, model: str, delta: dict[str, Any], finish: str | None = None) -> dict[str, Any]:
-    """A `chat.completion.chunk` with one piece of the answer."""
-    choice = {"index": 0, "delta": delta, "finish_reason": finish, "logprobs": None}
-    return {"id": name, "object": "chat.completion.chunk", "created": created, "model": model, "choices": [choice]}
+class ChatEvents:
+    """One answer as a stream of `chat.completion.chunk`s."""
+
+    def __init__(self, body: ChatRequest, name: str, created: int) -> None:
+        self._body, self._name, self._created = body, name, created
+
+    def begin(self) -> list[str]:
+        """Whose turn it is."""
+        return [event(self._chunk({"role": "assistant", "content": ""}))]
+
+    def piece(self, text: str) -> list[str]:
+        """More of the text."""
+        return [event(self._chunk({"content": text}))]
+
+    def end(self, interaction: Interaction) -> list[str]:
+        """How it ended, what answered, what it cost if that was asked for, and that it is over."""
+        last = self._chunk({}, finish=interaction.finish_reason)
+        events = [event(last | {"engrain": stamp_headers(interaction.id, interaction.stamp)})]
+        if self._body.stream_options is not None and self._body.stream_options.include_usage:
+            cost = usage_of(interaction.usage.input_tokens, interaction.usage.output_tokens)
+            events.append(event(self._chunk({}) | {"choices": [], "usage": cost}))
+        return [*events, event("[DONE]")]
+
+    def fail(self, error: dict[str, Any]) -> list[str]:
+        """It ends with this error."""
+        return [event(error)]
+
+    def _chunk(self, delta: dict[str, Any], finish: str | None = None) -> dict[str, Any]:
+        choice = {"index": 0, "delta": delta, "finish_reason": finish, "logprobs": None}
+        return {
+            "id": self._name,
+            "object": "chat.completion.chunk",
+            "created": self._created,
+            "model": self._body.model,
+            "choices": [choice],
+        }
+
+
+class EmbeddingsRequest(BaseModel):
+    """The body of POST /v1/embeddings."""
+
+    model_config = ConfigDict(extra="allow")
+
+    model: str
+    input: Text | Annotated[list[Text], Field(min_length=1, max_length=2048)]
+    encoding_format: Literal["float", "base64"] | None = "float"
+    dimensions: int | None = Field(default=None, ge=1)
+
+    @property
+    def texts(self) -> list[str]:
+        """What to embed. InputError for an empty text, which has no direction."""
+        texts = [self.input] if isinstance(self.input, str) else self.input
+        if empty := next((str(i) for i, text in enumerate(texts) if not text.strip()), None):
+            raise InputError(f"input.{empty} is empty; give a text")
+        return texts
+
+
+def embeddings_of(vectors: np.ndarray, body: EmbeddingsRequest, name: str, tokens: int) -> dict[str, Any]:
+    """A list of `embedding`s, float32 [texts, dimension], as numbers or as base64 of their little-endian bytes."""
+    rows = [
+        base64.b64encode(row.astype("<f4").tobytes()).decode() if body.encoding_format == "base64" else row.tolist()
+        for row in vectors
+    ]
+    return {
+        "object": "list",
+        "data": [{"object": "embedding", "index": i, "embedding": row} for i, row in enumerate(rows)],
+        "model": name,
+        "usage": {"prompt_tokens": tokens, "total_tokens": tokens},
+    }
 
 
 def usage_of(read: int, written: int) -> dict[str, int]:
