@@ -85,6 +85,7 @@ class Sampling:
     """0 takes the likeliest token each time."""
     max_tokens: int | None = None
     seed: int | None = None
+    top_p: float | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -128,6 +128,9 @@ def test_drawn_answers_repeat_with_their_seed(client: openai.OpenAI) -> None:
         return str(answer.choices[0].message.content)
 
     assert drawn(1) == drawn(1)
+    likeliest = say(client, "Tell me something.", "gil", max_tokens=20).choices[0].message.content
+    narrow = say(client, "Tell me something.", "gil", temperature=1.5, top_p=1e-6, seed=3, max_tokens=20)
+    assert narrow.choices[0].message.content == likeliest
     assert len({drawn(s) for s in range(4)}) > 1
 
 
@@ -150,6 +153,7 @@ def test_models_name_the_base_and_what_may_be_asked_for(served: tuple[str, Servi
         ({"max_tokens": 0}, openai.BadRequestError, "max_tokens"),
         ({"max_tokens": 10**6}, openai.BadRequestError, "window"),
         ({"temperature": -1}, openai.BadRequestError, "temperature"),
+        ({"top_p": 0}, openai.BadRequestError, "top_p"),
         ({"n": 3}, openai.BadRequestError, "n"),
         ({"extra_headers": {"x-engrain-memory": "maybe"}}, openai.BadRequestError, "maybe"),
     ],

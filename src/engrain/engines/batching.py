@@ -102,13 +102,16 @@ class Batcher:
         max_tokens: int = 64,
         temperature: float = 0.0,
         seed: int = 0,
+        top_p: float = 1.0,
         tell: Callable[[int | None], None] | None = None,
     ) -> Ticket:
         """Begin to answer; returns at once. `tell` is `Ticket.tell`. InputError for a prompt that does not fit the window, NotFound for an adapter that is
         not there."""
-        if max_tokens < 1 or temperature < 0:
-            raise InputError(f"max_tokens={max_tokens}, temperature={temperature}; give at least 1 and at least 0")
-        how = Sampling(self._engine.chat.stop_ids, max_tokens, temperature, seed)
+        if max_tokens < 1 or temperature < 0 or not 0 < top_p <= 1:
+            raise InputError(
+                f"max_tokens={max_tokens}, temperature={temperature}, top_p={top_p}; give at least 1, at least 0, and more than 0 and at most 1"
+            )
+        how = Sampling(self._engine.chat.stop_ids, max_tokens, temperature, seed, top_p)
         ids = self._engine.encode(prompt, room=max_tokens)
         self._engine.weights(adapter)
         ticket = Ticket(ids, adapter, how, Future(), time.perf_counter(), tell=tell)
@@ -219,7 +222,7 @@ class Batcher:
                 found.append(likely[place])
                 continue
             uniform = torch.tensor([[ticket.noise[len(ticket.tokens)]]], device=logits.device)
-            drawn, logprob = choose(logits[place : place + 1], ticket.how.temperature, uniform)
+            drawn, logprob = choose(logits[place : place + 1], ticket.how.temperature, uniform, ticket.how.top_p)
             found.append((int(drawn), float(logprob)))
         return found
 

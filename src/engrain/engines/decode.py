@@ -170,6 +170,8 @@ class Sampling:
     temperature: float
     """0 takes the likeliest token."""
     seed: int
+    top_p: float = 1.0
+    """Tokens are drawn from the fewest likeliest that have this much probability together."""
 
 
 def sample(network: Network, adapter: Any, prompts: Sequence[Ids], how: Sampling, device: str) -> list[Sampled]:
@@ -228,12 +230,20 @@ def _decode(network: Network, adapter: Any, prompts: list[Ids], how: Sampling, d
     return [Sampled(tuple(t), tuple(p), s) for t, p, s in zip(tokens, logprobs, stopped, strict=True)]
 
 
-def choose(logits_BV: Tensor, temperature: float, uniform_B1: Tensor | None) -> tuple[Tensor, Tensor]:
-    """The next token [B, 1], the likeliest or the one that a number in [0, 1) picks, and its log-probability in nats at temperature 1."""
+def choose(
+    logits_BV: Tensor, temperature: float, uniform_B1: Tensor | None, top_p: float = 1.0
+) -> tuple[Tensor, Tensor]:
+    """The next token [B, 1], the likeliest or the one that a number in [0, 1) picks among the likeliest that have `top_p` of the
+    probability together, and its log-probability in nats at temperature 1."""
     if uniform_B1 is None:
         chosen = logits_BV.argmax(-1, keepdim=True)
     else:  # the inverse of the cumulative distribution: one uniform number decides one token
-        cumulative = (logits_BV / temperature).softmax(-1).cumsum(-1)
+        likely_BV = (logits_BV / temperature).softmax(-1)
+        if top_p < 1:
+            sorted_BV, order_BV = likely_BV.sort(-1, descending=True)
+            beyond_BV = sorted_BV.cumsum(-1) - sorted_BV >= top_p  # what stands before it is enough already
+            likely_BV = likely_BV.masked_fill(beyond_BV.gather(1, order_BV.argsort(-1)), 0.0)
+        cumulative = likely_BV.cumsum(-1)
         chosen = torch.searchsorted(cumulative, uniform_B1 * cumulative[:, -1:], right=True)
         chosen = chosen.clamp_(max=logits_BV.shape[-1] - 1)
     return chosen, logits_BV.gather(1, chosen) - logits_BV.logsumexp(-1, keepdim=True)

@@ -44,6 +44,8 @@ class Serving:
     recall_limit: int = 12
     max_tokens: int = 64
     temperature: float = 0.0
+    top_p: float = 1.0
+    """Of drawn answers, by the service only: the fewest likeliest tokens that have this much probability together."""
     show_learned: bool = False
     """Show notes even where the live version knows the answer without (costs tokens)."""
 
@@ -149,7 +151,12 @@ def recorded(store: SqlStore, base: str, asked: Asked, completion: Completion) -
         context=asked.context,
         answer=completion.text,
         stamp=Stamp(base=base, adapter=asked.version, memory=asked.held),
-        sampling=Sampling(temperature=asked.serving.temperature, max_tokens=asked.serving.max_tokens, seed=asked.seed),
+        sampling=Sampling(
+            temperature=asked.serving.temperature,
+            max_tokens=asked.serving.max_tokens,
+            seed=asked.seed,
+            top_p=asked.serving.top_p,
+        ),
         usage=Usage(
             input_tokens=completion.input_tokens,
             output_tokens=len(completion.token_ids),

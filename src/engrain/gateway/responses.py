@@ -56,6 +56,7 @@ class ResponsesRequest(BaseModel):
     stream: bool | None = False
     max_output_tokens: int | None = Field(default=None, ge=1)
     temperature: float | None = Field(default=None, ge=0, le=2)
+    top_p: float | None = Field(default=None, gt=0, le=1)
     user: Text | None = Field(default=None, max_length=512)
     safety_identifier: Text | None = Field(default=None, max_length=64)
     metadata: dict[str, Text] | None = None
@@ -72,7 +73,7 @@ class ResponsesRequest(BaseModel):
             turns += [item.turn(place) for place, item in enumerate(self.input)]
         return ChatRequest(
             model=self.model, messages=turns, stream=self.stream, max_completion_tokens=self.max_output_tokens,
-            temperature=self.temperature, user=self.user, safety_identifier=self.safety_identifier, metadata=self.metadata,
+            temperature=self.temperature, top_p=self.top_p, user=self.user, safety_identifier=self.safety_identifier, metadata=self.metadata,
         )  # fmt: skip
 
 
@@ -147,7 +148,7 @@ def _begun(name: str, created: int, body: ResponsesRequest) -> dict[str, Any]:
         "incomplete_details": None, "instructions": body.instructions, "max_output_tokens": body.max_output_tokens,
         "metadata": body.metadata or {}, "model": body.model, "output": [], "parallel_tool_calls": True,
         "previous_response_id": body.previous_response_id, "temperature": body.temperature, "tool_choice": "auto", "tools": [],
-        "top_p": None, "text": {"format": {"type": "text"}}, "user": body.user, "usage": None,
+        "top_p": body.top_p, "text": {"format": {"type": "text"}}, "user": body.user, "usage": None,
     }  # fmt: skip
 
 

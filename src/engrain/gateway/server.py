@@ -252,6 +252,8 @@ def ready(service: Service, body: wire.ChatRequest, scope: Scope, conversation: 
     serving = cut_to_window(service.engine, service.serving, most)
     if body.temperature is not None:
         serving = replace(serving, temperature=body.temperature)
+    if body.top_p is not None:
+        serving = replace(serving, top_p=body.top_p)
     adapter = None if body.model == LIVE else resolve(service.store, scope, body.model)
 
     def say(shown: Conversation, version: str) -> str:
@@ -336,7 +338,7 @@ class Answer:
 
         self._ticket = await run_in_threadpool(
             self._service.batcher.submit, asked.shown, adapter=asked.version, max_tokens=asked.serving.max_tokens,
-            temperature=asked.serving.temperature, seed=asked.seed, tell=tell,
+            temperature=asked.serving.temperature, seed=asked.seed, top_p=asked.serving.top_p, tell=tell,
         )  # fmt: skip
         task = asyncio.create_task(self._work())
         self._service.tasks.add(task)

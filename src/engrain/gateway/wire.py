@@ -74,6 +74,7 @@ class ChatRequest(BaseModel):
     max_tokens: int | None = Field(default=None, ge=1)
     max_completion_tokens: int | None = Field(default=None, ge=1)
     temperature: float | None = Field(default=None, ge=0, le=2)
+    top_p: float | None = Field(default=None, gt=0, le=1)
     n: int | None = Field(default=1, ge=1, le=1)
     stop: str | list[str] | None = None
     seed: int | None = None
