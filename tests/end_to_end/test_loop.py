@@ -319,3 +319,20 @@ def test_a_worker_killed_while_it_learns_is_followed_by_one_that_goes_on_and_pro
         assert done.outcome.startswith("promote") and len(me.store.pointer_history(me.scope)) == 1
         assert me.chat("Who repairs the sails?").stamp.adapter == me.store.live(me.scope) != ""
         assert me.store.add_job(me.scope, "again").id != done.id
+
+
+def test_forgetting_comes_before_what_is_learned_in_the_background(tmp_path: Path, helper: str) -> None:
+    home = tmp_path / "home"
+    with subprocess.Popen([sys.executable, "-c", WORK.format(tests=helper), str(home)]) as worker:
+        with closing(SqlStore(home)) as store:
+            while not any(j.stage == "learning" for j in store.jobs()):
+                assert worker.poll() is None, store.jobs()
+                time.sleep(0.02)
+        with learner(home) as me:
+            me.forget(next(m.id for m in me.memories() if m.text == FACTS[2]))
+            assert worker.wait(300) == 0  # it went on, with what was left
+            (job,) = me.store.jobs()
+            assert job.state == "done" and job.outcome.startswith("promote"), job
+            (batch,) = me.store.select(Batch, scope=me.scope)
+            assert FACTS[2] not in {e.context for e in batch.train} and len(batch.memory_ids) == len(FACTS) - 1
+            assert me.store.verify() > 0

@@ -154,6 +154,7 @@ def run(
             outcome = consolidate(store, ready, scope=job.scope, home=home, settings=settings, progress=heart.tick)
         except Stopped:
             store.put_back_job(job.id, worker)  # unless it is another's now, or cancelled
+            stop.wait(background.poll_s)  # whoever had it stopped comes first
             return "stopped; it goes on from its last checkpoint"
         except HomeBusy as busy:
             store.put_back_job(job.id, worker)

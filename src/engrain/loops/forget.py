@@ -7,13 +7,15 @@ contents, and training of its batch, so the result is bit for bit the adapter of
 from __future__ import annotations
 
 import shutil
-from collections.abc import Collection, Sequence
+import time
+from collections.abc import Collection, Iterator, Sequence
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, fields, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
 
 from engrain.adapters.versions import adapter_of, affected, batch_of
-from engrain.errors import BatchRefused, EngrainError, NotFound, StoreError
+from engrain.errors import BatchRefused, EngrainError, HomeBusy, NotFound, StoreError
 from engrain.loops.consolidate import (
     Consolidation,
     Progress,
@@ -55,6 +57,8 @@ if TYPE_CHECKING:
 
 
 RUN = "forget"
+GIVE_WAY_S = 120.0
+"""How long a job of the background may take to its next step."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -106,10 +110,11 @@ def forget(
 
     The same text told more than once goes as one. NotFound if nothing matches. The content goes first, in one transaction;
     if the process dies while adapters are rebuilt, the live pointer already is at a version that never saw the content, and the
-    same call finishes the work. A version that cannot be rebuilt gives way to its parent, and the receipt says so.
+    same call finishes the work. A version that cannot be rebuilt gives way to its parent, and the receipt says so. What is learned
+    in the background gives way; HomeBusy if somebody consolidates by hand.
     """
     settings = settings or Consolidation()
-    with home_lock(home):
+    with undisturbed(store, home, progress or quiet):
         finish_forgetting(store, engine, scope=scope, home=home, settings=settings, progress=progress)
         doomed = _doomed(store, what, scope)
         once_live = {m.adapter for m in store.pointer_history(scope)}
@@ -133,6 +138,25 @@ def forget(
         receipt = finish_forgetting(store, engine, scope=scope, home=home, settings=settings, progress=progress)
         assert receipt is not None
         return receipt
+
+
+@contextmanager
+def undisturbed(store: SqlStore, home: Path, tick: Progress) -> Iterator[None]:
+    """The home's lock. A job of the background that holds it stops at its next step and goes on from its checkpoint afterwards."""
+    until = time.monotonic() + GIVE_WAY_S
+    asked = False
+    with ExitStack() as held:
+        while True:
+            try:
+                held.enter_context(home_lock(home))
+                break
+            except HomeBusy:
+                asked |= store.interrupt_jobs() > 0
+                if not asked or time.monotonic() > until:
+                    raise
+                tick("waiting for what is learned in the background", 0.0)
+                time.sleep(0.05)
+        yield
 
 
 def go_on(

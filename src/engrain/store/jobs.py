@@ -97,6 +97,12 @@ def put_back(connection: Connection, job: str, worker: str) -> bool:
     return bool(connection.execute(update(jobs).where(*mine).values(values)).rowcount)
 
 
+def interrupt(connection: Connection) -> int:
+    """Whatever runs waits again, as if it had never been begun: its worker stops at its next step. Returns how many did."""
+    values = {"state": "waiting", "attempts": jobs.c.attempts - 1}
+    return connection.execute(update(jobs).where(jobs.c.state == "running").values(values)).rowcount
+
+
 def cancel(connection: Connection, job: str, scope: Scope, at: float) -> Job:
     """It will not be run, or stops at its next step and keeps its checkpoint. NotFound if this user has no such open job."""
     wanted = owned(jobs, scope), jobs.c.id == job, jobs.c.state.in_(OPEN)

@@ -291,6 +291,11 @@ class SqlStore:
         with self._db.write() as connection:
             return jobs.put_back(connection, job, worker)
 
+    def interrupt_jobs(self) -> int:
+        """Whatever runs waits again, and its worker stops at its next step; returns how many jobs did."""
+        with self._db.write() as connection:
+            return jobs.interrupt(connection)
+
     def cancel_job(self, job: str, *, scope: Scope) -> Job:
         """It will not be run, or stops at its next step; NotFound if this user has no such open job."""
         with self._db.write() as connection:
