@@ -40,9 +40,9 @@ def probe(group: str, notes: Sequence[str], question: str, answer: str) -> Examp
 
 
 def part_of(example: Example) -> Part:
-    """What a probe is for, by its content: seven in ten guard, one chooses the scale, two judge."""
+    """What a probe is for, by its content: six in ten guard, two choose the scale, two judge."""
     draw = int(content_hash(["probe", example.hash], length=8), 16) % 10
-    return "guard" if draw < 7 else "scale" if draw < 8 else "gate"
+    return "guard" if draw < 6 else "scale" if draw < 8 else "gate"
 
 
 def guard_probes(count: int, *, seed: int = 0, engine: Engine | None = None) -> list[Example]:

@@ -86,9 +86,9 @@ class Consolidation:
     seed: int = 0
     least_advantage: float = 0.10
     """The teacher, shown the notes, must beat the bare version on held-out questions by this much; else all stays in text."""
-    scales: Sequence[float] = (1.0, 0.85, 0.7, 0.5)
+    scales: Sequence[float] = (1.0, 0.95, 0.9, 0.85, 0.7, 0.5)
     """Shares of the update that are tried, on other items than the gate's, before it is judged (beyond 1: docs/decisions/0010)."""
-    scale_items: int = 360
+    scale_items: int = 720
     """Unrelated items that the share of the update is chosen by, at most."""
     gate_items: int = 720
     """Unrelated items that a candidate is judged by, at most."""
