@@ -115,7 +115,13 @@ def test_the_help_of_every_command_teaches_by_an_example(command: str) -> None:
     said = engrain(command, "--help")
     assert said.exit_code == 0
     assert f"Example:  engrain {command}" in said.output
-    others = {"demo": ("--base",), "work": ("--base",), "serve": ("--base", "--tenant"), "jobs": ("--user", "--tenant")}
+    others = {
+        "demo": ("--base",),
+        "work": ("--base",),
+        "serve": ("--base", "--tenant"),
+        "jobs": ("--user", "--tenant"),
+        "canary": ("--user", "--tenant"),
+    }
     for option in ("--home", *others.get(command, ("--base", "--user", "--tenant"))):
         assert option in said.output
 

@@ -57,6 +57,15 @@ Base = Annotated[
     Path,
     typer.Option(envvar="ENGRAIN_BASE", help="The model: a decoder-only Hugging Face folder.", show_default="sprout"),
 ]
+Share = Annotated[
+    float,
+    typer.Option(
+        "--canary",
+        min=0,
+        max=0.99,
+        help="Share of a user's conversations that a candidate answers on trial before it goes live; 0: no trial.",
+    ),
+]
 Device = Annotated[
     str,
     typer.Option(envvar="ENGRAIN_DEVICE", help="Where the model runs: auto (cuda where there is one), cpu or cuda."),
@@ -164,6 +173,7 @@ def serve(
     port: Annotated[int, typer.Option(min=1, max=65535)] = 8420,
     rows: Annotated[int, typer.Option(min=1, max=128, help="Requests that are answered at the same time.")] = 32,
     learn: Annotated[bool, typer.Option(help="Consolidate in the background who has told enough and is quiet.")] = True,
+    canary: Share = 0.0,
     home: Home = HOME, base: Base = SPROUT, tenant: Tenant = "local", device: Device = "auto",
 ) -> None:  # fmt: skip
     """Answer over HTTP as OpenAI does: point any OpenAI client at it, and its agent begins to remember and to learn.
@@ -184,6 +194,7 @@ def serve(
         rows=rows,
         device=device,
         learn=learn,
+        canary=canary,
         say=terminal().print,
     )
 
@@ -192,6 +203,7 @@ def serve(
 @guarded
 def work(
     once: Annotated[bool, typer.Option("--once", help="End when nobody is due any more, and do not wait until users are quiet.")] = False,
+    canary: Share = 0.0,
     with_parent: Annotated[bool, typer.Option("--with-parent", hidden=True)] = False,
     home: Home = HOME, base: Base = SPROUT, device: Device = "auto",
 ) -> None:  # fmt: skip
@@ -205,9 +217,41 @@ def work(
     from engrain.service import learn
 
     learn(
-        there(home).expanduser(), base.expanduser(), device=device, once=once, with_parent=with_parent,
+        there(home).expanduser(), base.expanduser(), device=device, once=once, canary=canary, with_parent=with_parent,
         say=lambda line: terminal().print(clean(line), soft_wrap=True, markup=False),
     )  # fmt: skip
+
+
+@app.command(name="canary")
+@guarded
+def show_canary(
+    approve: Annotated[bool, typer.Option("--approve", help="Make the candidate live now.")] = False,
+    stop: Annotated[bool, typer.Option("--stop", help="End the trial; the live version stays.")] = False,
+    reason: Annotated[str, typer.Option(help="Why, for the record.")] = "",
+    home: Home = HOME, user: User = "me", tenant: Tenant = "local",
+) -> None:  # fmt: skip
+    """The candidate on trial: what its answers and the live version's were worth so far; decide by hand if you like.
+
+    With `engrain serve --canary 0.5` a version that the gate let through answers half of the conversations first. Ratings and corrections of
+    those answers decide: it goes live when it is shown to be no worse, and is stopped when it is shown to be worse.
+
+    Example:  engrain canary --user ada --approve
+    """
+    from engrain.adapters.canary import on_trial
+    from engrain.loops.trial import decide, outcomes, trial_of
+
+    scope = Scope(tenant=tenant, user=user)
+    with stored(there(home)) as store:
+        if approve and stop:
+            raise InputError("--approve and --stop: give one of them")
+        if approve or stop:
+            verdict = decide(store, scope, approve=approve, reason=reason)
+            terminal().print(clean(f"{verdict.decision}: {verdict.reasons[0]}"), soft_wrap=True, markup=False)
+        elif canary := on_trial(store, scope):
+            said = f"{name_of(canary.candidate)} answers {canary.share:.0%} beside {name_of(canary.against)}: {trial_of(canary).show(outcomes(store, canary))}"
+            terminal().print(said, soft_wrap=True, markup=False)
+        else:
+            terminal().print("No version is on trial.")
 
 
 @app.command()

@@ -23,6 +23,7 @@ from engrain.gateway.answer import Serving, answer, cut_to_window, latest
 from engrain.loops import remember
 from engrain.loops.consolidate import Consolidation, Outcome, Progress, consolidate
 from engrain.loops.forget import forget, go_on
+from engrain.loops.trial import settle
 from engrain.memory import HashedEmbedder, Standing, derive, holding
 from engrain.protocols import Embedder
 from engrain.records import (
@@ -155,9 +156,11 @@ class Learner:
         A correction is remembered at once, and what it corrects is marked wrong. `kind` says who judged: the user in so many
         words (`explicit`), the user by what they did (`implicit`), or a program (`automated`).
         """
-        return remember.feedback(
+        given = remember.feedback(
             self.store, interaction, scope=self.scope, rating=rating, comment=comment, correction=correction, kind=kind
         )
+        settle(self.store, self.scope)
+        return given
 
     def consolidate(self, *, progress: Progress | None = None) -> Outcome:
         """Move what has proved durable into the weights, if the evidence allows it. Ctrl-C loses nothing."""

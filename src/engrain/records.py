@@ -316,6 +316,26 @@ class Verdict:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Canary:
+    """A candidate that the gate let through, on trial: it answers a share of the requests until a verdict ends the trial."""
+
+    id: str = field(default_factory=lambda: new_id("can"))
+    scope: Scope
+    created_at: float = field(default_factory=time.time)
+    candidate: str
+    """Adapter hash."""
+    against: str
+    """Adapter hash of the version that is live meanwhile; "" for the bare base."""
+    verdict: str
+    """Id of the gate's verdict, by which it goes live if the trial ends well."""
+    share: float
+    """Of the conversations, 0 … 1."""
+    margin: float
+    alpha: float
+    causes: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Receipt:
     """Proof of a forgetting: what went, what was rebuilt; hashes only, never the content."""
 
@@ -351,4 +371,4 @@ class LedgerEntry:
     hash: str
 
 
-Record = Interaction | Feedback | Memory | Signal | Task | Batch | Adapter | Evidence | Verdict | Receipt
+Record = Interaction | Feedback | Memory | Signal | Task | Batch | Adapter | Evidence | Verdict | Canary | Receipt

@@ -16,6 +16,7 @@ from engrain.errors import NotFound
 from engrain.records import (
     Adapter,
     Batch,
+    Canary,
     Evidence,
     Feedback,
     Interaction,
@@ -240,6 +241,8 @@ def describe(store: SqlStore, record_id: str, scope: Scope) -> str:
             said = f"{sum(r.right for r in record.results)} of {len(record.results)} right ({record.suite})"
         case Task():
             said = f"{record.question} -> {record.answer}"
+        case Canary():
+            said = f"{name_of(record.candidate)} answers {record.share:.0%} beside {name_of(record.against)}"
         case Receipt():
             said = f"{len(record.removed)} records erased"
     short = " ".join(said.split())

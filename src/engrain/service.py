@@ -23,6 +23,7 @@ from engrain.errors import InputError
 from engrain.gateway.answer import Serving
 from engrain.learner import ANSWER_TOKENS
 from engrain.loops import remember
+from engrain.loops.trial import settle
 from engrain.memory import HashedEmbedder
 from engrain.records import Feedback, Interaction, Scope
 from engrain.store import SqlStore
@@ -76,11 +77,13 @@ def serve(
     rows: int,
     device: str,
     learn: bool = True,
+    canary: float = 0.0,
     say: Callable[[str], None] = print,
 ) -> None:
     """Serve until Ctrl-C or SIGTERM; answers under way are finished first. InputError for an open door without a key.
 
-    With `learn`, a worker consolidates in the background; without, only `engrain work` and `engrain consolidate` do."""
+    With `learn`, a worker consolidates in the background; without, only `engrain work` and `engrain consolidate` do. `canary` is
+    the share of the conversations that a candidate answers before it goes live; 0: it goes live by the gate's verdict alone."""
     with closing(SqlStore(home)) as store:
         if not _loopback(host) and not any(k.revoked_at is None for k in store.api_keys()):
             raise InputError(f"--host {host} is reachable from outside; make a key first: engrain keys new")
@@ -88,16 +91,16 @@ def serve(
     import uvicorn
 
     say(f"engrain answers at http://{f'[{host}]' if ':' in host else host}:{port}/v1 (model: engrain). Ctrl-C ends it.")
-    with Beside(home, base, device) if learn else nullcontext():
+    with Beside(home, base, device, canary) if learn else nullcontext():
         uvicorn.run(app, host=host, port=port, log_level="warning", access_log=False, server_header=False)
 
 
 class Beside:
     """A worker process that lasts as long as the block: started anew if it dies, and gone if this process is, however it ends."""
 
-    def __init__(self, home: Path, base: Path, device: str) -> None:
+    def __init__(self, home: Path, base: Path, device: str, canary: float = 0.0) -> None:
         self._command = [sys.executable, "-m", "engrain.cli", "work", "--with-parent"]
-        self._command += ["--home", str(home), "--base", str(base), "--device", device]
+        self._command += ["--home", str(home), "--base", str(base), "--device", device, "--canary", str(canary)]
         self.process: subprocess.Popen[bytes] | None = None
         """The worker that runs now."""
         self._over = threading.Event()
@@ -137,6 +140,7 @@ def learn(
     *,
     device: str = "auto",
     once: bool = False,
+    canary: float = 0.0,
     with_parent: bool = False,
     say: Callable[[str], None] = print,
 ) -> None:
@@ -144,7 +148,9 @@ def learn(
 
     `with_parent`: until standard input ends, as it does when the process that started this one is gone."""
     from engrain.engines.local import LocalEngine
+    from engrain.evaluation.canary import Trial
     from engrain.loops.background import Background, work
+    from engrain.loops.consolidate import Consolidation
 
     os.nice(NICE)
     stop = threading.Event()
@@ -157,9 +163,10 @@ def learn(
         threading.Thread(target=until_alone, name="parent", daemon=True).start()
     engine = functools.cache(lambda: LocalEngine(base, adapters_dir=home / "adapters", device=device))
     background = Background(idle_s=0.0) if once else Background()
+    settings = Consolidation(trial=Trial(share=canary) if canary else None)
     with closing(SqlStore(home)) as store:
         work(
-            store, engine, home=home, worker=f"{os.uname().nodename}:{os.getpid()}", background=background, stop=stop,
+            store, engine, home=home, worker=f"{os.uname().nodename}:{os.getpid()}", settings=settings, background=background, stop=stop,
             until_empty=once, on_end=lambda job, said: say(f"{job.id} of {job.scope.user} ({job.scope.tenant}): {said}"),
         )  # fmt: skip
 
@@ -184,7 +191,7 @@ def _remember(store: SqlStore, engine: LocalEngine, interaction: Interaction) ->
 
 def _feedback(store: SqlStore, scope: Scope, body: FeedbackRequest) -> list[Feedback]:
     rating = None if body.rating is None else float(body.rating)
-    return remember.feedback(
+    given = remember.feedback(
         store,
         body.interaction,
         scope=scope,
@@ -193,3 +200,5 @@ def _feedback(store: SqlStore, scope: Scope, body: FeedbackRequest) -> list[Feed
         correction=body.correction,
         kind=body.kind,
     )
+    settle(store, scope)
+    return given

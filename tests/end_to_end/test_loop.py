@@ -10,16 +10,19 @@ import sys
 import time
 from collections.abc import Sequence
 from contextlib import closing
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from engrain.errors import HomeBusy
+from engrain.evaluation.canary import Trial
 from engrain.learner import SPROUT, Learner
 from engrain.loops.background import Background, work
 from engrain.loops.consolidate import Consolidation
 from engrain.loops.prepare import Preparation
 from engrain.loops.study import Study
+from engrain.loops.trial import decide
 from engrain.records import Batch, Interaction, Memory
 from engrain.store import SqlStore, home_lock
 
@@ -319,6 +322,20 @@ def test_a_worker_killed_while_it_learns_is_followed_by_one_that_goes_on_and_pro
         assert done.outcome.startswith("promote") and len(me.store.pointer_history(me.scope)) == 1
         assert me.chat("Who repairs the sails?").stamp.adapter == me.store.live(me.scope) != ""
         assert me.store.add_job(me.scope, "again").id != done.id
+
+
+def test_a_candidate_on_trial_answers_beside_the_live_version_until_the_trial_has_ended(tmp_path: Path) -> None:
+    with Learner(tmp_path / "home", consolidation=replace(QUICK, trial=Trial(share=0.5))) as me:
+        for fact in FACTS:
+            me.tell(fact)
+        outcome = me.consolidate()
+        assert outcome.verdict is not None and outcome.verdict.decision == "promote" and not me.store.live(me.scope)
+        assert "on trial" in me.consolidate().reason
+        by = {me.chat("Who repairs the sails?", conversation=str(n)).stamp.adapter for n in range(12)}
+        assert by == {"", outcome.adapter}
+        decide(me.store, me.scope, approve=True)
+        assert me.store.live(me.scope) == outcome.adapter
+        assert me.rollback() == "" and me.store.verify() > 0
 
 
 def test_forgetting_comes_before_what_is_learned_in_the_background(tmp_path: Path, helper: str) -> None:

@@ -6,6 +6,7 @@ from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal, Protocol
 
+from engrain.adapters.canary import on_trial
 from engrain.errors import InputError, NotFound
 from engrain.records import Adapter, Batch, Evidence, ItemResult, Receipt, Scope, Verdict
 
@@ -49,7 +50,7 @@ class Version:
     stale: int = 0
     """How many of them no longer hold: text overrides them until the next consolidation."""
     decision: str = ""
-    """`promote`, `hold`, `reject`, or `rebuilt` after a forgetting; "" where a run ended before there was a verdict."""
+    """`promote`, `hold`, `reject`, `on trial` (a canary), or `rebuilt` after a forgetting; "" where a run ended before there was a verdict."""
     reasons: tuple[str, ...] = ()
     live: bool = False
 
@@ -66,6 +67,7 @@ def versions(store: VersionStore, scope: Scope, active: Collection[str] | None =
     live = store.live(scope)
     verdicts: dict[str, Verdict] = {v.candidate: v for v in store.select(Verdict, scope=scope)}
     rebuilt = _rebuilt(store, scope)
+    canary = on_trial(store, scope)
     found = [Version(number=0, adapter="", live=live == "")]
     for number, adapter in enumerate(store.select(Adapter, scope=scope), start=1):
         verdict = verdicts.get(adapter.id)
@@ -77,7 +79,13 @@ def versions(store: VersionStore, scope: Scope, active: Collection[str] | None =
                 created_at=adapter.created_at,
                 memories=len(adapter.memory_ids),
                 stale=0 if active is None else len(stale(adapter, active)),
-                decision=verdict.decision if verdict is not None else "rebuilt" if adapter.id in rebuilt else "",
+                decision="on trial"
+                if canary is not None and canary.candidate == adapter.id
+                else verdict.decision
+                if verdict is not None
+                else "rebuilt"
+                if adapter.id in rebuilt
+                else "",
                 reasons=verdict.reasons if verdict is not None else (),
                 live=adapter.id == live,
             )

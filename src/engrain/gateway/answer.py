@@ -9,6 +9,7 @@ from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
 from engrain.adapters import current
+from engrain.adapters.canary import answers, on_trial
 from engrain.adapters.versions import adapter_of, closed_book, let_through
 from engrain.context.assemble import assemble
 from engrain.errors import InputError, NotFound
@@ -98,6 +99,8 @@ class Asked:
     context: Context
     version: str
     """The adapter that is to answer; "" for the bare base."""
+    canary: str = ""
+    """Id of the trial that this request is part of."""
     held: str
     """The memory snapshot; "" where no memory took part."""
     serving: Serving
@@ -128,6 +131,10 @@ def prepare(
     started = time.perf_counter()
     live = current(store, scope)
     version = (live.id if live else "") if adapter is None else adapter
+    name = new_id("int")
+    canary = on_trial(store, scope) if adapter is None else None
+    if canary is not None and answers(canary, conversation or name):
+        version = canary.candidate
     context, held = Context(), ""
     if memory:
         memories = list(store.select(Memory, scope=scope))
@@ -136,7 +143,7 @@ def prepare(
             store, engine, embedder, messages, memories, scope=scope, serving=serving, version=version, say=say
         )
     return Asked(
-        scope=scope, conversation=conversation, messages=tuple(messages), context=context, version=version, held=held,
+        id=name, canary=canary.id if canary else "", scope=scope, conversation=conversation, messages=tuple(messages), context=context, version=version, held=held,
         serving=serving, seed=seed, started=started,
     )  # fmt: skip
 
@@ -167,7 +174,7 @@ def recorded(store: SqlStore, base: str, asked: Asked, completion: Completion) -
         finish_reason=completion.finish_reason,
         causes=(
             *asked.context.memory_ids,
-            *filter(None, (asked.version, let_through(store, asked.scope, asked.version))),
+            *filter(None, (asked.version, let_through(store, asked.scope, asked.version), asked.canary)),
         ),
     )
     store.append(interaction)

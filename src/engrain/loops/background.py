@@ -16,6 +16,7 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Self
 
 from engrain.adapters import current
+from engrain.adapters.canary import on_trial
 from engrain.errors import EngrainError, HomeBusy
 from engrain.loops.consolidate import Consolidation, Outcome, consolidate, known_at, route, spent_before, unstale
 from engrain.loops.forget import go_on
@@ -56,6 +57,8 @@ class Stopped(BaseException):
 
 def due(store: SqlStore, scope: Scope, settings: Consolidation, background: Background, at: float) -> str:
     """Why this user should be consolidated now; "" if there is no reason yet."""
+    if on_trial(store, scope):
+        return ""
     last = store.last_job(scope)
     since = last.started_at if last is not None and last.started_at is not None else 0.0
     start, old = unstale(store, scope, current(store, scope), at)

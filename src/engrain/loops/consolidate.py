@@ -21,15 +21,18 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from engrain.adapters import current, promote
+from engrain.adapters.canary import on_trial
 from engrain.adapters.versions import adapter_of, batch_of, stale
 from engrain.errors import BatchRefused, EngrainError, NotFound, ScopeError, StoreError, TrainingFailed
 from engrain.evaluation import SequentialGate, check_holdout, run_suite
+from engrain.evaluation.canary import Trial
 from engrain.evaluation.gates import pair, regression_rate
 from engrain.evaluation.probes import probe_group, probes
 from engrain.evaluation.statistics import Paired
 from engrain.evaluation.suites import group_of, last_question
 from engrain.loops.prepare import Preparation, prepare
 from engrain.loops.study import ANSWER_TOKENS
+from engrain.loops.trial import begin
 from engrain.memory import derive, holding, is_answer_style
 from engrain.protocols import Engine
 from engrain.records import (
@@ -93,6 +96,8 @@ class Consolidation:
     gate_items: int = 720
     """Unrelated items that a candidate is judged by, at most."""
     checkpoint_every: int = 50
+    trial: Trial | None = None
+    """How a candidate that the gate lets through is tried on real requests before it goes live; None: it goes live at once."""
 
     def steps(self, memories: int) -> int:
         return int(min(self.most_steps, max(self.least_steps, self.steps_per_memory * memories)))
@@ -163,6 +168,10 @@ def consolidate(
             log.info("no consolidation for %s: %s", scope, reason)
             return Outcome(signals=tuple(signals), verdict=None, reason=reason, seconds=time.perf_counter() - started)
 
+        if canary := on_trial(store, scope):
+            return stop(
+                f"version {canary.candidate[:12]} is on trial; when that has ended (engrain canary), what is new is learned"
+            )
         if not wanted:
             return stop("nothing durable is new: every memory is in the weights already, or stays in text")
         tick("studying", 0.0)
@@ -542,7 +551,9 @@ def judge(
             f"the live version {live[:12]} is stale: learned from and judged against {batch.parent[:12] or 'the base'}"
         )
         verdict = replace(verdict, reasons=(*verdict.reasons, told))
-    if verdict.decision == "promote":
+    if verdict.decision == "promote" and settings.trial is not None:
+        begin(store, verdict, settings.trial)
+    elif verdict.decision == "promote":
         promote(store, scope, verdict)
     else:
         store.append(verdict)
