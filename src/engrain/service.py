@@ -190,10 +190,13 @@ def _remember(store: SqlStore, engine: LocalEngine, interaction: Interaction) ->
 
 
 def _feedback(store: SqlStore, scope: Scope, body: FeedbackRequest) -> list[Feedback]:
+    if (body.interaction is None) == (body.conversation is None):
+        raise InputError("interaction, conversation: give one of them, so that it is known what the feedback is about")
+    about = body.interaction or remember.last_answer(store, body.conversation or "", scope=scope)
     rating = None if body.rating is None else float(body.rating)
     given = remember.feedback(
         store,
-        body.interaction,
+        about,
         scope=scope,
         rating=rating,
         comment=body.comment,

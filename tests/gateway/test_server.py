@@ -113,6 +113,30 @@ def test_feedback_is_recorded_and_a_correction_holds_at_once(
     assert "2222" in say(client, "What is the gate code of the west barn?", "eve").choices[0].message.content
 
 
+def test_feedback_that_is_sent_again_is_recorded_once_and_may_be_about_a_conversation(
+    served: tuple[str, Service], client: openai.OpenAI
+) -> None:
+    header = {"x-engrain-conversation": "talk", "x-engrain-user": "wes"}
+    for text in ("The gate code of the new barn is 7117.", "What is the gate code of the new barn?"):
+        answer = say(client, text, "wes", extra_headers=header)
+
+    def give(**body: Any) -> list[str]:
+        given = client.post("/feedback", body=body, cast_to=dict[str, Any], options={"headers": header})
+        return [f["id"] for f in given["data"]]
+
+    first = give(conversation="talk", rating=True)
+    assert give(interaction=answer.id, rating=1.0) == first == give(conversation="talk", rating=True)
+    changed = give(interaction=answer.id, rating=False)
+    assert give(interaction=answer.id, rating=True) not in (first, changed)  # another word, though it was said before
+    kept = list(served[1].store.select(Feedback, scope=Scope(user="wes")))
+    assert [(f.interaction, f.score) for f in kept] == [(answer.id, s) for s in (1.0, 0.0, 1.0)]
+    with pytest.raises(openai.NotFoundError):
+        give(conversation="another", rating=True)
+    for wrong in ({"rating": True}, {"interaction": answer.id, "conversation": "talk", "rating": True}):
+        with pytest.raises(openai.BadRequestError, match="one of them"):
+            give(**wrong)
+
+
 def test_an_answer_ends_before_a_stop_text_and_after_the_tokens_that_were_allowed(client: openai.OpenAI) -> None:
     whole = say(client, "Hello, who are you?", "fay").choices[0].message.content
     word = whole.split()[2]

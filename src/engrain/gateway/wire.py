@@ -92,7 +92,9 @@ class ChatRequest(BaseModel):
 class FeedbackRequest(BaseModel):
     """The body of POST /v1/feedback."""
 
-    interaction: Text
+    interaction: Text | None = None
+    conversation: Text | None = None
+    """Instead of an interaction: the last answer of this conversation is meant."""
     rating: bool | float | None = None
     comment: Text = ""
     correction: Text = ""

@@ -104,7 +104,10 @@ def feedback(
     correction: str = "",
     kind: FeedbackKind = "explicit",
 ) -> list[Feedback]:
-    """Record what an answer was worth; a correction becomes memory in the same step. InputError for what says nothing."""
+    """Record what an answer was worth; a correction becomes memory in the same step. InputError for what says nothing.
+
+    What was the last word on the answer already is not said twice, so a request may be repeated.
+    """
     if kind not in get_args(FeedbackKind):
         raise InputError(f"kind={kind!r} is no kind of feedback; give one of {', '.join(get_args(FeedbackKind))}")
     if rating is not None and not 0 <= rating <= 1:
@@ -130,9 +133,27 @@ def feedback(
         )
         for name, score, text in given
     ]
+    last = {f.name: f for f in store.select(Feedback, scope=scope) if f.interaction == interaction}
+    said = [_as_before(last.get(record.name), record) for record in records]
+    records = [record for record, before in zip(records, said, strict=True) if before is None]
     remembered = [m for record in records if (m := correction_of(store, record))]
     store.append_all([*records, *remembered])
-    return records
+    fresh = iter(records)
+    return [before or next(fresh) for before in said]
+
+
+def _as_before(last: Feedback | None, now: Feedback) -> Feedback | None:
+    """The last word on an answer if this is the same again; else None."""
+    same = last is not None and (last.score, last.text, last.kind) == (now.score, now.text, now.kind)
+    return last if same else None
+
+
+def last_answer(store: SqlStore, conversation: str, *, scope: Scope) -> str:
+    """Id of the last interaction of a conversation. NotFound if there is none."""
+    found: list[str] = [i.id for i in store.select(Interaction, scope=scope) if conversation in (i.conversation, i.id)]
+    if not conversation or not found:
+        raise NotFound(f"{scope} has no conversation {conversation!r}; give the id that its requests carried")
+    return found[-1]
 
 
 def correction_of(store: SqlStore, feedback: Feedback) -> Memory | None:
