@@ -45,6 +45,7 @@ HOMES = {
     "starlette": {"gateway"},
     "pydantic": {"gateway"},
     "uvicorn": {"service"},
+    "prometheus_client": {"gateway"},
     "typer": {"cli"},
     "rich": {"cli", "demo", "plots", "reports"},
     "matplotlib": {"plots"},

@@ -172,6 +172,7 @@ def serve(
     host: Annotated[str, typer.Option(help="Where to listen; beyond this machine only with a key.")] = "127.0.0.1",
     port: Annotated[int, typer.Option(min=1, max=65535)] = 8420,
     rows: Annotated[int, typer.Option(min=1, max=128, help="Requests that are answered at the same time.")] = 32,
+    per_minute: Annotated[int, typer.Option(min=0, help="Requests a minute that each key may make; 0: as many as come.")] = 0,
     learn: Annotated[bool, typer.Option(help="Consolidate in the background who has told enough and is quiet.")] = True,
     canary: Share = 0.0,
     home: Home = HOME, base: Base = SPROUT, tenant: Tenant = "local", device: Device = "auto",
@@ -195,6 +196,7 @@ def serve(
         device=device,
         learn=learn,
         canary=canary,
+        per_minute=per_minute,
         say=terminal().print,
     )
 

@@ -46,10 +46,11 @@ END_S = 30.0
 
 
 def application(
-    home: Path, base: Path, *, tenant: str = "local", rows: int = 32, device: str = "auto"
+    home: Path, base: Path, *, tenant: str = "local", rows: int = 32, device: str = "auto", per_minute: int = 0
 ) -> tuple[FastAPI, Service]:
     """The ASGI application on one home, and what it works with; it closes that at its end."""
     try:
+        from engrain.gateway.limits import Limits
         from engrain.gateway.server import Service, create_app
     except ModuleNotFoundError as missing:
         raise InputError(f'{missing.name} is not installed; run: pip install "engrain[serve]"') from missing
@@ -60,7 +61,7 @@ def application(
     engine = LocalEngine(base, adapters_dir=home / "adapters", device=device)
     service = Service(
         store=store, engine=engine, batcher=Batcher(engine, rows=rows), embedder=HashedEmbedder(),
-        serving=Serving(max_tokens=ANSWER_TOKENS), tenant=tenant,
+        serving=Serving(max_tokens=ANSWER_TOKENS), tenant=tenant, limits=Limits(requests_per_minute=per_minute),
         after=lambda interaction: _remember(store, engine, interaction),
         on_feedback=lambda scope, body: _feedback(store, scope, body),
     )  # fmt: skip
@@ -78,6 +79,7 @@ def serve(
     device: str,
     learn: bool = True,
     canary: float = 0.0,
+    per_minute: int = 0,
     say: Callable[[str], None] = print,
 ) -> None:
     """Serve until Ctrl-C or SIGTERM; answers under way are finished first. InputError for an open door without a key.
@@ -87,7 +89,7 @@ def serve(
     with closing(SqlStore(home)) as store:
         if not _loopback(host) and not any(k.revoked_at is None for k in store.api_keys()):
             raise InputError(f"--host {host} is reachable from outside; make a key first: engrain keys new")
-    app, _ = application(home, base, tenant=tenant, rows=rows, device=device)
+    app, _ = application(home, base, tenant=tenant, rows=rows, device=device, per_minute=per_minute)
     import uvicorn
 
     say(f"engrain answers at http://{f'[{host}]' if ':' in host else host}:{port}/v1 (model: engrain). Ctrl-C ends it.")

@@ -124,6 +124,16 @@ class Batcher:
             self._change.notify()
         return ticket
 
+    @property
+    def rows_in_use(self) -> int:
+        """Answers that are being made."""
+        return len(self._rows)
+
+    @property
+    def waiting(self) -> int:
+        """Requests that wait for a row."""
+        return len(self._waiting)
+
     def close(self) -> None:
         """Stop after the token that is being made; requests under way end with what they have."""
         with self._change:

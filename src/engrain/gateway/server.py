@@ -7,11 +7,13 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import math
 import secrets
 import time
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field, replace
+from functools import partial
 from typing import Annotated, Any, Protocol
 
 from fastapi import Depends, FastAPI, Header, Request, Response
@@ -31,6 +33,8 @@ from engrain.engines.local import LocalEngine
 from engrain.errors import EngrainError, InputError, NotFound
 from engrain.gateway import responses, wire
 from engrain.gateway.answer import ATTEMPTS, Asked, Serving, cut_to_window, first_tokens, latest, prepare, recorded
+from engrain.gateway.limits import Bounded, Limits, Rates
+from engrain.gateway.metrics import Metrics
 from engrain.protocols import Completion, Conversation, Embedder
 from engrain.records import Feedback, Interaction, Scope, Stamp
 from engrain.store import SqlStore
@@ -56,6 +60,8 @@ class Service:
     after: Callable[[Interaction], None]
     """What is done with a recorded interaction before its answer ends: it becomes memory."""
     on_feedback: Callable[[Scope, wire.FeedbackRequest], list[Feedback]]
+    limits: Limits = field(default_factory=Limits)
+    metrics: Metrics = field(default_factory=Metrics)
     tasks: set[asyncio.Task[None]] = field(default_factory=set[asyncio.Task[None]])
     """Answers under way; each goes on to its record whoever listens."""
 
@@ -75,7 +81,13 @@ def create_app(service: Service) -> FastAPI:
         lifespan=lifespan,
     )  # fmt: skip
 
-    app.add_middleware(Outermost)
+    app.add_middleware(Bounded, body_bytes=service.limits.body_bytes)
+    app.add_middleware(Outermost, metrics=service.metrics)
+    rates = Rates(service.limits.requests_per_minute) if service.limits.requests_per_minute else None
+    service.metrics.watch("engrain_rows_in_use", "Answers that are being made.", lambda: service.batcher.rows_in_use)
+    service.metrics.watch("engrain_rows_waiting", "Requests that wait for a row.", lambda: service.batcher.waiting)
+    for state in ("waiting", "running"):
+        service.metrics.watch(f"engrain_jobs_{state}", f"Consolidations {state}.", partial(_jobs, service, state))
 
     @app.exception_handler(EngrainError)
     async def refused(_: Request, error: EngrainError) -> JSONResponse:
@@ -92,7 +104,10 @@ def create_app(service: Service) -> FastAPI:
 
     @app.exception_handler(HTTPException)
     async def http(_: Request, error: HTTPException) -> JSONResponse:
-        return JSONResponse(wire.error_body(str(error.detail), "invalid_request_error"), error.status_code)
+        kind = {429: "rate_limit_error", 503: "server_error"}.get(error.status_code, "invalid_request_error")
+        code = {413: "request_too_large", 429: "rate_limit_exceeded", 503: "overloaded"}.get(error.status_code)
+        body = wire.error_body(str(error.detail), kind, code=code)
+        return JSONResponse(body, error.status_code, headers=error.headers)
 
     def tenant_for(right: str) -> Callable[[Request], str]:
         """A dependency: the tenant of the caller's key, if that allows this."""
@@ -110,11 +125,29 @@ def create_app(service: Service) -> FastAPI:
                 )
             if key is not None and right not in key.rights:
                 raise HTTPException(403, f"this key does not allow {right!r}; ask for one that does")
+            if rates is not None:
+                _, wait_s = rates.take("" if key is None else key.id)
+                if wait_s:
+                    said = f"more than {service.limits.requests_per_minute} requests a minute; wait {wait_s:.1f} s"
+                    raise HTTPException(429, said, headers={"retry-after": str(math.ceil(wait_s))})
             return service.tenant if key is None else key.tenant
 
         return tenant
 
-    serves, judges = Depends(tenant_for("serve")), Depends(tenant_for("feedback"))
+    serves, judges, steers = (Depends(tenant_for(right)) for right in ("serve", "feedback", "admin"))
+
+    @app.get("/metrics", dependencies=[steers])
+    async def metrics() -> Response:
+        text = await run_in_threadpool(service.metrics.text)
+        return Response(text, media_type="text/plain; version=0.0.4; charset=utf-8")
+
+    @app.get("/ready")
+    async def ready_() -> JSONResponse:
+        """Whether it can answer now: the database takes what is recorded, and there is room to wait."""
+        writable = await run_in_threadpool(service.store.writable)
+        room = service.batcher.waiting < service.limits.waiting
+        said = {"status": "ok" if writable and room else "not ready", "recording": writable, "room": room}
+        return JSONResponse(said, 200 if writable and room else 503)
 
     @app.get("/health")
     async def health() -> dict[str, str]:
@@ -176,6 +209,9 @@ def create_app(service: Service) -> FastAPI:
             raise InputError(f"x-engrain-memory: {memory!r}; give on or off")
 
         async def begun() -> Answer:
+            if service.batcher.waiting >= service.limits.waiting:
+                said = f"{service.limits.waiting} requests wait already; ask again in a moment"
+                raise HTTPException(503, said, headers={"retry-after": "1"})
             asked = await run_in_threadpool(ready, service, body, scope, conversation, memory=memory == "on")
             answer = Answer(service, body, asked)
             await answer.begin()
@@ -279,22 +315,29 @@ def listed(service: Service, scope: Scope) -> list[dict[str, Any]]:
     ]  # fmt: skip
 
 
+def _jobs(service: Service, state: str) -> float:
+    return float(service.store.count_jobs(state))
+
+
 class Outermost:
     """Names every response, and answers in OpenAI's form for what nobody caught."""
 
-    def __init__(self, app: ASGIApp) -> None:
-        self._app = app
+    def __init__(self, app: ASGIApp, *, metrics: Metrics) -> None:
+        self._app, self._metrics = app, metrics
 
     async def __call__(self, scope: ASGIScope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
-        begun = False
+        begun, started = False, time.perf_counter()
 
         async def named(message: ASGIMessage) -> None:
             nonlocal begun
             if message["type"] == "http.response.start":
                 begun = True
+                route = getattr(scope.get("route"), "path", "other")  # a path that nobody serves could be anything
+                self._metrics.requests.labels(route, str(message["status"])).inc()
+                self._metrics.seconds.labels(route).observe(time.perf_counter() - started)
                 MutableHeaders(scope=message)["x-request-id"] = f"req_{secrets.token_hex(8)}"
             await send(message)
 
@@ -397,12 +440,19 @@ class Answer:
             interaction = await run_in_threadpool(
                 recorded, self._service.store, self._service.engine.base, self.asked, completion
             )
+            self._count(interaction)
             await run_in_threadpool(self._service.after, interaction)
             if len(text) > sent:
                 self._out.put_nowait(text[sent:])
             self._out.put_nowait(interaction)
         except Exception as error:
             self._out.put_nowait(error)
+
+    def _count(self, interaction: Interaction) -> None:
+        metrics = self._service.metrics
+        metrics.tokens.labels("read").inc(interaction.usage.input_tokens)
+        metrics.tokens.labels("written").inc(interaction.usage.output_tokens)
+        metrics.notes.inc(interaction.context.tokens)
 
     async def _read(self) -> tuple[int, str, bool]:
         """(characters handed out, the whole text, whether a stop text ended it). What could still become a stop text, or the end of

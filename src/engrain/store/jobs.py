@@ -10,7 +10,7 @@ import secrets
 from dataclasses import dataclass
 from typing import Literal
 
-from sqlalchemy import Connection, Row, case, insert, select, update
+from sqlalchemy import Connection, Row, case, func, insert, select, update
 
 from engrain.errors import NotFound
 from engrain.records import Scope
@@ -119,6 +119,11 @@ def listed(connection: Connection, scope: Scope | None, tenant: str | None, limi
         select(jobs).where(*mine).order_by(order, jobs.c.queued_at.desc(), jobs.c.id).limit(limit)
     )
     return [_job(row) for row in rows]
+
+
+def count(connection: Connection, state: str) -> int:
+    """How many are in this state, everybody's."""
+    return connection.execute(select(func.count()).where(jobs.c.state == state)).scalar_one()
 
 
 def last(connection: Connection, scope: Scope) -> Job | None:

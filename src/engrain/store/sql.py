@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 from sqlalchemy import Connection, Row, delete, func, insert, select
 
-from engrain.errors import InputError, NotFound, ScopeError
+from engrain.errors import InputError, NotFound, ScopeError, StoreError
 from engrain.records import LedgerEntry, Memory, Record, Scope
 from engrain.store import audit, jobs, keys, lineage, pointer, search
 from engrain.store import ledger as chain
@@ -68,6 +68,15 @@ class SqlStore:
         with self._db.write() as connection:
             old = keys.revoke(connection, key)
             return keys.create(connection, old.tenant, old.rights, old.name)
+
+    def writable(self) -> bool:
+        """Whether the database takes something right now."""
+        try:
+            with self._db.write() as connection:
+                connection.execute(select(head.c.count)).one()
+        except StoreError:
+            return False
+        return True
 
     # -- records ---------------------------------------------------------------------------------------------------
 
@@ -305,6 +314,11 @@ class SqlStore:
         """One user's jobs, one tenant's or everybody's: what runs, what waits, then what is over, the latest first."""
         with self._db.read() as connection:
             return jobs.listed(connection, scope, tenant, limit)
+
+    def count_jobs(self, state: str) -> int:
+        """How many jobs are in this state."""
+        with self._db.read() as connection:
+            return jobs.count(connection, state)
 
     def last_job(self, scope: Scope) -> Job | None:
         """The user's job that was begun last; None if none ever was."""
