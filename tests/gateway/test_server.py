@@ -10,6 +10,7 @@ import time
 import urllib.error
 import urllib.request
 from collections.abc import Callable, Iterator
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +23,7 @@ from engrain.gateway.server import Service
 from engrain.learner import SPROUT
 from engrain.records import Feedback, Interaction, Memory, Message, Scope
 from engrain.service import application
+from engrain.store import SqlStore
 
 ASKED = "What is the gate code of the north barn?"
 keys: dict[str, str] = {}
@@ -431,6 +433,17 @@ def test_an_open_door_needs_a_key(tmp_path: Path) -> None:
 
     with pytest.raises(InputError, match="engrain keys new"):
         serve(tmp_path, SPROUT, host="0.0.0.0", port=1, tenant="local", rows=1, device="cpu")
+
+
+def test_what_another_process_forgets_goes_from_memory(served: tuple[str, Service], client: openai.OpenAI) -> None:
+    store, engine, scope = served[1].store, served[1].engine, Scope(user="vic")
+    say(client, "The gate code of the low barn is 2442.", "vic")
+    assert any("2442" in m.content for prompt in engine._encoded for m in prompt)
+    (kept,) = store.select(Interaction, scope=scope)
+    (memory,) = store.select(Memory, scope=scope)
+    with closing(SqlStore(store.home)) as other:
+        other.erase([kept.id, memory.id], scope=scope, reason="asked")
+    assert waited_for(lambda: [True] if not any("2442" in m.content for p in list(engine._encoded) for m in p) else [])
 
 
 def test_five_minutes_with_your_agent(served: tuple[str, Service], capsys: pytest.CaptureFixture[str]) -> None:

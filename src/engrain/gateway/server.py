@@ -30,7 +30,7 @@ from engrain.adapters import current, versions
 from engrain.adapters.versions import resolve
 from engrain.engines.batching import Batcher
 from engrain.engines.local import LocalEngine
-from engrain.errors import EngrainError, InputError, NotFound
+from engrain.errors import EngrainError, InputError, NotFound, StoreError
 from engrain.gateway import responses, wire
 from engrain.gateway.answer import ATTEMPTS, Asked, Serving, cut_to_window, first_tokens, latest, prepare, recorded
 from engrain.gateway.limits import Bounded, Limits, Rates
@@ -42,6 +42,8 @@ from engrain.store import SqlStore
 log = logging.getLogger(__name__)
 
 LOOPBACK = ("127.0.0.1", "::1", "localhost")
+FORGET_S = 1.0
+"""Between two looks for what another process forgot."""
 LIVE = "engrain"
 """The model name for whatever version is live for the user who asks; `base` is the bare base, a hash or number one version."""
 
@@ -69,9 +71,23 @@ class Service:
 def create_app(service: Service) -> FastAPI:
     """The ASGI application; at its end the batcher and the store are closed."""
 
+    async def drop_what_is_forgotten() -> None:
+        """What another process forgets (`engrain forget`) goes from this one's memory, too: prompts and adapters."""
+        _, seen = await run_in_threadpool(service.store.forgotten_after, 0)
+        while True:
+            await asyncio.sleep(FORGET_S)
+            try:
+                forgotten, seen = await run_in_threadpool(service.store.forgotten_after, seen)
+            except StoreError:  # busy, or full: the next look is soon
+                continue
+            if forgotten:
+                await run_in_threadpool(service.engine.clear)
+
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:
+        dropping = asyncio.create_task(drop_what_is_forgotten())
         yield
+        dropping.cancel()
         await asyncio.gather(*service.tasks, return_exceptions=True)
         service.batcher.close()
         service.store.close()

@@ -170,6 +170,13 @@ class SqlStore:
         with self._db.read() as connection:
             return audit.verify(connection, expected=expected)
 
+    def forgotten_after(self, seq: int) -> tuple[bool, int]:
+        """Whether anything was forgotten after entry `seq` of the ledger, and the last entry that there is now."""
+        with self._db.read() as connection:
+            last = connection.execute(select(func.max(ledger.c.seq))).scalar() or 0
+            since = select(ledger.c.seq).where(ledger.c.seq > seq, ledger.c.seq <= last, ledger.c.event == "forget")
+            return connection.execute(since.limit(1)).first() is not None, last
+
     # -- lineage ---------------------------------------------------------------------------------------------------
 
     def causes(self, record_id: str, *, scope: Scope) -> list[lineage.Node]:
