@@ -133,12 +133,18 @@ def test_an_adapter_of_another_base_is_refused(engine: LocalEngine, tmp_path: Pa
 
 
 def test_many_adapters_are_held_and_the_least_used_makes_room(llama_folder: Path, tmp_path: Path) -> None:
-    engine = LocalEngine(llama_folder, adapters_dir=tmp_path, held_adapters=2)
+    engine = LocalEngine(llama_folder, adapters_dir=tmp_path)
     names = [trained(engine, seed) for seed in (1, 2, 3)]
+    engine.score(PROMPT, ANSWER, adapter=names[0])
+    one = engine.resident_bytes
+    engine = LocalEngine(llama_folder, adapters_dir=tmp_path, adapter_bytes=2 * one)
     first = [engine.score(PROMPT, ANSWER, adapter=n) for n in names]
     again = [engine.score(PROMPT, ANSWER, adapter=n) for n in names]
     assert first == again
     assert len({str(s) for s in first}) == 3
+    assert engine.resident_bytes == 2 * one and list(engine._adapters) == names[1:]
+    engine.clear()
+    assert engine.resident_bytes == 0
 
 
 def test_aimed_rows_read_what_is_new_and_not_what_must_stay() -> None:

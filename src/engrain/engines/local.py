@@ -43,9 +43,9 @@ class LocalEngine:
         adapters_dir: str | Path,
         device: str = "cpu",
         threads: int = 1,
-        held_adapters: int = 64,
+        adapter_bytes: int = 512 * 2**20,
     ) -> None:
-        """`device` is "cpu", "cuda" (or "cuda:1" …), or "auto": cuda where torch finds one, else cpu.
+        """Adapters stay in memory up to `adapter_bytes`, the most recently used ones; at least one does. `device` is "cpu", "cuda" (or "cuda:1" …), or "auto": cuda where torch finds one, else cpu.
 
         InputError for a device that is not there; FormatError, with the remedy, if `path` is no whole decoder-only safetensors
         model with a chat template.
@@ -61,7 +61,9 @@ class LocalEngine:
         self.turns: AbstractContextManager[object] = nullcontext() if self.network.side_by_side else self.lock
         """Held while the network runs."""
         self._window: int = getattr(model.config.get_text_config(), "max_position_embeddings", 1 << 30)
-        self._held_adapters = held_adapters
+        self._adapter_bytes = adapter_bytes
+        self.resident_bytes = 0
+        """Of the adapters in memory."""
         self._bare = self.network.prepare(None, torch.float32, merge=False)
         self._adapters: OrderedDict[str, tuple[lora.Weights, Any]] = OrderedDict()
         self._encoded: OrderedDict[tuple[Message, ...], list[int]] = OrderedDict()
@@ -174,13 +176,14 @@ class LocalEngine:
         if not adapter:
             return None, self._bare
         with self.lock:
-            if not (self.adapters_dir / adapter).is_dir():
-                self._adapters.pop(adapter, None)
+            if not (self.adapters_dir / adapter).is_dir() and adapter in self._adapters:
+                self.resident_bytes -= _size(self._adapters.pop(adapter)[0])
             if adapter not in self._adapters:
                 weights = lora.load(self.adapters_dir, adapter, base=self.base, device=self.device)
                 self._adapters[adapter] = weights, self.network.prepare(weights, torch.float32, merge=False)
-                if len(self._adapters) > self._held_adapters:
-                    self._adapters.popitem(last=False)
+                self.resident_bytes += _size(weights)
+                while self.resident_bytes > self._adapter_bytes and len(self._adapters) > 1:
+                    self.resident_bytes -= _size(self._adapters.popitem(last=False)[1][0])
             self._adapters.move_to_end(adapter)
             return self._adapters[adapter]
 
@@ -225,6 +228,7 @@ class LocalEngine:
         """Drop everything remembered from earlier calls (prompts and adapters), as `forget` needs."""
         with self.lock:
             self._adapters.clear()
+            self.resident_bytes = 0
             self._encoded.clear()
 
 
@@ -241,6 +245,11 @@ def device_of(name: str) -> str:
             f"device {name!r}: torch finds {torch.cuda.device_count()} CUDA devices{built}; give cpu or auto"
         )
     return name
+
+
+def _size(weights: lora.Weights) -> int:
+    """Bytes of an adapter in memory: its matrices, and the same joined as the network wants them."""
+    return 2 * sum(int(t.numel()) * int(t.element_size()) for pair in weights.values() for t in pair)
 
 
 def _check_answers(prompts: Sequence[Conversation], answers: Sequence[Sequence[int]]) -> None:

@@ -102,6 +102,7 @@ def create_app(service: Service) -> FastAPI:
     rates = Rates(service.limits.requests_per_minute) if service.limits.requests_per_minute else None
     service.metrics.watch("engrain_rows_in_use", "Answers that are being made.", lambda: service.batcher.rows_in_use)
     service.metrics.watch("engrain_rows_waiting", "Requests that wait for a row.", lambda: service.batcher.waiting)
+    service.metrics.watch("engrain_adapter_bytes", "Adapters held in memory.", lambda: service.engine.resident_bytes)
     for state in ("waiting", "running"):
         service.metrics.watch(f"engrain_jobs_{state}", f"Consolidations {state}.", partial(_jobs, service, state))
 
