@@ -47,7 +47,7 @@ class InputItem(BaseModel):
 class ResponsesRequest(BaseModel):
     """The body of POST /v1/responses."""
 
-    model_config = ConfigDict(extra="allow")
+    model_config = ConfigDict(extra="allow", strict=True)
 
     model: str
     input: Text | list[InputItem] = Field(min_length=1)

@@ -14,11 +14,11 @@ from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field, replace
 from functools import partial
-from typing import Annotated, Any, Protocol
+from typing import Annotated, Any, Literal, Protocol
 
 from fastapi import Depends, FastAPI, Header, Request, Response
 from fastapi.exceptions import RequestValidationError
-from fastapi.responses import JSONResponse, StreamingResponse
+from fastapi.responses import JSONResponse, PlainTextResponse, StreamingResponse
 from starlette.concurrency import run_in_threadpool
 from starlette.datastructures import MutableHeaders
 from starlette.exceptions import HTTPException
@@ -94,7 +94,7 @@ def create_app(service: Service) -> FastAPI:
 
     app = FastAPI(
         title="engrain", summary="An OpenAI-compatible gateway that learns.", docs_url=None, redoc_url=None,
-        lifespan=lifespan,
+        lifespan=lifespan, responses=wire.ERRORS,
     )  # fmt: skip
 
     app.add_middleware(Bounded, body_bytes=service.limits.body_bytes)
@@ -153,7 +153,7 @@ def create_app(service: Service) -> FastAPI:
 
     serves, judges, steers = (Depends(tenant_for(right)) for right in ("serve", "feedback", "admin"))
 
-    @app.get("/metrics", dependencies=[steers])
+    @app.get("/metrics", dependencies=[steers], response_class=PlainTextResponse)
     async def metrics() -> Response:
         text = await run_in_threadpool(service.metrics.text)
         return Response(text, media_type="text/plain; version=0.0.4; charset=utf-8")
@@ -176,7 +176,7 @@ def create_app(service: Service) -> FastAPI:
         tenant: str = serves,
         x_engrain_user: Annotated[str, Header()] = "",
         x_engrain_conversation: Annotated[str, Header()] = "",
-        x_engrain_memory: Annotated[str, Header()] = "on",
+        x_engrain_memory: Annotated[Literal["on", "off"], Header()] = "on",
     ) -> Response:
         scope = scope_of(tenant, x_engrain_user, body.safety_identifier, (body.metadata or {}).get("user"), body.user)
 
@@ -194,7 +194,7 @@ def create_app(service: Service) -> FastAPI:
         tenant: str = serves,
         x_engrain_user: Annotated[str, Header()] = "",
         x_engrain_conversation: Annotated[str, Header()] = "",
-        x_engrain_memory: Annotated[str, Header()] = "on",
+        x_engrain_memory: Annotated[Literal["on", "off"], Header()] = "on",
     ) -> Response:
         scope = scope_of(tenant, x_engrain_user, body.safety_identifier, (body.metadata or {}).get("user"), body.user)
         earlier: Interaction | None = None
@@ -217,13 +217,11 @@ def create_app(service: Service) -> FastAPI:
         body: wire.ChatRequest,
         scope: Scope,
         conversation: str,
-        memory: str,
+        memory: Literal["on", "off"],
         stream: Callable[[Answer], Events],
         whole: Callable[[Answer, Interaction], dict[str, Any]],
     ) -> Response:
         """The answer to a request, in the form of the API that was asked."""
-        if memory not in ("on", "off"):
-            raise InputError(f"x-engrain-memory: {memory!r}; give on or off")
 
         async def begun() -> Answer:
             if service.batcher.waiting >= service.limits.waiting:
@@ -282,6 +280,17 @@ def create_app(service: Service) -> FastAPI:
         given = await run_in_threadpool(service.on_feedback, scope, body)
         return {"object": "list", "data": [{"id": f.id, "object": "feedback", "name": f.name} for f in given]}
 
+    document = app.openapi
+
+    def described() -> dict[str, Any]:
+        """The OpenAPI document, without FastAPI's own error, which never is sent."""
+        found = document()
+        for path in found["paths"].values():
+            for operation in path.values():
+                operation["responses"].pop("422", None)
+        return found
+
+    app.openapi = described  # type: ignore[method-assign]
     return app
 
 

@@ -65,7 +65,7 @@ class StreamOptions(BaseModel):
 class ChatRequest(BaseModel):
     """The body of POST /v1/chat/completions."""
 
-    model_config = ConfigDict(extra="allow")
+    model_config = ConfigDict(extra="allow", strict=True)
 
     model: str
     messages: list[Turn] = Field(min_length=1, max_length=4096)
@@ -100,6 +100,33 @@ class FeedbackRequest(BaseModel):
     correction: Text = ""
     user: Text | None = Field(default=None, max_length=512)
     kind: Literal["explicit", "implicit", "automated"] = "explicit"
+
+
+class ErrorDetail(BaseModel):
+    """What went wrong."""
+
+    message: str
+    type: str
+    param: str | None
+    """The field that it is about."""
+    code: str | None
+
+
+class ErrorResponse(BaseModel):
+    """The body of every answer that is an error."""
+
+    error: ErrorDetail
+
+
+ERRORS: dict[int | str, dict[str, Any]] = {
+    400: {"model": ErrorResponse, "description": "The request is wrong; `param` names the field."},
+    401: {"model": ErrorResponse, "description": "The key is missing or wrong."},
+    403: {"model": ErrorResponse, "description": "The key does not allow this."},
+    404: {"model": ErrorResponse, "description": "No such record or version."},
+    413: {"model": ErrorResponse, "description": "The request is too long."},
+    429: {"model": ErrorResponse, "description": "Too many requests of this key; see Retry-After."},
+    503: {"model": ErrorResponse, "description": "It could not be recorded, or too many wait already."},
+}
 
 
 def stamp_headers(interaction: str, stamp: Stamp) -> dict[str, str]:
@@ -173,7 +200,7 @@ class ChatEvents:
 class EmbeddingsRequest(BaseModel):
     """The body of POST /v1/embeddings."""
 
-    model_config = ConfigDict(extra="allow")
+    model_config = ConfigDict(extra="allow", strict=True)
 
     model: str
     input: Text | Annotated[list[Text], Field(min_length=1, max_length=2048)]
