@@ -282,8 +282,9 @@ def settings(*, quick: bool) -> Consolidation:
             router=router, preparation=Preparation(study=Study(rounds=1)), least_steps=40, most_steps=40, batch_size=16,
             gate_items=160, scale_items=80,
         )  # fmt: skip
-    # The forgetting trains once more, so a demo has time for a few memories only; the others stay in text.
-    return Consolidation(router=replace(router, most=16))
+    # The forgetting trains and judges once more, so a demo has time for a few memories only (the others stay in text), and for
+    # half the items by which the scale is chosen.
+    return Consolidation(router=replace(router, most=16), scale_items=360)
 
 
 def places(home: Path, secret: str) -> list[str]:
