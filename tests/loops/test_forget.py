@@ -16,11 +16,11 @@ import pytest
 
 from engrain.adapters import promote
 from engrain.engines.fake import FakeEngine
-from engrain.errors import StoreError, TrainingFailed
+from engrain.errors import NotFound, StoreError, TrainingFailed
 from engrain.learner import Learner
 from engrain.loops import remember
 from engrain.loops.consolidate import Consolidation, batch_for, queries, route
-from engrain.loops.forget import _Old, _settings_of, forget
+from engrain.loops.forget import _Old, _settings_of, forget, preview
 from engrain.loops.prepare import Preparation
 from engrain.loops.study import Study
 from engrain.records import (
@@ -420,3 +420,24 @@ def test_a_task_of_the_users_own_goes_with_the_note_that_answers_it_or_by_its_id
     assert list(store.select(Task, scope=SCOPE)) == [other, third]
     assert list(store.select(Evidence, scope=SCOPE)) == [] and b"zq6094kv" not in everything(store)
     assert let_go(store, third.id).removed == (third.id,)
+
+
+def test_a_preview_names_what_would_go_and_changes_nothing(store: SqlStore) -> None:
+    note = remember.tell(store, NOTE, scope=SCOPE)
+    source = turn(store, "The dog is called Biscuit.", answer="Noted.")
+    shown = turn(store, "What opens the safe?", answer="zq6094kv", context=Context(text=NOTE, memory_ids=(note.id,)))
+    name = "a" * 64
+    batch = Batch(scope=SCOPE, parent="", train=(), holdout=(), memory_ids=(note.id,))
+    adapter = Adapter(id=name, scope=SCOPE, base="b", batch=batch.id, memory_ids=(note.id,))
+    evidence = Evidence(scope=SCOPE, adapter=name, suite="gate", results=())
+    store.append_all([batch, adapter, evidence])
+    before = store.head()
+    found = preview(store, note.id, scope=SCOPE)
+    assert (found.memories, found.interactions, found.redacted) == ((note.id,), (), (shown.id,))
+    assert set(found.others) == {batch.id, evidence.id}
+    assert (found.rebuilt, found.dropped, found.live) == ((), (name,), False)
+    assert preview(store, source.id, scope=SCOPE).interactions == (source.id,)
+    with pytest.raises(NotFound):
+        preview(store, note.id, scope=OTHER)
+    assert store.head() == before
+    assert set(let_go(store, note.id).removed) >= {*found.memories, *found.redacted, *found.others}

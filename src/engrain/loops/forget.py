@@ -71,6 +71,8 @@ class _Doomed:
     items: frozenset[str]
     """Hashes of the evaluation items that the user's tasks among them were."""
     others: tuple[str, ...]
+    in_part: frozenset[str]
+    """Interactions of which a copy stays."""
     redacted: tuple[Interaction, ...]
     """Copies of interactions that were shown a forgotten note, without the note and without the answer."""
 
@@ -116,20 +118,13 @@ def forget(
     settings = settings or Consolidation()
     with undisturbed(store, home, progress or quiet):
         finish_forgetting(store, engine, scope=scope, home=home, settings=settings, progress=progress)
-        doomed = _doomed(store, what, scope)
+        doomed, old, removed = _touched(store, what, scope, settings)
         once_live = {m.adapter for m in store.pointer_history(scope)}
-        swayed = {a for a in once_live if a and _swayed(store, scope, a, doomed, settings)}
-        old = _taught(store, scope, doomed.memories, doomed.interactions, swayed)
-        removed = (
-            *doomed.memories,
-            *doomed.others,
-            *_quoting(store, scope, old, doomed.memories | doomed.interactions, doomed.items),
-        )
         plan = {
             "asked": "text:(hidden)" if what.startswith("text:") else what,
             "reason": reason,
             "live": store.live(scope),
-            "removed": list(dict.fromkeys(removed)),
+            "removed": removed,
             # a candidate that never answered anybody is not rebuilt
             "old": [_Old.of(a, batch_of(store, scope, a), a.id in once_live).row() for a in old],
             "rebuilt": {},
@@ -138,6 +133,54 @@ def forget(
         receipt = finish_forgetting(store, engine, scope=scope, home=home, settings=settings, progress=progress)
         assert receipt is not None
         return receipt
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Preview:
+    """What a forgetting would touch as things stand: ids of records, and hashes of adapters."""
+
+    memories: tuple[str, ...]
+    interactions: tuple[str, ...]
+    """Those that go whole."""
+    redacted: tuple[str, ...]
+    """Interactions that lose the answer, and what else would tell; the rest of them stays under a new id."""
+    others: tuple[str, ...]
+    """Feedback, tasks, signals, batches and evidence that go with them."""
+    rebuilt: tuple[str, ...]
+    """Adapters that were live once: each is learned anew without what is forgotten, oldest first."""
+    dropped: tuple[str, ...]
+    """Candidates that never were live: they go."""
+    live: bool
+    """Whether the live version is among them."""
+
+
+def preview(store: SqlStore, what: str, *, scope: Scope, settings: Consolidation | None = None) -> Preview:
+    """What `forget` would touch if it were asked now; nothing is changed. NotFound if nothing matches."""
+    doomed, old, removed = _touched(store, what, scope, settings or Consolidation())
+    once_live = {m.adapter for m in store.pointer_history(scope)}
+    lost = {i.id for i in store.select(Interaction, scope=scope)}.intersection(doomed.others)
+    names = [a.id for a in old]
+    return Preview(
+        memories=tuple(i for i in removed if i in doomed.memories),
+        interactions=tuple(i for i in removed if i in lost - doomed.in_part),
+        redacted=tuple(i for i in removed if i in doomed.in_part),
+        others=tuple(i for i in removed if i not in doomed.memories | lost),
+        rebuilt=tuple(n for n in names if n in once_live),
+        dropped=tuple(n for n in names if n not in once_live),
+        live=store.live(scope) in names,
+    )
+
+
+def _touched(
+    store: SqlStore, what: str, scope: Scope, settings: Consolidation
+) -> tuple[_Doomed, list[Adapter], list[str]]:
+    """(what has to go, the adapters that it made, the ids of all records whose content goes)."""
+    doomed = _doomed(store, what, scope)
+    once_live = {m.adapter for m in store.pointer_history(scope)}
+    swayed = {a for a in once_live if a and _swayed(store, scope, a, doomed, settings)}
+    old = _taught(store, scope, doomed.memories, doomed.interactions, swayed)
+    quoting = _quoting(store, scope, old, doomed.memories | doomed.interactions, doomed.items)
+    return doomed, old, list(dict.fromkeys((*doomed.memories, *doomed.others, *quoting)))
 
 
 @contextmanager
@@ -282,6 +325,7 @@ def _doomed(store: SqlStore, what: str, scope: Scope) -> _Doomed:
     telling = frozenset(w for m in gone_memories for w in telling_words(memories[m].text))
     traces = Traces.of([memories[m].text for m in gone_memories], [interactions[i] for i in gone_interactions])
     redacted: list[Interaction] = []
+    in_part: set[str] = set()
     asked_still: set[str] = set()
     for interaction in interactions.values():
         if interaction.id in gone_interactions:
@@ -293,6 +337,7 @@ def _doomed(store: SqlStore, what: str, scope: Scope) -> _Doomed:
             gone_interactions.add(interaction.id)
             traces.answers.update(answered(interaction))  # it may stand in the turns that follow
             redacted.append(redact(interaction, gone_memories, quoting))
+            in_part.add(interaction.id)
             if redacted[-1].query == interaction.query:
                 asked_still.add(interaction.id)
     queries = {query for _, query, _ in traces.queries}
@@ -310,6 +355,7 @@ def _doomed(store: SqlStore, what: str, scope: Scope) -> _Doomed:
         interactions=frozenset(gone_interactions - asked_still),
         items=frozenset(tasks[t].example.hash for t in gone_tasks),
         others=(*sorted(gone_interactions), *gone_feedback, *dict.fromkeys(gone_tasks), *signals),
+        in_part=frozenset(in_part),
         redacted=tuple(redacted),
     )
 

@@ -14,7 +14,7 @@ from sqlalchemy import Connection, Row, delete, func, insert, select
 
 from engrain.errors import InputError, NotFound, ScopeError, StoreError
 from engrain.records import LedgerEntry, Memory, Record, Scope
-from engrain.store import audit, jobs, keys, lineage, pointer, search
+from engrain.store import audit, jobs, keys, lineage, pointer, reading, search
 from engrain.store import ledger as chain
 from engrain.store.codec import decode, encode, kind_of, named_by_content, same_content
 from engrain.store.database import Database
@@ -338,6 +338,38 @@ class SqlStore:
             last = connection.execute(select(func.max(subjects.c.seq))).scalar() or 0
             who = select(subjects.c.tenant, subjects.c.user).where(subjects.c.seq > after, subjects.c.seq <= last)
             return [Scope(tenant=t, user=u) for t, u in connection.execute(who.distinct())], last
+
+    # -- a tenant at a glance --------------------------------------------------------------------------------------
+
+    def people(self, tenant: str) -> list[reading.Person]:
+        """Everybody of this tenant of whom anything was ever recorded, the last active first."""
+        with self._db.read() as connection:
+            return reading.people(connection, tenant)
+
+    def newest(
+        self, kind: type[Any], *, tenant: str, user: str | None = None, before: int | None = None, limit: int = 50
+    ) -> list[tuple[int, Any]]:
+        """(entry of the ledger, record) of the last records of one kind, the newest first; `before` an entry: the page after it."""
+        with self._db.read() as connection:
+            rows = reading.newest(connection, kind_of(kind), tenant, user, before, limit)
+        return [(seq, decode(text)) for seq, text in rows]
+
+    def served(self, *, tenant: str, user: str | None = None, limit: int = 20_000) -> list[reading.Served]:
+        """The numbers of the last interactions, oldest first."""
+        with self._db.read() as connection:
+            return reading.served(connection, tenant, user, limit)
+
+    def judged(self, *, tenant: str, user: str | None = None, limit: int = 20_000) -> list[reading.Judged]:
+        """The last ratings and corrections, oldest first."""
+        with self._db.read() as connection:
+            return reading.judged(connection, tenant, user, limit)
+
+    def tenant_ledger(
+        self, tenant: str, *, before: int | None = None, limit: int = 50
+    ) -> list[tuple[LedgerEntry, str]]:
+        """(entry, user) of the last ledger entries about this tenant's records and pointers, the newest first."""
+        with self._db.read() as connection:
+            return reading.entries(connection, tenant, before, limit)
 
     def _paged(self, query: Any, seq: Any) -> Iterator[Row[Any]]:
         after = 0

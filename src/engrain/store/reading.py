@@ -1,0 +1,154 @@
+"""What a whole tenant looks like: who there is, what was answered and judged, and its part of the ledger.
+
+Each query takes the tenant, and a user where only one is meant. What numbers need is read out of the stored JSON by the database, so
+that a look at ten thousand answers does not build ten thousand records.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from sqlalchemy import ColumnElement, Connection, and_, func, select
+
+from engrain.records import LedgerEntry, Scope
+from engrain.store.schema import content, ledger, moves, subjects
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Person:
+    """One user of a tenant: how many records of each kind are kept, and when the last one was written."""
+
+    scope: Scope
+    kept: Mapping[str, int]
+    last_at: float
+    """UTC seconds."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Served:
+    """The numbers of one interaction."""
+
+    id: str
+    user: str
+    at: float
+    adapter: str
+    shown_tokens: int
+    """Tokens of the notes that were shown."""
+    input_tokens: int
+    output_tokens: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Judged:
+    """One rating or correction."""
+
+    interaction: str
+    user: str
+    at: float
+    name: str
+    """`rating` or `correction`."""
+    score: float | None
+
+
+def people(connection: Connection, tenant: str) -> list[Person]:
+    """Everybody of this tenant of whom anything was ever recorded, the last active first."""
+    rows = connection.execute(
+        select(
+            subjects.c.user, subjects.c.kind, func.count(content.c.seq).label("kept"), func.max(ledger.c.at).label("at")
+        )
+        .join(ledger, ledger.c.seq == subjects.c.seq)
+        .outerjoin(content, content.c.seq == subjects.c.seq)
+        .where(subjects.c.tenant == tenant)
+        .group_by(subjects.c.user, subjects.c.kind)
+    ).all()
+    kept: dict[str, dict[str, int]] = {}
+    last: dict[str, float] = {}
+    for row in rows:
+        kept.setdefault(row.user, {})[row.kind] = row.kept
+        last[row.user] = max(row.at, last.get(row.user, 0.0))
+    found = [Person(scope=Scope(tenant=tenant, user=u), kept=kept[u], last_at=last[u]) for u in kept]
+    return sorted(found, key=lambda p: (-p.last_at, p.scope.user))
+
+
+def newest(
+    connection: Connection, kind: str, tenant: str, user: str | None, before: int | None, limit: int
+) -> list[tuple[int, str]]:
+    """(entry of the ledger, JSON) of the last records of a kind, the newest first, from before that entry."""
+    wanted = (
+        select(content.c.seq, content.c.json)
+        .join(subjects, subjects.c.seq == content.c.seq)
+        .where(_of(tenant, user), subjects.c.kind == kind)
+        .order_by(content.c.seq.desc())
+        .limit(limit)
+    )
+    if before is not None:
+        wanted = wanted.where(content.c.seq < before)
+    return [(row.seq, row.json) for row in connection.execute(wanted)]
+
+
+def served(connection: Connection, tenant: str, user: str | None, limit: int) -> list[Served]:
+    """The numbers of the last interactions, oldest first."""
+    columns = (
+        _field("created_at").label("at"), _field("stamp.adapter").label("adapter"),
+        _field("context.tokens").label("shown_tokens"), _field("usage.input_tokens").label("input_tokens"),
+        _field("usage.output_tokens").label("output_tokens"),
+    )  # fmt: skip
+    rows = connection.execute(_last("interaction", tenant, user, limit, *columns)).all()
+    return [Served(**row._asdict()) for row in reversed(rows)]
+
+
+def judged(connection: Connection, tenant: str, user: str | None, limit: int) -> list[Judged]:
+    """The last ratings and corrections, oldest first."""
+    name = _field("name")
+    columns = (
+        _field("interaction").label("interaction"), _field("created_at").label("at"), name.label("name"),
+        _field("score").label("score"),
+    )  # fmt: skip
+    wanted = _last("feedback", tenant, user, limit, *columns).where(name.in_(("rating", "correction")))
+    found = [row._asdict() for row in reversed(connection.execute(wanted).all())]
+    return [Judged(**{k: v for k, v in row.items() if k != "id"}) for row in found]
+
+
+def entries(connection: Connection, tenant: str, before: int | None, limit: int) -> list[tuple[LedgerEntry, str]]:
+    """(entry, user) of the last entries of the ledger about this tenant's records and pointers, the newest first."""
+    first = ledger.alias("first")  # an erasure repeats the digest of the record that went
+    whose = func.coalesce(
+        select(subjects.c.user).where(subjects.c.seq == ledger.c.seq, subjects.c.tenant == tenant).scalar_subquery(),
+        select(moves.c.user).where(moves.c.seq == ledger.c.seq, moves.c.tenant == tenant).scalar_subquery(),
+        select(subjects.c.user)
+        .join(first, first.c.seq == subjects.c.seq)
+        .where(first.c.digest == ledger.c.digest, ledger.c.event == "forget", ledger.c.digest != "")
+        .where(subjects.c.tenant == tenant)
+        .limit(1)
+        .scalar_subquery(),
+    ).label("whose")
+    wanted = select(ledger, whose).where(whose.is_not(None)).order_by(ledger.c.seq.desc()).limit(limit)
+    if before is not None:
+        wanted = wanted.where(ledger.c.seq < before)
+    found: list[tuple[LedgerEntry, str]] = []
+    for row in connection.execute(wanted):
+        fields = row._asdict()
+        user = fields.pop("whose")
+        found.append((LedgerEntry(**fields), user))
+    return found
+
+
+def _of(tenant: str, user: str | None) -> ColumnElement[bool]:
+    mine = subjects.c.tenant == tenant
+    return mine if user is None else and_(mine, subjects.c.user == user)
+
+
+def _field(path: str) -> ColumnElement[Any]:
+    return func.json_extract(content.c.json, f"$.record.{path}")
+
+
+def _last(kind: str, tenant: str, user: str | None, limit: int, *columns: ColumnElement[Any]) -> Any:
+    return (
+        select(subjects.c.id, subjects.c.user, *columns)
+        .join_from(subjects, content, content.c.seq == subjects.c.seq)
+        .where(_of(tenant, user), subjects.c.kind == kind)
+        .order_by(subjects.c.seq.desc())
+        .limit(limit)
+    )
