@@ -23,6 +23,7 @@ from engrain.records import (
     LedgerEntry,
     Memory,
     Receipt,
+    Record,
     Scope,
     Signal,
     Task,
@@ -221,29 +222,32 @@ def describe(store: SqlStore, record_id: str, scope: Scope) -> str:
         record = store.get(record_id, scope=scope)
     except NotFound:
         return f"{record_id} (erased)"
-    kind, said = type(record).__name__.lower(), ""
+    short = " ".join(gist(record).split())
+    return f"{type(record).__name__.lower()} {record_id[:20]}  {short[:90]}{'…' if len(short) > 90 else ''}"
+
+
+def gist(record: Record) -> str:
+    """What a record says, in some words."""
     match record:
         case Memory():
-            said = record.text
+            return record.text
         case Interaction():
-            said = f"{record.query} -> {record.answer}"
+            return f"{record.query} -> {record.answer}"
         case Feedback():
-            said = f"{record.name} {record.text or record.score}"
+            return f"{record.name} {record.text or record.score}"
         case Signal():
-            said = f"{record.route}: {record.reason}"
+            return f"{record.route}: {record.reason}"
         case Verdict():
-            said = f"{record.decision}: {record.reasons[0]}"
+            return f"{record.decision}: {record.reasons[0]}"
         case Adapter():
-            said = f"{len(record.memory_ids)} memories"
+            return f"{len(record.memory_ids)} memories"
         case Batch():
-            said = f"{len(record.train)} examples, {len(record.holdout)} held out"
+            return f"{len(record.train)} examples, {len(record.holdout)} held out"
         case Evidence():
-            said = f"{sum(r.right for r in record.results)} of {len(record.results)} right ({record.suite})"
+            return f"{sum(r.right for r in record.results)} of {len(record.results)} right ({record.suite})"
         case Task():
-            said = f"{record.question} -> {record.answer}"
+            return f"{record.question} -> {record.answer}"
         case Canary():
-            said = f"{name_of(record.candidate)} answers {record.share:.0%} beside {name_of(record.against)}"
+            return f"{name_of(record.candidate)} answers {record.share:.0%} beside {name_of(record.against)}"
         case Receipt():
-            said = f"{len(record.removed)} records erased"
-    short = " ".join(said.split())
-    return f"{kind} {record_id[:20]}  {short[:90]}{'…' if len(short) > 90 else ''}"
+            return f"{len(record.removed)} records erased"

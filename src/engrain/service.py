@@ -1,4 +1,4 @@
-"""`engrain serve`: the gateway of one home, and beside it the process that learns.
+"""`engrain serve`: the gateway of one home with its dashboard, and beside it the process that learns.
 
 The gateway answers and records; what a recorded interaction leaves behind becomes memory before its answer ends. What has proved durable is
 consolidated by a worker in a process of its own, at the lowest priority. Needs the extra: pip install "engrain[serve]".
@@ -50,6 +50,7 @@ def application(
 ) -> tuple[FastAPI, Service]:
     """The ASGI application on one home, and what it works with; it closes that at its end."""
     try:
+        from engrain.dashboard import Desk, create
         from engrain.gateway.limits import Limits
         from engrain.gateway.server import Service, create_app
     except ModuleNotFoundError as missing:
@@ -65,7 +66,9 @@ def application(
         after=lambda interaction: _remember(store, engine, interaction),
         on_feedback=lambda scope, body: _feedback(store, scope, body),
     )  # fmt: skip
-    return create_app(service), service
+    app = create_app(service)
+    app.mount("/dashboard", create(Desk(store=store, engine=engine, home=home, tenant=tenant)))
+    return app, service
 
 
 def serve(
@@ -92,7 +95,8 @@ def serve(
     app, _ = application(home, base, tenant=tenant, rows=rows, device=device, per_minute=per_minute)
     import uvicorn
 
-    say(f"engrain answers at http://{f'[{host}]' if ':' in host else host}:{port}/v1 (model: engrain). Ctrl-C ends it.")
+    at = f"http://{f'[{host}]' if ':' in host else host}:{port}"
+    say(f"engrain answers at {at}/v1 (model: engrain), and shows itself at {at}/dashboard/. Ctrl-C ends it.")
     with Beside(home, base, device, canary) if learn else nullcontext():
         uvicorn.run(app, host=host, port=port, log_level="warning", access_log=False, server_header=False)
 
