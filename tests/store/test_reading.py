@@ -19,7 +19,8 @@ def test_everybody_of_a_tenant_is_listed_with_what_is_kept_of_them_the_last_acti
     store.erase([gone.id], scope=scope, reason="asked")
     found = store.people("acme")
     assert [(p.scope.user, p.kept["memory"]) for p in found] == [("bob", 1), ("ada", 1)]
-    assert store.people("nobody") == []
+    assert [p.scope for p in store.people("acme", "ada")] == [scope]
+    assert store.people("nobody") == store.people("rival", "ada") == []
 
 
 def test_the_newest_records_come_in_pages(store: SqlStore, memory: Make, scope: Scope, other: Scope) -> None:

@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
+from engrain.dashboard.figures import Update
 from engrain.dashboard.sessions import Sessions
 from engrain.errors import EngrainError
 from engrain.loops.forget import forget
@@ -59,6 +60,8 @@ class Desk:
     """Whose users are shown while the home has no keys."""
     sessions: Sessions = field(default_factory=Sessions)
     checked: Checked | None = None
+    known: dict[str, Update] = field(default_factory=dict[str, Update])
+    """The numbers of each verdict that was looked at, by its id."""
     _forgettings: dict[Scope, Forgetting] = field(default_factory=dict[Scope, Forgetting])
     _lock: threading.Lock = field(default_factory=threading.Lock)
 

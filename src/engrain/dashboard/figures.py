@@ -69,9 +69,23 @@ class Pair:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Update:
-    """One candidate, the last verdict on it, and the answers that the gate compared; these are None where they were erased."""
+    """One candidate in numbers, with the last verdict on it."""
 
-    scope: Scope
+    verdict: Verdict
+    taught: tuple[Share, Share] | None
+    """Right before and after, of the questions about what was new, which training never saw; None if there are none."""
+    broke: Share | None
+    """Of what was right before, how much is wrong now."""
+
+    @property
+    def scope(self) -> Scope:
+        return self.verdict.scope
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Comparison:
+    """A verdict with the answers that the gate compared; these are None where they were erased."""
+
     verdict: Verdict
     before: Evidence | None
     after: Evidence | None
@@ -96,18 +110,14 @@ class Update:
         return rows
 
     @property
-    def taught(self) -> tuple[Share, Share] | None:
-        """Right before and after, of the questions about what was new, which training never saw; None if there are none."""
+    def update(self) -> Update:
+        """The same in numbers."""
         new = [p for p in self.pairs if p.after.group == "new"]
-        return _shares(new) if new else None
-
-    @property
-    def broke(self) -> Share | None:
-        """Of what was right before, how much is wrong now."""
-        if self.before is None or self.after is None:
-            return None
-        broke, n, _, _ = regression_rate(self.before, self.after)
-        return Share(good=broke, n=n)
+        broke: Share | None = None
+        if self.before is not None and self.after is not None:
+            wrong, n, _, _ = regression_rate(self.before, self.after)
+            broke = Share(good=wrong, n=n)
+        return Update(verdict=self.verdict, taught=_shares(new) if new else None, broke=broke)
 
 
 def _shares(pairs: Sequence[Pair]) -> tuple[Share, Share]:
@@ -118,15 +128,22 @@ def _shares(pairs: Sequence[Pair]) -> tuple[Share, Share]:
     )
 
 
-def updates(store: SqlStore, tenant: str, user: str | None = None, *, limit: int = 60) -> list[Update]:
-    """The last candidates and what became of them, the newest first, each once: a canary's end comes before the gate's verdict."""
+def updates(
+    store: SqlStore, tenant: str, user: str | None = None, *, known: dict[str, Update], limit: int = 60
+) -> list[Update]:
+    """The last candidates and what became of them, the newest first, each once: a canary's end comes before the gate's verdict.
+
+    Reading the answers behind a verdict takes long, so that its numbers are kept in `known`; a verdict has them in its reasons anyway."""
     found: dict[tuple[Scope, str], Verdict] = {}
     for _, verdict in store.newest(Verdict, tenant=tenant, user=user, limit=limit):
         found.setdefault((verdict.scope, verdict.candidate), verdict)
-    return [update_of(store, verdict) for verdict in found.values()]
+    for verdict in found.values():
+        if verdict.id not in known:
+            known[verdict.id] = comparison_of(store, verdict).update
+    return [known[verdict.id] for verdict in found.values()]
 
 
-def update_of(store: SqlStore, verdict: Verdict) -> Update:
+def comparison_of(store: SqlStore, verdict: Verdict) -> Comparison:
     """A verdict with its evidence. The gate names the candidate's first, then that of the version it was compared with."""
     gate = verdict
     for record in _causes(store, verdict):
@@ -134,9 +151,7 @@ def update_of(store: SqlStore, verdict: Verdict) -> Update:
             gate = next((v for v in _causes(store, verdict) if isinstance(v, Verdict) and v.id == record.verdict), gate)
     evidence = [record for record in _causes(store, gate) if isinstance(record, Evidence)]
     after = evidence[0] if evidence and evidence[0].adapter == verdict.candidate else None
-    return Update(
-        scope=verdict.scope, verdict=verdict, after=after, before=evidence[1] if after and len(evidence) > 1 else None
-    )
+    return Comparison(verdict=verdict, after=after, before=evidence[1] if after and len(evidence) > 1 else None)
 
 
 def _causes(store: SqlStore, verdict: Verdict) -> Iterator[Record]:

@@ -50,7 +50,7 @@ def overview(visit: Visit) -> Response:
     people = store.people(tenant)
     trials = {p.scope: c for p in people if p.kept.get("canary") and (c := on_trial(store, p.scope))}
     live = {p.scope: name for p in people if p.kept.get("adapter") and (name := store.live(p.scope))}
-    found = figures.updates(store, tenant)
+    found = figures.updates(store, tenant, known=visit.desk.known)
     stand = {(u.scope, u.verdict.candidate): _status(u, trials.get(u.scope)) for u in found}
     promoted = [u for u in found if stand[u.scope, u.verdict.candidate] == "promote"]
     taught = [t for u in promoted if (t := u.taught)]
@@ -87,7 +87,7 @@ def user(visit: Visit) -> Response:
     scope = person.scope
     memories = list(store.select(Memory, scope=scope))
     canary = on_trial(store, scope)
-    found = figures.updates(store, scope.tenant, scope.user)
+    found = figures.updates(store, scope.tenant, scope.user, known=visit.desk.known)
     stand = {(u.scope, u.verdict.candidate): _status(u, canary) for u in found}
     judged = store.judged(tenant=scope.tenant, user=scope.user)
     served = store.served(tenant=scope.tenant, user=scope.user)
@@ -152,16 +152,16 @@ def version(visit: Visit) -> Response:
         raise NotFound(visit.given("id"))
     canary = on_trial(store, scope)
     verdicts = [v for v in store.select(Verdict, scope=scope) if v.candidate == shown.adapter]
-    update = figures.update_of(store, verdicts[-1]) if verdicts else None
-    pairs = update.pairs if update else []
+    compared = figures.comparison_of(store, verdicts[-1]) if verdicts else None
+    pairs = compared.pairs if compared else []
     counts = Counter(p.change for p in pairs)
     wanted = visit.given("show") if visit.given("show") in ("fixed", "broke", "right", "wrong", "all") else "changed"
     kept = [p for p in pairs if wanted in (p.change, "all") or (wanted == "changed" and p.change in ("fixed", "broke"))]
     return visit.show(
         "version.html", person=person, scope=scope, version=shown, adapter=adapter_of(store, scope, shown.adapter),
-        numbers={v.adapter: v.number for v in every}, update=update, verdicts=verdicts, counts=counts, wanted=wanted,
-        pairs=kept[:MOST_PAIRS], more=max(0, len(kept) - MOST_PAIRS), groups=update.groups if update else [],
-        taught=update.taught if update else None, back=shown.adapter in _back(store, scope, every),
+        numbers={v.adapter: v.number for v in every}, update=compared.update if compared else None, verdicts=verdicts, counts=counts, wanted=wanted,
+        pairs=kept[:MOST_PAIRS], more=max(0, len(kept) - MOST_PAIRS), groups=compared.groups if compared else [],
+        back=shown.adapter in _back(store, scope, every),
         trial=_trial(store, canary) if canary and canary.candidate == shown.adapter else None,
     )  # fmt: skip
 
@@ -362,7 +362,7 @@ def _update_chart(visit: Visit, found: Sequence[Update], stand: dict[Any, str], 
         who = scope.user if len(scope.user) <= 13 else f"{scope.user[:12]}…"
         rows.append(
             charts.Row(
-                label=f"{who}, {label.replace('version ', 'v')}" if several else label, href=visit.link("version", user=scope.user, id=name),
+                label=f"{who}, {label.replace('version ', 'v')}" if several else label, href=visit.link("record", user=scope.user, id=name),
                 before=taught[0], after=taught[1], decision=stand[scope, name],
             )
         )  # fmt: skip

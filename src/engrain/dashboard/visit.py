@@ -54,10 +54,10 @@ class Visit:
     def person(self) -> Person:
         """The user that is named. NotFound for one that this tenant does not have."""
         name = self.given("user")
-        found = next((p for p in self.desk.store.people(self.tenant) if p.scope.user == name), None)
-        if found is None:
+        found = self.desk.store.people(self.tenant, name)
+        if not found:
             raise NotFound(f"no user {name!r}")
-        return found
+        return found[0]
 
     def scope(self) -> Scope:
         """Theirs."""

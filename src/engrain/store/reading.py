@@ -52,15 +52,15 @@ class Judged:
     score: float | None
 
 
-def people(connection: Connection, tenant: str) -> list[Person]:
-    """Everybody of this tenant of whom anything was ever recorded, the last active first."""
+def people(connection: Connection, tenant: str, user: str | None) -> list[Person]:
+    """Those of this tenant of whom anything was ever recorded, the last active first."""
     rows = connection.execute(
         select(
             subjects.c.user, subjects.c.kind, func.count(content.c.seq).label("kept"), func.max(ledger.c.at).label("at")
         )
         .join(ledger, ledger.c.seq == subjects.c.seq)
         .outerjoin(content, content.c.seq == subjects.c.seq)
-        .where(subjects.c.tenant == tenant)
+        .where(_of(tenant, user))
         .group_by(subjects.c.user, subjects.c.kind)
     ).all()
     kept: dict[str, dict[str, int]] = {}

@@ -341,10 +341,10 @@ class SqlStore:
 
     # -- a tenant at a glance --------------------------------------------------------------------------------------
 
-    def people(self, tenant: str) -> list[reading.Person]:
-        """Everybody of this tenant of whom anything was ever recorded, the last active first."""
+    def people(self, tenant: str, user: str | None = None) -> list[reading.Person]:
+        """Those of this tenant (or this one, if there is such a user) of whom anything was ever recorded, the last active first."""
         with self._db.read() as connection:
-            return reading.people(connection, tenant)
+            return reading.people(connection, tenant, user)
 
     def newest(
         self, kind: type[Any], *, tenant: str, user: str | None = None, before: int | None = None, limit: int = 50
