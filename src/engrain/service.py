@@ -67,7 +67,10 @@ def application(
         on_feedback=lambda scope, body: _feedback(store, scope, body),
     )  # fmt: skip
     app = create_app(service)
-    app.mount("/dashboard", create(Desk(store=store, engine=engine, home=home, tenant=tenant)))
+    desk = Desk(
+        store=store, engine=engine, home=home, tenant=tenant, embedder=service.embedder, serving=service.serving
+    )
+    app.mount("/dashboard", create(desk))
     return app, service
 
 

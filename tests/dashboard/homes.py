@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import random
 import time
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from engrain.engines.fake import FakeEngine
+from engrain.errors import InputError
 from engrain.evaluation.canary import Trial
 from engrain.loops import remember
 from engrain.loops.trial import begin
@@ -53,10 +55,17 @@ PROBES = (
 
 
 class IdleEngine(FakeEngine):
-    """What forgetting needs of an engine where there is nothing to rebuild."""
+    """What the dashboard needs of an engine where there is nothing to rebuild."""
+
+    window = 4096
+    most_characters = 4096
 
     def clear(self) -> None:
         pass
+
+    def check_length(self, messages: Sequence[Message]) -> None:
+        if sum(len(m.content) for m in messages) > self.most_characters:
+            raise InputError("far beyond the model's window")
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -24,7 +24,7 @@ from engrain.dashboard.app import HEADERS, MOST_BYTES
 from engrain.dashboard.sessions import LASTS_S, MOST, Sessions
 from engrain.errors import HomeBusy
 from engrain.loops import remember
-from engrain.records import Context, Evidence, Interaction, ItemResult, Memory, Receipt, Scope, Verdict
+from engrain.records import Adapter, Context, Evidence, Interaction, ItemResult, Memory, Receipt, Scope, Verdict
 from engrain.store import SqlStore
 
 sys.path.insert(0, str(Path(__file__).parent))
@@ -32,7 +32,7 @@ import homes  # noqa: E402
 
 ADA, OTHER = Scope(user="ada"), Scope(tenant="rival", user="zacharias")
 LISTS = ("", "users", "jobs", "ledger")
-OF_A_USER = ("user", "memory", "versions", "interactions", "forget")
+OF_A_USER = ("user", "memory", "versions", "interactions", "play", "forget")
 
 
 @pytest.fixture
@@ -79,6 +79,12 @@ def news(client: TestClient, answer: Any) -> str:
     said = re.search(r'class="news[^>]*>([^<]*)<', client.get(answer.headers["location"]).text)
     assert said
     return unescape(said[1])
+
+
+def forget(client: TestClient, what: str, **more: str) -> Any:
+    """Look at what would go, then confirm it."""
+    seen = re.search(r'name="seen" value="([^"]+)"', get(client, "forget", user="ada", what=what).text)
+    return send(client, "forget", user="ada", what=what, seen=seen[1] if seen else "", **more)
 
 
 def log_in(client: TestClient, secret: str) -> Any:
@@ -319,7 +325,17 @@ def test_a_form_without_the_sessions_token_is_refused(desk: Desk, browser: TestC
         stolen = token(other)
     token(browser)
     for given in ({}, {"token": ""}, {"token": "é"}, {"token": stolen}):
-        for page in ("rollback", "trial", "consolidate", "cancel", "forget", "forget/preview", "verify", "logout"):
+        for page in (
+            "play/answers",
+            "rollback",
+            "trial",
+            "consolidate",
+            "cancel",
+            "forget",
+            "forget/preview",
+            "verify",
+            "logout",
+        ):
             answer = browser.post(f"/dashboard/{page}", data={"user": "ada", "what": "user:", "sure": "ada"} | given)
             assert answer.status_code == 403, page
     assert store.live(ADA) == made.live and not store.jobs() and desk.forgetting(ADA) is None
@@ -353,11 +369,18 @@ def test_what_is_no_form_or_too_large_is_refused(browser: TestClient) -> None:
 
 def test_a_version_is_rolled_back_and_one_that_never_was_live_is_not(browser: TestClient, store: SqlStore) -> None:
     made = homes.full(store, ADA, days=3)
-    assert made.first[:12] in news(browser, send(browser, "rollback", user="ada"))
+
+    def back(**to: str) -> Any:
+        return send(browser, "rollback", user="ada", live=store.live(ADA), **to)
+
+    assert f'name="live" value="{made.live}"' in get(browser, "version", user="ada", id=made.live).text
+    assert made.first[:12] in news(browser, back())
     assert store.live(ADA) == made.first
-    assert "bare base" in news(browser, send(browser, "rollback", user="ada", to="base"))
-    assert made.live[:12] in news(browser, send(browser, "rollback", user="ada", to=made.live))
-    refused = send(browser, "rollback", user="ada", to=made.refused)
+    stale = send(browser, "rollback", user="ada", live=made.live)  # the page was made before that
+    assert stale.status_code == 400 and store.live(ADA) == made.first
+    assert "bare base" in news(browser, back(to="base"))
+    assert made.live[:12] in news(browser, back(to=made.live))
+    refused = back(to=made.refused)
     assert refused.status_code == 400 and "never was let through" in refused.text
     assert store.live(ADA) == made.live
 
@@ -367,14 +390,16 @@ def test_a_trial_is_decided_by_hand(browser: TestClient, store: SqlStore, decisi
     scope = Scope(user="cleo")
     canary = homes.on_trial(store, scope)
     assert "Approve: make it live" in get(browser, "versions", user="cleo").text
-    assert send(browser, "trial", user="cleo", decision="perhaps").status_code == 400
-    assert canary.candidate[:12] in news(browser, send(browser, "trial", user="cleo", decision=decision, reason="seen"))
+    form = {"user": "cleo", "candidate": canary.candidate, "decision": decision, "reason": "seen"}
+    for wrong in ({"decision": "perhaps"}, {"candidate": "another"}):
+        assert send(browser, "trial", **(form | wrong)).status_code == 400
+    assert canary.candidate[:12] in news(browser, send(browser, "trial", **form))
     assert (store.live(scope) == canary.candidate) is lives and on_trial(store, scope) is None
     last = list(store.select(Verdict, scope=scope))[-1]
     assert "(seen)" in last.reasons[0]
     page = unescape(get(browser, "version", user="cleo", id=canary.candidate).text)
     assert last.reasons[0] in page and "What do you know of this" in page  # the gate's evidence, still
-    assert send(browser, "trial", user="cleo", decision=decision).status_code == 404
+    assert send(browser, "trial", **form).status_code == 400
 
 
 def test_a_consolidation_is_asked_for_followed_and_cancelled(browser: TestClient, store: SqlStore) -> None:
@@ -410,7 +435,7 @@ def test_forgetting_shows_first_what_would_go_and_then_does_it(
     preview = send(browser, "forget/preview", user="ada", what="text:The safe opens with zq6094kv.").text
     assert note.id in preview and shown.id in preview and kept.id not in preview
     assert [m.id for m in store.select(Memory, scope=ADA)] == [note.id, kept.id]
-    assert "being forgotten" in news(browser, send(browser, "forget", user="ada", what=note.id, reason="a test"))
+    assert "being forgotten" in news(browser, forget(browser, note.id, reason="a test"))
     soon(lambda: (going := desk.forgetting(ADA)) and going.state == "done")
     (receipt,) = store.select(Receipt, scope=ADA)
     page = get(browser, "user", user="ada").text
@@ -420,6 +445,16 @@ def test_forgetting_shows_first_what_would_go_and_then_does_it(
     gone = get(browser, "record", user="ada", id=note.id).text
     assert "This record was forgotten" in gone and receipt.id in gone and "zq6094kv" not in gone
     assert send(browser, "forget", user="ada", what=note.id).status_code == 404
+
+
+def test_what_is_confirmed_is_what_was_shown(desk: Desk, browser: TestClient, store: SqlStore) -> None:
+    note = remember.tell(store, "The safe opens with zq6094kv.", scope=ADA)
+    seen = re.search(r'name="seen" value="([^"]+)"', get(browser, "forget", user="ada", what=note.id).text)
+    assert seen
+    later = homes.say(store, ADA, "And?", "zq6094kv", time.time(), context=Context(memory_ids=(note.id,)))
+    again = send(browser, "forget", user="ada", what=note.id, seen=seen[1])
+    assert again.status_code == 200 and "has changed since you looked" in again.text and later.id in again.text
+    assert desk.forgetting(ADA) is None and list(store.select(Memory, scope=ADA)) == [note]
 
 
 def test_everything_of_a_user_goes_only_once_the_name_is_typed(
@@ -445,12 +480,31 @@ def test_a_forgetting_that_fails_says_so_and_one_is_done_at_a_time(
         raise HomeBusy("somebody consolidates by hand")
 
     monkeypatch.setattr("engrain.dashboard.desk.forget", busy)
-    send(browser, "forget", user="ada", what=note.id)
+    forget(browser, note.id)
     assert "data-going" in get(browser, "user", user="ada").text
-    assert "under way" in send(browser, "forget", user="ada", what=note.id).text
+    assert "under way" in forget(browser, note.id).text
     go.set()
     soon(lambda: (going := desk.forgetting(ADA)) and going.state == "failed")
     assert "somebody consolidates by hand" in get(browser, "user", user="ada").text
+
+
+def test_play_asks_two_versions_beside_each_other_and_records_nothing(
+    desk: Desk, browser: TestClient, store: SqlStore
+) -> None:
+    remember.tell(store, "The dog is called Biscuit.", scope=ADA)
+    engine: Any = desk.engine
+    name = engine.teach(["The dog is called Rex."])
+    store.append(Adapter(id=name, scope=ADA, base=engine.base))
+    before = store.head()
+    asked = {"user": "ada", "question": "What is the dog called?"}
+    page = send(browser, "play/answers", **asked, a=name, b="", b_notes="on").text
+    answers = re.findall(r'class="said answer">([^<]*)<', page)
+    assert answers == ["The dog is called Rex.", "The dog is called Biscuit."]
+    assert "Asked without memory." in page and "1 note shown" in page
+    assert store.head() == before and not list(store.select(Interaction, scope=ADA))
+    assert send(browser, "play/answers", user="ada", question=" ", a="", b="").status_code == 400
+    assert send(browser, "play/answers", **asked, a="0" * 64, b="").status_code == 404
+    assert send(browser, "play/answers", **(asked | {"question": "x" * 5000}), a="", b="").status_code == 400
 
 
 def test_the_ledger_is_verified_and_a_broken_one_is_said_to_be(browser: TestClient, store: SqlStore) -> None:

@@ -37,6 +37,16 @@ def test_what_the_gateway_answered_is_seen_at_the_dashboard_and_forgotten_there(
         assert client.get("/v1/nowhere").json()["error"]["type"] == "invalid_request_error"
         token = re.search(r'name="token" value="([^"]+)"', client.get("/dashboard/ledger").text)
         assert token
+        play = {
+            "token": token[1],
+            "user": "ada",
+            "question": "What is the gate code?",
+            "a": "",
+            "a_notes": "on",
+            "b": "",
+        }
+        played = client.post("/dashboard/play/answers", data=play)
+        assert played.status_code == 200 and "Asked without memory." in played.text
         form = {"token": token[1], "user": "ada", "what": "user:", "sure": "ada"}
         assert client.post("/dashboard/forget", data=form).status_code == 200
         deadline = time.monotonic() + 60

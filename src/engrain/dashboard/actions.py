@@ -7,6 +7,7 @@ from collections.abc import Callable
 from starlette.responses import Response
 
 from engrain import adapters
+from engrain.adapters.canary import on_trial
 from engrain.dashboard import pages
 from engrain.dashboard.visit import Visit
 from engrain.errors import InputError
@@ -15,15 +16,20 @@ from engrain.loops.trial import decide
 
 
 def rollback(visit: Visit) -> Response:
-    """Back to the version that is named, or to the one before."""
+    """Back to the version that is named, or to the one before what was live when the form was shown."""
     scope = visit.scope()
+    if visit.given("live") != visit.desk.store.live(scope):
+        raise InputError("another version has become live since this page was made; look at it again")
     now = adapters.rollback(visit.desk.store, scope, visit.form.get("to"))
     return visit.go("versions", f"{now[:12] or 'The bare base'} is live now.", user=scope.user)
 
 
 def trial(visit: Visit) -> Response:
-    """End a canary by hand."""
+    """End the canary that was shown, by hand."""
     scope, wanted = visit.scope(), visit.given("decision")
+    canary = on_trial(visit.desk.store, scope)
+    if canary is None or canary.candidate != visit.given("candidate"):
+        raise InputError("this version is not on trial any more; look at the user's versions")
     if wanted not in ("approve", "stop"):
         raise InputError(f"decision={wanted!r}; give approve or stop")
     verdict = decide(visit.desk.store, scope, approve=wanted == "approve", reason=visit.given("reason").strip()[:200])
@@ -49,9 +55,11 @@ def cancel(visit: Visit) -> Response:
 def forget(visit: Visit) -> Response:
     """Begin what the preview showed."""
     scope, what = visit.scope(), visit.given("what").strip()
-    preview(visit.desk.store, what, scope=scope)  # NotFound now, not in the thread
+    seen = pages.fingerprint(preview(visit.desk.store, what, scope=scope))  # NotFound now, not in the thread
     if what.startswith("user:") and visit.given("sure") != scope.user:
         raise InputError(f"everything of {scope.user} would go; type the name into the field to confirm")
+    if not what.startswith("user:") and seen != visit.given("seen"):  # who is busy always changes; their name was typed
+        return pages.forget(visit, changed=True)
     if not visit.desk.forget(scope, what, visit.given("reason").strip()[:200] or "asked at the dashboard"):
         raise InputError("another forgetting of this home is under way; wait until it has ended")
     return visit.go("user", "It is being forgotten. This page shows how far it is.", user=scope.user)

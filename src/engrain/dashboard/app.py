@@ -22,7 +22,7 @@ from starlette.routing import Mount, Route
 from starlette.staticfiles import StaticFiles
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from engrain.dashboard import actions, pages
+from engrain.dashboard import actions, pages, play
 from engrain.dashboard.desk import Desk
 from engrain.dashboard.sessions import LASTS_S, Session
 from engrain.dashboard.visit import Visit, rendered
@@ -67,6 +67,8 @@ def create(desk: Desk) -> Starlette:
             Route("/login", partial(_log_in, desk), methods=["GET", "POST"]),
             *(route(path, handler) for path, handler in pages.ROUTES.items()),
             *(route(path, handler, "POST") for path, handler in actions.ROUTES.items()),
+            route("/play", play.shown),
+            route("/play/answers", play.asked, "POST"),
             route("/logout", partial(_log_out, desk), "POST"),
         ],
         middleware=[Middleware(Guarded)],

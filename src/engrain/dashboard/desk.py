@@ -12,7 +12,10 @@ from typing import TYPE_CHECKING, Literal
 from engrain.dashboard.figures import Update
 from engrain.dashboard.sessions import Sessions
 from engrain.errors import EngrainError
+from engrain.gateway.answer import Serving
 from engrain.loops.forget import forget
+from engrain.memory import HashedEmbedder
+from engrain.protocols import Embedder
 from engrain.records import Scope
 from engrain.store import SqlStore
 
@@ -54,10 +57,14 @@ class Desk:
 
     store: SqlStore
     engine: LocalEngine
-    """Rebuilds what a forgetting takes apart; it is the one that serves, so that it drops at once what it remembers."""
+    """Rebuilds what a forgetting takes apart, and answers where one plays. It is the one that serves, so that it drops at once what it
+    remembers of what is forgotten."""
     home: Path
     tenant: str = "local"
     """Whose users are shown while the home has no keys."""
+    embedder: Embedder = field(default_factory=HashedEmbedder)
+    serving: Serving = field(default_factory=Serving)
+    """How an answer is made where one plays."""
     sessions: Sessions = field(default_factory=Sessions)
     checked: Checked | None = None
     known: dict[str, Update] = field(default_factory=dict[str, Update])

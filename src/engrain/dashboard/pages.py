@@ -18,7 +18,7 @@ from engrain.dashboard import charts, figures
 from engrain.dashboard.figures import DAY_S, Share, Update
 from engrain.dashboard.visit import Visit
 from engrain.errors import NotFound
-from engrain.loops.forget import RUN, preview
+from engrain.loops.forget import RUN, Preview, preview
 from engrain.loops.trial import outcomes, trial_of
 from engrain.memory import Standing, derive, holding
 from engrain.records import (
@@ -30,6 +30,7 @@ from engrain.records import (
     Receipt,
     Scope,
     Verdict,
+    content_hash,
 )
 from engrain.reports import gist
 from engrain.store import Job, Node, SqlStore
@@ -39,7 +40,9 @@ PAGE = 50
 MOST_PAIRS = 300
 """Questions of an update that are shown on one page."""
 MOST_NODES = 200
-"""Records of a walk that are described, each way."""
+"""Records of a walk that are listed, each way."""
+MOST_LARGE = 20
+"""Batches and evidence among them that are described: each takes some 30 ms to read."""
 CHARTED = 12
 """Updates that a chart shows, the last ones."""
 
@@ -161,7 +164,7 @@ def version(visit: Visit) -> Response:
         "version.html", person=person, scope=scope, version=shown, adapter=adapter_of(store, scope, shown.adapter),
         numbers={v.adapter: v.number for v in every}, update=compared.update if compared else None, verdicts=verdicts, counts=counts, wanted=wanted,
         pairs=kept[:MOST_PAIRS], more=max(0, len(kept) - MOST_PAIRS), groups=compared.groups if compared else [],
-        back=shown.adapter in _back(store, scope, every),
+        back=shown.adapter in _back(store, scope, every), live=store.live(scope),
         trial=_trial(store, canary) if canary and canary.candidate == shown.adapter else None,
     )  # fmt: skip
 
@@ -217,8 +220,8 @@ def record(visit: Visit) -> Response:
     )  # fmt: skip
 
 
-def forget(visit: Visit) -> Response:
-    """What would go, before it does; without a name, the ways to name it."""
+def forget(visit: Visit, *, changed: bool = False) -> Response:
+    """What would go, before it does; without a name, the ways to name it. `changed`: it was confirmed, but is not any more what was seen."""
     store, person, what = visit.desk.store, visit.person(), visit.given("what").strip()
     scope = person.scope
     if what == "text:":
@@ -226,14 +229,16 @@ def forget(visit: Visit) -> Response:
     try:
         found = preview(store, what, scope=scope) if what else None
     except NotFound:
-        return visit.show("forget.html", person=person, scope=scope, what=what, found=None, missing=True, **_unread())
+        return visit.show(
+            "forget.html", person=person, scope=scope, what=what, found=None, missing=True, changed=False, **_unread()
+        )
     texts: dict[str, str] = {}
     for name in (*found.memories, *found.interactions, *found.redacted)[:MOST_NODES] if found else ():
         texts[name] = gist(store.get(name, scope=scope))
     numbers = {v.adapter: v.number for v in adapters.versions(store, scope)}
     return visit.show(
         "forget.html", person=person, scope=scope, what=what, found=found, missing=False, texts=texts, numbers=numbers,
-        whole=what in ("user:", f"user:{scope.user}"), going=visit.desk.forgetting(scope),
+        changed=changed, seen=fingerprint(found) if found else "", whole=what in ("user:", f"user:{scope.user}"), going=visit.desk.forgetting(scope),
         sources=Counter(m.source for m in store.select(Memory, scope=scope) if m.source.startswith("file:")),
     )  # fmt: skip
 
@@ -269,6 +274,11 @@ ROUTES: dict[str, Callable[[Visit], Response]] = {
     "/jobs": jobs,
     "/ledger": ledger,
 }
+
+
+def fingerprint(found: Preview) -> str:
+    """What a preview showed, whatever the order of its ids."""
+    return content_hash({k: sorted(v) if isinstance(v, tuple) else v for k, v in asdict(found).items()}, length=32)
 
 
 # -- parts of pages -----------------------------------------------------------------------------------------------------
@@ -315,11 +325,16 @@ def _version_link(visit: Visit, scope: Scope, version: Version) -> str:
 def _walk(store: SqlStore, scope: Scope, nodes: Sequence[Node]) -> tuple[list[tuple[Node, str]], int]:
     """(each record with what it says, how many more there are)."""
     rows: list[tuple[Node, str]] = []
+    large = 0
     for node in nodes[:MOST_NODES]:
-        try:
-            said = gist(store.get(node.id, scope=scope)) if node.state == "kept" else node.state
-        except NotFound:
-            said = "erased"
+        large += node.kind in ("evidence", "batch")
+        said: str = node.state
+        if node.state == "kept":
+            unread = large > MOST_LARGE and node.kind in ("evidence", "batch")
+            try:
+                said = "" if unread else gist(store.get(node.id, scope=scope))
+            except NotFound:  # forgotten meanwhile
+                said = "erased"
         rows.append((node, said))
     return rows, len(nodes) - len(rows)
 
