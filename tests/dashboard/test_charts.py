@@ -49,8 +49,8 @@ def test_before_and_after_are_drawn_for_each_update_and_labels_are_escaped() -> 
     root = parsed(drawn)
     assert "<b>" not in drawn and '<b>"v1"' in {t.text for t in root.iter(f"{SVG}text")}
     assert [a.get("href") for a in root.iter(f"{SVG}a")] == [row.href] * 2
-    kinds = [c.get("class") for c in root.iter(f"{SVG}circle")]
-    assert kinds == ["hollow", "dot poor"] * 2
+    marks = [(m.tag.removeprefix(SVG), m.get("class")) for m in root.iter() if m.tag in (f"{SVG}circle", f"{SVG}rect")]
+    assert marks == [("circle", "hollow"), ("rect", "dot poor")] * 2
     assert "75\u202f% after, of 8" in str(root.findtext(f"{SVG}desc"))
     assert before_after([], title="t", name="x") == ""
 

@@ -133,7 +133,8 @@ def before_after(rows: Sequence[Row], *, title: str, name: str) -> Markup:
             out.append(_line(x(low), y + offset, x(high), y + offset, f"whisker {mark}"))
             when = "before" if mark == "hollow" else "after"
             said = f"{row.label}, {when}: {share.good} of {share.n} right ({span(low, high)})"
-            out.append(_dot(x(share.rate), y + offset, 4.5, mark, said))
+            shape = _square if mark == "dot poor" else _dot  # told apart without colours, too
+            out.append(shape(x(share.rate), y + offset, 4.5, mark, said))
     return Markup("").join([*out, Markup("</svg>")])
 
 
@@ -198,6 +199,11 @@ def _line(x1: float, y1: float, x2: float, y2: float, kind: str) -> Markup:
 
 def _text(x: float, y: float, said: str, kind: str) -> Markup:
     return Markup('<text class="{}" x="{:.1f}" y="{:.1f}">{}</text>').format(kind, x, y, said)
+
+
+def _square(x: float, y: float, r: float, kind: str, said: str) -> Markup:
+    form = Markup('<rect class="{}" x="{:.1f}" y="{:.1f}" width="{}" height="{}"><title>{}</title></rect>')
+    return form.format(kind, x - r, y - r, 2 * r, 2 * r, said)
 
 
 def _dot(x: float, y: float, r: float, kind: str, said: str) -> Markup:
