@@ -136,6 +136,13 @@ def test_every_page_of_a_full_home_is_there_with_its_headers(browser: TestClient
         assert page.headers["cache-control"] == "no-store"
         assert not re.search(r"<[^>]* (style|on\w+)=", page.text), "no inline style or script: the policy refuses them"
         assert page.text.count("<table") == page.text.count("<caption")
+        ids = re.findall(r' id="([^"]+)"', page.text)
+        assert len(ids) == len(set(ids))
+        assert {name for named in re.findall(r'aria-labelledby="([^"]+)"', page.text) for name in named.split()} <= set(
+            ids
+        )
+        fields = re.findall(r"(<label[^>]*>)?[^<>]*<(?:input(?! type=.hidden)|select)", page.text)
+        assert all(fields), "a field without a label"
         assert all('scope="' in head for head in re.findall(r"<th[^e>]*>", page.text))
 
 
@@ -147,6 +154,28 @@ def test_the_policy_lets_nothing_in_from_elsewhere() -> None:
     for file in (*sources.glob("static/*"), *sources.glob("templates/*")):
         text = file.read_text(encoding="utf-8").replace("http://www.w3.org/2000/svg", "")
         assert "http:" not in text and "https:" not in text and "<style" not in text, file
+
+
+def test_text_stands_out_from_what_it_stands_on_in_light_and_in_dark() -> None:
+    def luminance(colour: str) -> float:
+        parts = [int(colour[i : i + 2], 16) / 255 for i in (1, 3, 5)]
+        linear = [p / 12.92 if p <= 0.03928 else ((p + 0.055) / 1.055) ** 2.4 for p in parts]
+        return 0.2126 * linear[0] + 0.7152 * linear[1] + 0.0722 * linear[2]
+
+    def contrast(one: str, other: str) -> float:
+        low, high = sorted((luminance(one), luminance(other)))
+        return (high + 0.05) / (low + 0.05)
+
+    sheet = (Path(homes.__file__).parents[2] / "src/engrain/dashboard/static/style.css").read_text(encoding="utf-8")
+    schemes = [dict(re.findall(r"--([\w-]+): (#\w{6});", part)) for part in re.findall(r":root \{(.*?)\}", sheet, re.S)]
+    assert len(schemes) == 2
+    pairs = [(text, on) for text in ("ink", "quiet", "accent", "bad") for on in ("paper", "sheet", "sunk")]
+    pairs += [(name, f"{name}-wash") for name in ("accent", "bad", "wait", "note")]
+    pairs += [("ink", "accent-wash"), ("quiet", "accent-wash"), ("accent-ink", "accent")]
+    for scheme in schemes:
+        assert {
+            (t, on): contrast(scheme[t], scheme[on]) for t, on in pairs if contrast(scheme[t], scheme[on]) < 4.5
+        } == {}
 
 
 def test_the_overview_answers_whether_it_is_learning(browser: TestClient, store: SqlStore) -> None:

@@ -17,10 +17,12 @@ import pytest
 import uvicorn
 from PIL import Image
 from starlette.applications import Starlette
-from starlette.responses import Response
-from starlette.routing import Mount
+from starlette.requests import Request
+from starlette.responses import HTMLResponse, Response
+from starlette.routing import Mount, Route
 
-from engrain.dashboard import Desk, create, pages
+from engrain.dashboard import Desk, app, create, pages
+from engrain.dashboard.desk import Checked
 from engrain.dashboard.visit import Visit
 from engrain.records import Scope
 from engrain.store import SqlStore
@@ -40,14 +42,30 @@ def store(tmp_path: Path) -> Iterator[SqlStore]:
         yield made
 
 
+SENDS = """<!doctype html><meta name="referrer" content="same-origin"><iframe name="out"></iframe>
+<form method="post" action="{to}/dashboard/verify" target="out"><input name="token"></form><script>
+fetch("/dashboard/ledger").then(a => a.text()).then(text => {{
+  document.forms[0].token.value = /name="token" value="([^"]+)"/.exec(text)[1];
+  document.forms[0].submit();
+}});
+</script>"""
+
+
+async def tried(request: Request) -> Response:
+    """A page that takes a token from the dashboard of its own address and sends a form to that of another, as a reader's click does."""
+    return HTMLResponse(SENDS.format(to=request.query_params["to"]))
+
+
 @contextmanager
 def serving(store: SqlStore) -> Iterator[str]:
     engine: Any = homes.IdleEngine()
-    app = Starlette(routes=[Mount("/dashboard", create(Desk(store=store, engine=engine, home=store.home)))])
+    both = Starlette(
+        routes=[Route("/try", tried), Mount("/dashboard", create(Desk(store=store, engine=engine, home=store.home)))]
+    )
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
-    server = uvicorn.Server(uvicorn.Config(app, host="127.0.0.1", port=port, log_level="warning"))
+    server = uvicorn.Server(uvicorn.Config(both, host="127.0.0.1", port=port, log_level="warning"))
     thread = threading.Thread(target=server.run)
     thread.start()
     while not server.started:
@@ -69,10 +87,10 @@ def browse(profile: Path, *options: str) -> tuple[str, list[str]]:
     """(what the browser printed, what its console said)."""
     command = [
         CHROMIUM, "--headless", "--no-sandbox", "--disable-gpu", "--no-first-run", "--disable-background-networking",
-        "--host-resolver-rules=MAP * ~NOTFOUND, EXCLUDE 127.0.0.1", "--hide-scrollbars", "--enable-logging=stderr",
+        "--host-resolver-rules=MAP * ~NOTFOUND, EXCLUDE 127.0.0.1, EXCLUDE localhost", "--hide-scrollbars", "--enable-logging=stderr",
         f"--user-data-dir={profile}", *options,
     ]  # fmt: skip
-    done = subprocess.run(command, capture_output=True, text=True, timeout=120, check=True)
+    done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=True)
     return done.stdout, [line for line in done.stderr.splitlines() if ":CONSOLE" in line]
 
 
@@ -111,3 +129,28 @@ def test_the_jobs_page_follows_what_goes_on(store: SqlStore, tmp_path: Path, mon
         page, console = browse(tmp_path / "profile", "--dump-dom", "--virtual-time-budget=9000", f"{at}jobs")
     assert console == []
     assert "training" in page and 'value="0.75"' in page and "studying" not in page
+
+
+@pytest.mark.parametrize("host", ["127.0.0.1", "localhost"])
+def test_a_browser_sends_the_forms_of_the_dashboard_and_those_of_another_site_are_refused(
+    store: SqlStore, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, host: str
+) -> None:
+    seen: list[str] = []
+    judge = app._from_here
+
+    def judged(request: Request) -> None:
+        seen.append("sent")
+        judge(request)
+        seen.append("let in")
+
+    def verify(_: Desk) -> Checked:
+        seen.append("done")
+        return Checked(at=0.0)
+
+    monkeypatch.setattr(app, "_from_here", judged)
+    monkeypatch.setattr(Desk, "verify", verify)
+    with serving(store) as at:
+        here = at.removesuffix("/dashboard/")
+        there = here.replace("127.0.0.1", host)
+        browse(tmp_path / "profile", "--dump-dom", "--virtual-time-budget=5000", f"{there}/try?to={here}")
+    assert seen == (["sent", "let in", "done"] if there == here else ["sent"])

@@ -37,6 +37,8 @@ from engrain.store import Job, Node, SqlStore
 
 PAGE = 50
 """Rows of a list before the next page."""
+MOST_USERS = 200
+"""Of a tenant with more, the others are found by their names."""
 MOST_PAIRS = 300
 """Questions of an update that are shown on one page."""
 MOST_NODES = 200
@@ -80,8 +82,9 @@ def users(visit: Visit) -> Response:
     store = visit.desk.store
     sought = visit.given("q").strip()
     people = [p for p in store.people(visit.tenant) if sought.casefold() in p.scope.user.casefold()]
-    live = {p.scope: store.live(p.scope) if p.kept.get("adapter") else "" for p in people}
-    return visit.show("users.html", people=people, live=live, q=sought)
+    rows = people[:MOST_USERS]
+    live = {p.scope: store.live(p.scope) if p.kept.get("adapter") else "" for p in rows}
+    return visit.show("users.html", rows=rows, total=len(people), live=live, q=sought)
 
 
 def user(visit: Visit) -> Response:
