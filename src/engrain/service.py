@@ -51,6 +51,7 @@ def application(
     """The ASGI application on one home, and what it works with; it closes that at its end."""
     try:
         from engrain.dashboard import Desk, create
+        from engrain.dashboard.api import router
         from engrain.gateway.limits import Limits
         from engrain.gateway.server import Service, create_app
     except ModuleNotFoundError as missing:
@@ -71,6 +72,7 @@ def application(
         store=store, engine=engine, home=home, tenant=tenant, embedder=service.embedder, serving=service.serving
     )
     app.mount("/dashboard", create(desk))
+    app.include_router(router(desk, app.state.tenant_for))
     return app, service
 
 

@@ -98,6 +98,13 @@ class Attack:
         )
         return self.client.get(path, params={"user": user}, headers=who["headers"])
 
+    def steer(self) -> Any:
+        what = self.rng.choice(
+            ("memories", "versions", "canary", "jobs", "forget", f"records/{self.rng.choice(self.ids)}", "users")
+        )
+        user = self.bent(self.rng.choice((OWNER.user, str(OWNER), "acme")))
+        return self.client.get(f"/v1/engrain/{what}", params={"user": user, "tenant": "acme"}, headers=self.headers)
+
     def wander(self) -> Any:
         path = self.rng.choice(
             (
@@ -142,7 +149,7 @@ def test_ten_thousand_tries_bring_nothing_of_another_tenants(
 ) -> None:
     client, store, key, ids, versions = house
     attack = Attack(client, key, ids, versions, seed=7)
-    kinds = (attack.judge, attack.look, attack.go_on, attack.wander)
+    kinds = (attack.judge, attack.look, attack.go_on, attack.steer, attack.wander)
     seen: dict[int, int] = {}
     for number in range(TRIES):
         response = attack.ask() if number % 10 == 0 else attack.rng.choice(kinds)()

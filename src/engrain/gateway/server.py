@@ -151,6 +151,7 @@ def create_app(service: Service) -> FastAPI:
 
         return tenant
 
+    app.state.tenant_for = tenant_for  # for what is mounted beside
     serves, judges, steers = (Depends(tenant_for(right)) for right in ("serve", "feedback", "admin"))
 
     @app.get("/metrics", dependencies=[steers], response_class=PlainTextResponse)
