@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from engrain.memory.claims import claim_of
@@ -256,6 +256,7 @@ WORDS = [
 ]
 
 
+@example("{-")
 @given(st.lists(st.sampled_from(WORDS), max_size=9).map(" ".join) | st.text(max_size=40))
 def test_any_text_is_read_without_failing(text: str) -> None:
     claim = claim_of(text)

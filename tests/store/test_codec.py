@@ -14,6 +14,7 @@ from engrain.errors import InputError, StoreError
 from engrain.records import (
     Adapter,
     Batch,
+    Canary,
     Context,
     Evidence,
     Example,
@@ -63,6 +64,7 @@ RECORDS: list[Record] = [
     Task(scope=S, question="q", answer="a"),
     Evidence(scope=S, adapter="a", suite="s", results=(RESULT, RESULT)),
     Verdict(scope=S, decision="hold", reasons=("too few", "items"), candidate="a"),
+    Canary(scope=S, candidate="a", against="b", verdict="ver_1", share=0.5, margin=0.1, alpha=0.05, causes=("ver_1",)),
     Receipt(scope=S, asked="mem_1", removed=("mem_1",), rebuilt=(("a", "b"), ("c", ""))),
 ]
 

@@ -51,7 +51,8 @@ def normalise(text: str) -> str:
     body, _ = unstamped(plain(text))
     words = re.findall(r"[\w@'./:+#%$€£&-]+", NOW.sub(" ", body).lower())
     words = [w.strip("'.:/-") or w for w in words]
-    return " ".join(_spelled(w) for w in words if w not in {"the", "actually", "still"})
+    kept = " ".join(_spelled(w) for w in words if w not in {"the", "actually", "still"})
+    return kept.lstrip("- ")  # a dash that stands first now would be a bullet when this is read again
 
 
 def thing_of(words: list[str]) -> tuple[str, ...]:
