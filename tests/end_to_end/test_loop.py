@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 import signal
 import subprocess
@@ -80,6 +79,20 @@ def taught(tmp_path_factory: pytest.TempPathFactory) -> Learner:
     return me
 
 
+@pytest.fixture(scope="module")
+def undisturbed(tmp_path_factory: pytest.TempPathFactory) -> str:
+    """The adapter of the facts, learned in another home with nothing in between."""
+    with learner(tmp_path_factory.mktemp("undisturbed") / "home") as me:
+        return me.consolidate().adapter
+
+
+@pytest.fixture(scope="module")
+def of_three(tmp_path_factory: pytest.TempPathFactory) -> str:
+    """The adapter of the first three facts alone."""
+    with learner(tmp_path_factory.mktemp("three") / "home", FACTS[:3]) as me:
+        return me.consolidate().adapter
+
+
 def test_a_consolidation_teaches_facts_that_are_then_answered_without_notes(taught: Learner) -> None:
     batch = next(taught.store.select(Batch, scope=taught.scope))
     before = taught.evaluate(batch.holdout, version="base")
@@ -115,17 +128,14 @@ def test_rollback_is_one_move_and_gives_the_same_bits(taught: Learner) -> None:
 
 
 def test_forgetting_leaves_the_adapter_of_a_history_in_which_the_record_never_was(
-    taught: Learner, tmp_path: Path
+    taught: Learner, undisturbed: str
 ) -> None:
     taught.chat("What is the safe code of the office?")
     secret = next(m for m in taught.memories() if m.text == SECRET)
     receipt = taught.forget(secret.id)
     ((_, rebuilt),) = receipt.rebuilt
     assert taught.store.live(taught.scope) == rebuilt
-
-    never = learner(tmp_path / "never")
-    outcome = never.consolidate()
-    assert outcome.adapter == rebuilt
+    assert undisturbed == rebuilt
 
     assert SECRET not in {m.text for m in taught.memories(all_states=True)}
     for file in taught.home.rglob("*"):
@@ -197,14 +207,13 @@ def test_a_changed_fact_is_corrected_in_the_weights_by_the_next_run(tmp_path: Pa
 
 
 RUN = """
-import json, sys
+import sys
 from pathlib import Path
 sys.path.insert(0, {tests!r})
 from end_to_end_settings import learner
 me = learner(Path(sys.argv[1]))
 print("ready", flush=True)
-outcome = me.consolidate(progress=lambda what, share: print(what, share, flush=True))
-print(json.dumps({{"adapter": outcome.adapter}}), flush=True)
+me.consolidate(progress=lambda what, share: print(what, share, flush=True))
 """
 FORGET = """
 import sys
@@ -248,7 +257,7 @@ def helper(tmp_path: Path) -> str:
 
 @pytest.mark.parametrize("moment", ["rebuilding", "learning 0.5"])
 def test_a_forgetting_killed_at_any_moment_has_taken_the_content_away_and_is_finished_by_the_next_command(
-    tmp_path: Path, helper: str, moment: str
+    tmp_path: Path, helper: str, of_three: str, moment: str
 ) -> None:
     home = tmp_path / "home"
     with learner(home, (*FACTS[:3], SECRET)) as me:
@@ -260,11 +269,10 @@ def test_a_forgetting_killed_at_any_moment_has_taken_the_content_away_and_is_fin
         assert me.store.verify() > 0
         assert not [f for f in home.rglob("*") if f.is_file() and b"90210" in f.read_bytes()]
         me.consolidate()  # finishes what was begun, and finds nothing new to learn
-        with learner(tmp_path / "never", FACTS[:3]) as never:
-            assert never.consolidate().adapter == me.store.live(me.scope)
+        assert me.store.live(me.scope) == of_three
 
 
-def test_ctrl_c_keeps_the_last_whole_step(tmp_path: Path) -> None:
+def test_ctrl_c_keeps_the_last_whole_step(tmp_path: Path, undisturbed: str) -> None:
     def stop(what: str, share: float) -> None:
         if what == "learning" and share >= 0.6:
             raise KeyboardInterrupt
@@ -275,13 +283,12 @@ def test_ctrl_c_keeps_the_last_whole_step(tmp_path: Path) -> None:
     with learner(tmp_path / "home") as me:
         adapter = me.consolidate(progress=lambda what, share: seen.append((what, share))).adapter
     assert next(share for what, share in seen if what == "learning") == 0.65  # step 12 of 20 was kept
-    with learner(tmp_path / "clean") as me:
-        assert me.consolidate().adapter == adapter
+    assert adapter == undisturbed
 
 
 @pytest.mark.parametrize("moment", ["studying", "learning 0.5", "choosing the scale 0.5", "evaluating"])
 def test_a_consolidation_killed_at_any_moment_leaves_the_old_version_live_and_goes_on(
-    tmp_path: Path, helper: str, moment: str
+    tmp_path: Path, helper: str, undisturbed: str, moment: str
 ) -> None:
     command = [sys.executable, "-c", RUN.format(tests=helper), str(tmp_path / "home")]
     killed_at(moment, command)
@@ -295,8 +302,7 @@ def test_a_consolidation_killed_at_any_moment_leaves_the_old_version_live_and_go
             assert (
                 next(share for what, share in seen if what == "learning") > 0.25
             )  # it went on, it did not start again
-    clean = subprocess.run([*command[:3], str(tmp_path / "clean")], capture_output=True, text=True, check=True)
-    assert json.loads(clean.stdout.splitlines()[-1])["adapter"] == outcome.adapter
+    assert outcome.adapter == undisturbed
 
 
 def test_a_worker_killed_while_it_learns_is_followed_by_one_that_goes_on_and_promotes_once(
