@@ -3,18 +3,14 @@
 from __future__ import annotations
 
 import shutil
-import socket
 import subprocess
 import sys
-import threading
-import time
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import Any
 
 import pytest
-import uvicorn
 from PIL import Image
 from starlette.applications import Starlette
 from starlette.requests import Request
@@ -29,6 +25,9 @@ from engrain.store import SqlStore
 
 sys.path.insert(0, str(Path(__file__).parent))
 import homes  # noqa: E402
+
+sys.path.insert(0, str(Path(__file__).parents[1]))
+from serving import serving  # noqa: E402
 
 CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), "")
 pytestmark = pytest.mark.skipif(not CHROMIUM, reason="chromium is not installed: apt-get install chromium")
@@ -57,29 +56,18 @@ async def tried(request: Request) -> Response:
 
 
 @contextmanager
-def serving(store: SqlStore) -> Iterator[str]:
+def dashboard(store: SqlStore) -> Iterator[str]:
     engine: Any = homes.IdleEngine()
     both = Starlette(
         routes=[Route("/try", tried), Mount("/dashboard", create(Desk(store=store, engine=engine, home=store.home)))]
     )
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
-    server = uvicorn.Server(uvicorn.Config(both, host="127.0.0.1", port=port, log_level="warning"))
-    thread = threading.Thread(target=server.run)
-    thread.start()
-    while not server.started:
-        time.sleep(0.01)
-    try:
-        yield f"http://127.0.0.1:{port}/dashboard/"
-    finally:
-        server.should_exit = True
-        thread.join()
+    with serving(both) as at:
+        yield f"{at}/dashboard/"
 
 
 @pytest.fixture
 def served(store: SqlStore) -> Iterator[str]:
-    with serving(store) as at:
+    with dashboard(store) as at:
         yield at
 
 
@@ -125,7 +113,7 @@ def test_the_jobs_page_follows_what_goes_on(store: SqlStore, tmp_path: Path, mon
         return shown(visit)
 
     monkeypatch.setitem(pages.ROUTES, "/jobs", jobs)
-    with serving(store) as at:
+    with dashboard(store) as at:
         page, console = browse(tmp_path / "profile", "--dump-dom", "--virtual-time-budget=9000", f"{at}jobs")
     assert console == []
     assert "training" in page and 'value="0.75"' in page and "studying" not in page
@@ -149,7 +137,7 @@ def test_a_browser_sends_the_forms_of_the_dashboard_and_those_of_another_site_ar
 
     monkeypatch.setattr(app, "_from_here", judged)
     monkeypatch.setattr(Desk, "verify", verify)
-    with serving(store) as at:
+    with dashboard(store) as at:
         here = at.removesuffix("/dashboard/")
         there = here.replace("127.0.0.1", host)
         browse(tmp_path / "profile", "--dump-dom", "--virtual-time-budget=5000", f"{there}/try?to={here}")

@@ -3,20 +3,21 @@
 from __future__ import annotations
 
 import http.client
-import socket
-import threading
-import time
+import sys
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
 import openai
 import pytest
-import uvicorn
 
 from engrain.gateway.limits import Rates
 from engrain.learner import SPROUT
 from engrain.service import application
+
+sys.path.insert(0, str(Path(__file__).parents[1]))
+from serving import serving  # noqa: E402
 
 
 def test_a_bucket_is_filled_evenly_and_never_above_its_brim() -> None:
@@ -37,17 +38,8 @@ def test_a_bucket_is_filled_evenly_and_never_above_its_brim() -> None:
 def served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[str, dict[str, str], Any]]:
     app, service = application(tmp_path_factory.mktemp("home"), SPROUT, rows=2, per_minute=6)
     keys = {right: service.store.new_key("local", [right])[1] for right in ("serve", "admin", "feedback")}
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
-    server = uvicorn.Server(uvicorn.Config(app, host="127.0.0.1", port=port, log_level="warning"))
-    thread = threading.Thread(target=server.run)
-    thread.start()
-    while not server.started:
-        time.sleep(0.01)
-    yield f"http://127.0.0.1:{port}", keys, service
-    server.should_exit = True
-    thread.join()
+    with serving(app) as at:
+        yield at, keys, service
 
 
 def get(served: tuple[str, dict[str, str], Any], path: str, key: str = "") -> tuple[int, str]:

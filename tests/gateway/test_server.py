@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import re
-import socket
+import sys
 import threading
 import time
 import urllib.error
@@ -17,13 +17,15 @@ from typing import Any
 import numpy as np
 import openai
 import pytest
-import uvicorn
 
 from engrain.gateway.server import Service
 from engrain.learner import SPROUT
 from engrain.records import Feedback, Interaction, Memory, Message, Scope
 from engrain.service import application
 from engrain.store import SqlStore
+
+sys.path.insert(0, str(Path(__file__).parents[1]))
+from serving import serving  # noqa: E402
 
 ASKED = "What is the gate code of the north barn?"
 keys: dict[str, str] = {}
@@ -33,17 +35,8 @@ keys: dict[str, str] = {}
 def served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[str, Service]]:
     app, service = application(tmp_path_factory.mktemp("home"), SPROUT, rows=4)
     keys["all"] = service.store.new_key("local", ["serve", "feedback"])[1]
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
-    server = uvicorn.Server(uvicorn.Config(app, host="127.0.0.1", port=port, log_level="warning"))
-    thread = threading.Thread(target=server.run)
-    thread.start()
-    while not server.started:
-        time.sleep(0.01)
-    yield f"http://127.0.0.1:{port}/v1", service
-    server.should_exit = True
-    thread.join()
+    with serving(app) as at:
+        yield f"{at}/v1", service
 
 
 @pytest.fixture

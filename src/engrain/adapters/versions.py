@@ -66,8 +66,10 @@ def versions(store: VersionStore, scope: Scope, active: Collection[str] | None =
     (`active`) tells which versions are stale."""
     live = store.live(scope)
     verdicts: dict[str, Verdict] = {v.candidate: v for v in store.select(Verdict, scope=scope)}
-    rebuilt = _rebuilt(store, scope)
-    canary = on_trial(store, scope)
+    decisions: dict[str, str] = dict.fromkeys(_rebuilt(store, scope), "rebuilt")
+    decisions |= {name: verdict.decision for name, verdict in verdicts.items()}
+    if canary := on_trial(store, scope):
+        decisions[canary.candidate] = "on trial"
     found = [Version(number=0, adapter="", live=live == "")]
     for number, adapter in enumerate(store.select(Adapter, scope=scope), start=1):
         verdict = verdicts.get(adapter.id)
@@ -79,13 +81,7 @@ def versions(store: VersionStore, scope: Scope, active: Collection[str] | None =
                 created_at=adapter.created_at,
                 memories=len(adapter.memory_ids),
                 stale=0 if active is None else len(stale(adapter, active)),
-                decision="on trial"
-                if canary is not None and canary.candidate == adapter.id
-                else verdict.decision
-                if verdict is not None
-                else "rebuilt"
-                if adapter.id in rebuilt
-                else "",
+                decision=decisions.get(adapter.id, ""),
                 reasons=verdict.reasons if verdict is not None else (),
                 live=adapter.id == live,
             )

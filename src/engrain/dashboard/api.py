@@ -18,7 +18,6 @@ from engrain.loops.forget import preview
 from engrain.loops.trial import decide, outcomes, trial_of
 from engrain.memory import derive, holding
 from engrain.records import Memory, Scope, Verdict
-from engrain.store import Job
 
 User = Annotated[str, Query(min_length=1, max_length=512, description="Whose.")]
 
@@ -87,15 +86,15 @@ def router(desk: Desk, tenant_for: Callable[[str], Callable[[Request], str]]) ->
     @api.get("/jobs")
     def jobs(user: Annotated[str, Query(max_length=512)] = "", tenant: str = own) -> dict[str, Any]:
         whose = Scope(tenant=tenant, user=user) if user else None
-        return _list([_job(j) for j in desk.store.jobs(scope=whose, tenant=tenant)])
+        return _list([asdict(j) for j in desk.store.jobs(scope=whose, tenant=tenant)])
 
     @api.post("/jobs")
     def add_job(scope: Scope = whose) -> dict[str, Any]:
-        return _job(desk.store.add_job(scope, "asked for over the API"))
+        return asdict(desk.store.add_job(scope, "asked for over the API"))
 
     @api.delete("/jobs/{job}")
     def cancel_job(job: str, scope: Scope = whose) -> dict[str, Any]:
-        return _job(desk.store.cancel_job(job, scope=scope))
+        return asdict(desk.store.cancel_job(job, scope=scope))
 
     @api.post("/forget/preview")
     def look(body: Forget, scope: Scope = whose) -> dict[str, Any]:
@@ -132,10 +131,6 @@ def router(desk: Desk, tenant_for: Callable[[str], Callable[[Request], str]]) ->
 
 def _list(rows: list[dict[str, Any]]) -> dict[str, Any]:
     return {"object": "list", "data": rows}
-
-
-def _job(job: Job) -> dict[str, Any]:
-    return asdict(job)
 
 
 def _verdict(verdict: Verdict) -> dict[str, Any]:

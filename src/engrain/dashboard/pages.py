@@ -70,8 +70,8 @@ def overview(visit: Visit) -> Response:
         saved=figures.saved(served),
         answers=len(served), lately=sum(s.at > time.time() - 7 * DAY_S for s in served),
         waiting=[j for j in store.jobs(tenant=tenant) if j.state in ("waiting", "running")],
-        chart_good=_good_chart(figures.good_over_time(judged)), points_good=figures.good_over_time(judged),
-        chart_shown=_shown_chart(figures.shown_over_time(served)), points_shown=figures.shown_over_time(served),
+        chart_good=_good_chart(good_points := figures.good_over_time(judged)), points_good=good_points,
+        chart_shown=_shown_chart(shown_points := figures.shown_over_time(served)), points_shown=shown_points,
         chart_updates=_update_chart(visit, found, stand, several=True),
         charted=[u for u in found if u.taught][:CHARTED], stand=stand,
     )  # fmt: skip

@@ -12,15 +12,8 @@ from typing import Any, Literal
 from pydantic import BaseModel, ConfigDict, Field
 
 from engrain.errors import InputError
-from engrain.gateway.wire import ChatRequest, Text, Turn, stamp_headers
+from engrain.gateway.wire import ChatRequest, Part, Text, Turn, stamp_headers
 from engrain.records import Interaction, Message
-
-
-class InputPart(BaseModel):
-    """One part of an input message; only text is understood."""
-
-    type: str
-    text: Text | None = None
 
 
 class InputItem(BaseModel):
@@ -28,7 +21,7 @@ class InputItem(BaseModel):
 
     type: str = "message"
     role: Literal["system", "developer", "user", "assistant"] | None = None
-    content: Text | list[InputPart] | None = None
+    content: Text | list[Part] | None = None
 
     def turn(self, place: int) -> Turn:
         """The message as chat completions have it."""

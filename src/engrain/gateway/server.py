@@ -179,7 +179,7 @@ def create_app(service: Service) -> FastAPI:
         x_engrain_conversation: Annotated[str, Header()] = "",
         x_engrain_memory: Annotated[Literal["on", "off"], Header()] = "on",
     ) -> Response:
-        scope = scope_of(tenant, x_engrain_user, body.safety_identifier, (body.metadata or {}).get("user"), body.user)
+        scope = asker(tenant, x_engrain_user, body)
 
         def stream(answer: Answer) -> wire.ChatEvents:
             return wire.ChatEvents(body, answer.asked.id, int(time.time()))
@@ -197,7 +197,7 @@ def create_app(service: Service) -> FastAPI:
         x_engrain_conversation: Annotated[str, Header()] = "",
         x_engrain_memory: Annotated[Literal["on", "off"], Header()] = "on",
     ) -> Response:
-        scope = scope_of(tenant, x_engrain_user, body.safety_identifier, (body.metadata or {}).get("user"), body.user)
+        scope = asker(tenant, x_engrain_user, body)
         earlier: Interaction | None = None
         if body.previous_response_id:
             found = await run_in_threadpool(service.store.get, body.previous_response_id, scope=scope)
@@ -304,6 +304,11 @@ def scope_of(tenant: str, header: str, *named: str | None) -> Scope:
     except UnicodeError as error:
         raise InputError("x-engrain-user is not UTF-8; name the user in the body") from error
     return Scope(tenant=tenant, user=next(n.strip() for n in (header, *named, "me") if n and n.strip()))
+
+
+def asker(tenant: str, header: str, body: wire.ChatRequest | responses.ResponsesRequest) -> Scope:
+    """Whose request for an answer this is: the header's user, or the first of the fields that OpenAI has for it."""
+    return scope_of(tenant, header, body.safety_identifier, (body.metadata or {}).get("user"), body.user)
 
 
 def ready(service: Service, body: wire.ChatRequest, scope: Scope, conversation: str, *, memory: bool) -> Asked:

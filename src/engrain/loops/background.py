@@ -88,10 +88,9 @@ class Watch:
     def look(self) -> list[Job]:
         """The jobs that this look added."""
         now = time.monotonic()
-        changed, seen = self._store.changed_scopes(0 if now - self._swept > self._background.sweep_s else self._seen)
         if now - self._swept > self._background.sweep_s:
-            self._swept = now
-        self._seen = seen
+            self._swept, self._seen = now, 0  # everybody
+        changed, self._seen = self._store.changed_scopes(self._seen)
         self._restless |= dict.fromkeys(changed, now)
         quiet = [scope for scope, at in self._restless.items() if now - at >= self._background.idle_s][:AT_A_LOOK]
         added: list[Job] = []

@@ -10,7 +10,7 @@ import secrets
 from dataclasses import dataclass
 from typing import Literal
 
-from sqlalchemy import Connection, Row, case, func, insert, select, update
+from sqlalchemy import ColumnElement, Connection, Row, and_, case, func, insert, select, update
 
 from engrain.errors import NotFound
 from engrain.records import Scope
@@ -78,23 +78,20 @@ def claim(connection: Connection, worker: str, *, lease_s: float, at: float) -> 
 
 def beat(connection: Connection, job: str, worker: str, stage: str, share: float, at: float) -> bool:
     """The worker is alive, and this far. False if the job is not its any more: cancelled, or taken by another."""
-    mine = jobs.c.id == job, jobs.c.worker == worker, jobs.c.state == "running"
     values = {"stage": stage, "share": share, "beat_at": at}
-    return bool(connection.execute(update(jobs).where(*mine).values(values)).rowcount)
+    return bool(connection.execute(update(jobs).where(_held(job, worker)).values(values)).rowcount)
 
 
 def end(connection: Connection, job: str, worker: str, state: State, outcome: str, at: float) -> bool:
     """It is over, or (`waiting`) is left to be begun again. False if it was not this worker's any more."""
-    mine = jobs.c.id == job, jobs.c.worker == worker, jobs.c.state == "running"
     values = {"state": state, "outcome": outcome, "ended_at": None if state == "waiting" else at}
-    return bool(connection.execute(update(jobs).where(*mine).values(values)).rowcount)
+    return bool(connection.execute(update(jobs).where(_held(job, worker)).values(values)).rowcount)
 
 
 def put_back(connection: Connection, job: str, worker: str) -> bool:
     """It waits as if this worker had never begun it. False if it was not this worker's any more."""
-    mine = jobs.c.id == job, jobs.c.worker == worker, jobs.c.state == "running"
     values = {"state": "waiting", "attempts": jobs.c.attempts - 1}
-    return bool(connection.execute(update(jobs).where(*mine).values(values)).rowcount)
+    return bool(connection.execute(update(jobs).where(_held(job, worker)).values(values)).rowcount)
 
 
 def interrupt(connection: Connection) -> int:
@@ -131,6 +128,11 @@ def last(connection: Connection, scope: Scope) -> Job | None:
     newest = select(jobs).where(owned(jobs, scope), jobs.c.started_at.isnot(None)).order_by(jobs.c.started_at.desc())
     row = connection.execute(newest.limit(1)).one_or_none()
     return None if row is None else _job(row)
+
+
+def _held(job: str, worker: str) -> ColumnElement[bool]:
+    """The job runs, and is still this worker's."""
+    return and_(jobs.c.id == job, jobs.c.worker == worker, jobs.c.state == "running")
 
 
 def _job(row: Row[tuple[object, ...]]) -> Job:
