@@ -39,7 +39,8 @@ SURNAME = listed(
     "Quill|Berger|Novak|Okafor|Lindqvist|Tanaka|Moreau|Rossi|Keller|Hughes|Patel|Silva|Ward|Becker|Doyle|Ferrari|Grant|Hansen|Ivanov|Jensen|Kowalski|"
     "Larsen|Meyer|Nguyen|Olsen|Park|Reyes|Santos|Thorne|Vance|Weber|Young|Abbott|Blake|Crane|Drummond|Ellis|Fisher|Goode|Hart|Miller|Halloran|Carter"
 )
-TITLE = listed("Dr.|Mr|Mrs|Ms|Professor|Uncle|Aunt|Captain|Nurse|Coach")
+TITLE = listed("Dr.|Dr|Mr.|Mr|Mrs.|Mrs|Ms.|Ms|Prof.|Professor|Uncle|Aunt|Captain|Nurse|Coach|Sister|Father|Judge")
+"""Of these none is held out: what ends a name and what is a stop is learned from the few that have one."""
 TOWN = listed(
     "Oslo|Lisbon|Cork|Boston|Denver|Lyon|Ghent|Turin|Porto|Leeds|York|Bern|Graz|Riga|Split|Malmo|Quito|Lima|Accra|Kyoto|Perth|Austin|Dublin|Prague|Vienna|"
     "Madrid|Bristol|Norwich|Salem|Dover|Naples|Seville|Bergen|Tallinn|Krakow|Cairo|Delhi|Hanoi|Sydney|Toronto|Wales|Portugal|Norway|Kenya|Chile|Japan"
@@ -94,9 +95,20 @@ LANGUAGE = listed(
     "Spanish|French|German|Italian|Dutch|Polish|Turkish|Arabic|Hindi|Japanese|Korean|Swedish|Greek|Russian|Portuguese|Finnish|Czech|Swahili|Welsh|Danish|Thai|Hebrew|Latin|Norwegian|Basque|Irish"
 )
 WEEKDAY = listed("Monday|Tuesday|Wednesday|Thursday|Friday|Saturday|Sunday")
+TIMES = listed(
+    "noon|midnight|sunrise|sunset|dawn|dusk|lunchtime|teatime|nightfall|nine o'clock|six o'clock|four o'clock|one o'clock|seven in the morning|ten at night"
+)
+NUMBERS = listed("two|three|four|five|six|seven|eight|nine|ten|eleven|twelve|fifteen|twenty|thirty")
+PER = listed(
+    "a day|a week|a month|a year|an hour|a minute|a night|a head|a person|a bag|a piece|a dozen|a kilo|a metre|a visit|each|per day|per hour|per person|in all|at most|at least|or more"
+)
+CONTAINER = listed("jar|bag|box|tin|pair|set|bottle|pile|roll|crate|bucket|bundle|basket|sack|tray")
+NUMBERED = listed(
+    "room|gate|hive|bed|shelf|aisle|bay|platform|floor|desk|table|locker|bench|lane|dock|shed|tray|drawer|row|tank|field|unit|cabin|box"
+)
 MONTH = listed("January|February|March|April|May|June|July|August|September|October|November|December")
 UNIT = listed(
-    "litres|boxes|kilos|metres|bags|cups|grams|bottles|sheets|pieces|rolls|bars|crates|tons|spoons|packets|buckets|pairs|jars|slices|cans|mm|cm|miles|km|kg|degrees|volts|bar|rpm"
+    "litres|boxes|kilos|metres|bags|cups|grams|bottles|sheets|pieces|rolls|bars|crates|tons|spoons|packets|buckets|pairs|jars|slices|cans|mm|cm|miles|km|kg|degrees|volts|bar|rpm|psi|watts|inches|feet|pounds|pints|ounces|barrels|panes|hooks|planks|tiles|turns|acres|gallons|amps|percent"
 )
 VERB = listed(
     "press|open|close|lock|unlock|clean|check|fill|empty|lift|lower|push|pull|turn|move|remove|replace|wash|dry|cover|cut|paint|fold|wrap|label|count|weigh|"
@@ -252,7 +264,18 @@ class Fill:
             return f"{self.adj()} {self.noun()} {self.noun()}"
         if roll < 0.60:
             return f"{self.one(MATERIAL)} {self.noun()}"
+        if roll < 0.65:
+            return f"{self.noun()} {self.mark()}"
+        if roll < 0.67:
+            return f"{self.one(CONTAINER)} of {self.noun()}"
         return self.noun()
+
+    def mark(self) -> str:
+        """What tells one of several like things from another: room 4, gate B, hive two."""
+        roll = self.rng.random()
+        if roll < 0.5:
+            return str(self.rng.randint(1, 30))
+        return self.letters(1, 1) if roll < 0.7 else self.rng.choice(NUMBERS[:9])
 
     def place(self) -> str:
         roll = self.rng.random()
@@ -262,6 +285,8 @@ class Fill:
             return self.one(PLACE)
         if roll < 0.80:
             return f"{self.noun()} {self.one(PLACE)}"
+        if roll < 0.86:
+            return f"{self.rng.choice(NUMBERED)} {self.mark()}"
         return self.thing()
 
     def person(self) -> str:
@@ -272,7 +297,7 @@ class Fill:
         surname = self.one(SURNAME) if self.chance(0.4) else self.built().capitalize()
         if roll < 0.88:
             return f"{name} {surname}"
-        return f"{self.one(TITLE)} {surname}"
+        return f"{self.rng.choice(TITLE)} {surname}"
 
     def town(self) -> str:
         return self.one(TOWN) if self.chance(0.4) else self.built().capitalize()
@@ -318,34 +343,22 @@ class Fill:
 
     def num(self) -> str:
         if self.chance(0.2):
-            return self.rng.choice(
-                (
-                    "two",
-                    "three",
-                    "four",
-                    "five",
-                    "six",
-                    "seven",
-                    "eight",
-                    "nine",
-                    "ten",
-                    "eleven",
-                    "twelve",
-                    "fifteen",
-                    "twenty",
-                    "thirty",
-                )
-            )
+            return self.rng.choice(NUMBERS)
         return str(self.rng.randint(2, 400))
 
     def qty(self) -> str:
-        return f"{self.num()} {self.one(UNIT)}"
+        much = f"{self.num()} {self.one(UNIT)}"
+        roll = self.rng.random()
+        if roll < 0.12:
+            return f"{much} {self.rng.choice(PER)}"
+        return f"{self.num()} to {much}" if roll < 0.15 else much
 
     def money(self) -> str:
         n = str(self.rng.choice((self.rng.randint(2, 99), self.rng.randint(100, 2500))))
         if self.chance(0.25):
             n += "." + self.rng.choice(("50", "20", "99", "75", "10"))
-        return self.rng.choice((f"{n} euros", f"${n}", f"{n} dollars", f"£{n}", f"€{n}", f"{n} euros", f"{n} pounds"))
+        much = self.rng.choice((f"{n} euros", f"${n}", f"{n} dollars", f"£{n}", f"€{n}", f"{n} euros", f"{n} pounds"))
+        return f"{much} {self.rng.choice(PER)}" if self.chance(0.15) else much
 
     def time(self) -> str:
         r = self.rng
@@ -359,7 +372,7 @@ class Fill:
             return f"{r.randint(1, 12)}:{minute} {r.choice(('am', 'pm'))}"
         if roll < 0.93:
             return f"{r.choice(('half past', 'quarter past', 'quarter to'))} {r.choice(('one', 'two', 'three', 'four', 'five', 'six', 'seven', 'eight', 'nine', 'ten', 'eleven'))}"
-        return r.choice(("noon", "midnight", "sunrise", "lunchtime", "nine o'clock", "six o'clock", "four o'clock"))
+        return r.choice(TIMES)
 
     def date(self) -> str:
         r = self.rng
@@ -377,7 +390,11 @@ class Fill:
         return f"{r.randint(2019, 2030)}-{r.randint(1, 12):02d}-{day:02d}"
 
     def weekday(self) -> str:
-        return self.rng.choice(WEEKDAY)
+        day = self.rng.choice(WEEKDAY)
+        roll = self.rng.random()
+        if roll < 0.08:
+            return f"{day} {self.rng.choice(('morning', 'morning', 'afternoon', 'evening', 'night'))}"
+        return f"{day}s" if roll < 0.14 else day
 
     def month(self) -> str:
         return self.rng.choice(MONTH)

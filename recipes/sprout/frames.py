@@ -144,8 +144,8 @@ def capitalised(text: str) -> str:
 
 def articles(text: str) -> str:
     """`a` before a consonant, `an` before a vowel."""
-    text = re.sub(r"\b([Aa]) (?=[aeioAEIO]\w)", r"\1n ", text)
-    return re.sub(r"\b([Aa])n (?=[bcdfghjklmnpqrstvwxyzBCDFGHJKLMNPQRSTVWXYZ]\w)", r"\1 ", text)
+    text = re.sub(r"\b([Aa]) (?=[aeioAEIO]\w|hour)", r"\1n ", text)
+    return re.sub(r"\b([Aa])n (?!hour)(?=[bcdfghjklmnpqrstvwxyzBCDFGHJKLMNPQRSTVWXYZ]\w)", r"\1 ", text)
 
 
 @dataclass(slots=True)

@@ -209,6 +209,24 @@ class Sprout(nn.Module):
         x = norm(x.flatten(0, 1)[batch.learn_N], self.norm.to(dt))
         return nats(x, self.embed.to(dt), batch.target_N, batch.weight_N)
 
+    def load(self, folder: Path) -> None:
+        """Take the weights of a folder that `save` wrote. RuntimeError if they are of another shape."""
+        from safetensors.torch import load_file
+
+        given = load_file(folder / "model.safetensors")
+        state = {"embed": given["model.embed_tokens.weight"], "norm": given["model.norm.weight"]}
+        for i in range(len(self.layers)):
+            name = f"model.layers.{i}."
+            state |= {
+                f"layers.{i}.qkv": torch.cat([given[f"{name}self_attn.{x}_proj.weight"] for x in "qkv"]),
+                f"layers.{i}.o": given[name + "self_attn.o_proj.weight"],
+                f"layers.{i}.gate_up": torch.cat([given[f"{name}mlp.{x}_proj.weight"] for x in ("gate", "up")]),
+                f"layers.{i}.down": given[name + "mlp.down_proj.weight"],
+                f"layers.{i}.norm1": given[name + "input_layernorm.weight"],
+                f"layers.{i}.norm2": given[name + "post_attention_layernorm.weight"],
+            }
+        self.load_state_dict(state)
+
     def save(self, folder: Path) -> None:
         """Write config.json and model.safetensors (bf16) of a stock LlamaForCausalLM."""
         from safetensors.torch import save_file

@@ -33,6 +33,8 @@ HEADERS = (
 )
 LOWERABLE = {"The", "A", "An", "There", "On", "In", "At", "For", "When", "If", "It", "We", "My", "Our"}
 MINE = re.compile(r"\b(?:I|me|my|we|us|our)\b", re.I)
+NAMING = frozenset(("thing", "place", "attr", "person", "org"))
+"""Types of slots whose values name something, often in several words."""
 Turn = tuple[str, str]
 
 
@@ -49,6 +51,11 @@ def part(lines: list[str], held: bool) -> list[str]:
     """The training or the held-out fifth of hand-written lines, by hash."""
     out = [x for x in lines if (zlib.crc32(x.encode()) % 5 == 0) == held]
     return out or lines
+
+
+def tagged(text: str, tag: str) -> str:
+    """The sentence with a tag of chatter.txt: a part of it that begins with a comma, words that go on, or a sentence more."""
+    return f"{text.rstrip('.!')}{tag}" if tag[0] == "," else f"{text if tag[0].isupper() else text.rstrip('.!')} {tag}"
 
 
 def style_of(name: str, text: str) -> Callable[[str, str], str]:
@@ -83,7 +90,7 @@ STYLE_WEIGHTS = {
 }
 
 
-WORLD = 200
+WORLD = 1000
 """Facts that sprout knows by heart. They are of no use in themselves: a model that has never known anything answers every bare
 question with a don't-know, and has no place in which to look a fact up. What is taught to it later needs that place."""
 
@@ -115,7 +122,7 @@ class Maker:
             for kind in frame.slots.values():
                 self.by_type.setdefault(kind.rstrip("23"), []).append(frame)
         self.personal = [f for f in frames if f.first_person]
-        self.world = Maker(random.Random(2026), frames, held=held).about_names(world) if world else []
+        self.world = Maker(random.Random(2026), frames, held=held).about(world) if world else []
         self.known = self.told([fact for fact, _ in self.world])
 
     def chance(self, p: float) -> bool:
@@ -144,7 +151,7 @@ class Maker:
 
     def question(self, text: str) -> str:
         roll = self.rng.random()
-        if roll < 0.70:
+        if roll < 0.64:
             return text
         if roll < 0.78:
             return self.typo(text)
@@ -191,25 +198,46 @@ class Maker:
                 out.append(self.fact())
         return out
 
-    def about_names(self, n: int) -> list[tuple[Fact, str]]:
-        """n facts about somebody or something with a made-up name of two words, each with its slot: nobody will ask by chance."""
+    def about(self, n: int) -> list[tuple[Fact, str]]:
+        """n facts, each with the slot that names what it is about, in two words at least: nobody will ask of that by chance."""
         out: list[tuple[Fact, str]] = []
         while len(out) < n:
-            frame = self.fact().frame
-            named = [s for s, kind in frame.slots.items() if kind.rstrip("23") in ("person", "org", "town")]
-            if not named or any(MINE.search(q) for _, q, _ in frame.asks):
+            fact = self.fact()
+            frame = fact.frame
+            if any(MINE.search(q) for _, q, _ in frame.asks):
                 continue
-            name = f"{self.fill.built().capitalize()} {self.fill.built().capitalize()}"
-            fact = draw(frame, self.fill, {named[0]: name})
-            if sum(f"{{{named[0]}}}" in q for _, q, _ in frame.asks) > 1:
+            slots = {s: kind.rstrip("23") for s, kind in frame.slots.items()}
+            named = [s for s, kind in slots.items() if kind in ("person", "org", "town")]
+            if named and self.chance(0.5):
+                name = f"{self.fill.built().capitalize()} {self.fill.built().capitalize()}"
+                fact = draw(frame, self.fill, {named[0]: name})
+            else:
+                named = [s for s, kind in slots.items() if kind in NAMING and " " in fact.values[s]]
+            if named and sum(f"{{{named[0]}}}" in q for _, q, _ in frame.asks) > 1:
                 out.append((fact, named[0]))
         return out
 
+    def near(self, value: str, kind: str) -> str | None:
+        """Another value of this kind that differs in one of its words: the brass lamp for the copper lamp, gate 3 for gate 2."""
+        words = value.split()
+        if len(words) < 2 or kind not in NAMING:
+            return None
+        i = self.rng.randrange(len(words))
+        for _ in range(8):
+            other = self.fill(kind).split()
+            if len(other) == len(words) and other[i].lower() != words[i].lower():
+                return " ".join([*words[:i], other[i], *words[i + 1 :]])
+        return None
+
     def sibling(self, fact: Fact) -> Fact:
-        """The same kind of fact about another subject: some slots shared."""
+        """The same kind of fact about another subject, perhaps one that is named almost alike: some slots shared."""
         shared = {s: v for s, v in fact.values.items() if self.chance(0.4)}
         if len(shared) == len(fact.values):
             shared.pop(self.rng.choice(list(shared)))
+        for slot, value in fact.values.items():
+            if slot not in shared and self.chance(0.4):
+                almost = self.near(value, fact.frame.slots[slot].rstrip("23"))
+                shared |= {slot: almost} if almost else {}
         return draw(fact.frame, self.fill, shared)
 
     def cousin(self, fact: Fact) -> Fact:
@@ -275,8 +303,9 @@ class Maker:
             if not asked:
                 return None
             change = self.rng.choice(asked)
-            other = draw(fact.frame, self.fill, {s: v for s, v in fact.values.items() if s != change})
-            fact = other
+            kept = {s: v for s, v in fact.values.items() if s != change}
+            almost = self.near(fact.values[change], fact.frame.slots[change].rstrip("23")) if self.chance(0.6) else None
+            fact = draw(fact.frame, self.fill, kept | ({change: almost} if almost else {}))
         elif facts and roll < 0.75:
             fact = self.cousin(self.rng.choice(facts))
             _, question, _ = self.rng.choice(fact.frame.asks)
@@ -294,6 +323,17 @@ class Maker:
         year, rest = divmod(days, 360)
         month, day = divmod(rest, 30)
         return f"{2024 + year}-{month + 1:02d}-{min(day, 27) + 1:02d}"
+
+    def stated(self, wish: str) -> str:
+        """A wish with words around it, as people say one."""
+        roll = self.rng.random()
+        if roll < 0.65:
+            return wish
+        first = self.rng.choice(self.chatter["wish"]) if roll < 0.9 else ""
+        if first and not first.endswith((".", ":")) and not wish.startswith(("I ", "I'", "{")):
+            wish = wish[:1].lower() + wish[1:]
+        wish = f"{first} {wish}".strip()
+        return tagged(wish, self.rng.choice(self.chatter["wished"])) if roll > 0.8 else wish
 
     def style(self) -> tuple[list[str], Callable[[str, str], str], list[str]]:
         """One or two style notes, what they do together, and their names."""
@@ -370,7 +410,7 @@ class Maker:
         old: list[tuple[Fact, str, str]] = []
         if is_dated:
             days = [self.rng.randrange(1080) for _ in facts]
-            wanted = self.rng.randint(1, 3) if conflict or self.chance(0.8) else 0
+            wanted = self.rng.randint(1, max(3, n // 2)) if conflict or self.chance(0.8) else 0
             for i in self.rng.sample(range(n), min(n, wanted)):
                 answer, question, _ = self.rng.choice(facts[i].frame.asks)
                 slots = [s for s in SLOT.findall(answer) if s in facts[i].values]
@@ -385,7 +425,13 @@ class Maker:
                     continue
                 if days[i] == 0:
                     days[i] = 5
-                earlier = self.rng.randrange(days[i]) if self.chance(0.5) else max(0, days[i] - self.rng.randint(1, 40))
+                roll = self.rng.random()
+                if roll < 0.25 and days[i] >= 360:
+                    earlier = days[i] - 360 * self.rng.randint(1, days[i] // 360)
+                elif roll < 0.65:
+                    earlier = self.rng.randrange(days[i])
+                else:
+                    earlier = max(0, days[i] - self.rng.randint(1, 40))
                 old.append((before, before.note, self.date(earlier)))
                 text = facts[i].answer(answer, texts[i])
                 if text:
@@ -411,7 +457,7 @@ class Maker:
                 if pair and pair[0].lower() not in told and all(pair[0] != x for x, _, _ in asked):
                     asked.append((*pair, ""))
                 continue
-            if self.chance(0.30):
+            if self.chance(0.33):
                 q = self.unknown(everything)
                 if q and q.lower() not in told and all(q != x for x, _, _ in asked):
                     asked.append((q, UNKNOWN, ""))
@@ -442,7 +488,7 @@ class Maker:
                 lines[i] = f"{lines[i].rstrip('.')}{joint}{second}"
         notes, apply, _ = self.style() if (self.chance(0.22) if style is None else style) else ([], lambda a, n: a, [])
         for note in notes:
-            lines.insert(self.rng.randint(0, len(lines)), note)
+            lines.insert(self.rng.randint(0, len(lines)), note if plain else self.stated(note))
         turns = [(self.question(q) if not plain else q, apply(a, t)) for q, a, t in asked]
         header = "Notes:" if plain else self.rng.choice(HEADERS)
         roll = 0.0 if plain else self.rng.random()
@@ -518,11 +564,13 @@ class Maker:
             )
         notes: list[str] = []
         said: list[str] = []
+        last_style = False
         for _ in range(self.rng.choice((1, 1, 1, 2, 2, 3))):
             if self.chance(0.15):
                 style = self.style()[0][0]
-                said.append(style)
+                said.append(self.stated(style))
                 notes.append(style)
+                last_style = True
                 continue
             personal = self.personal and self.chance(0.35)
             fact = draw(self.rng.choice(self.personal), self.fill) if personal else self.fact()
@@ -533,7 +581,14 @@ class Maker:
                     text = f"{opener} {text if proper else text[:1].lower() + text[1:]}"
                 else:
                     text = f"{opener} {text}"
-            said.append(text)
+            if self.chance(0.2):
+                text = tagged(text, self.rng.choice(self.chatter["tag"]))
+            if said and said[-1].endswith(".") and not last_style and self.chance(0.2):
+                text = text if proper or text[:2] == "I " else text[:1].lower() + text[1:]
+                said[-1] = said[-1].rstrip(".") + self.rng.choice((" and ", ", and ", ", but ", "; ", " while ")) + text
+            else:
+                said.append(text)
+            last_style = False
             notes.append(note)
         if self.chance(0.3):
             said.append(self.rng.choice(self.chatter["close"]))
@@ -607,18 +662,18 @@ class Maker:
             return self.read(n, min(budget, 3 + n), plain=True, style=False, dated=False)
         roll = self.rng.random()
         n = self.rng.randint(low, self.rng.randint(low, high)) if high > 8 else self.rng.randint(low, high)
-        if roll < 0.50:
+        if roll < 0.42:
             plain = self.chance(self.plain)
             return self.read(n, min(budget, 3 + n), plain=plain, style=None)
-        if roll < 0.57:
+        if roll < 0.54:
             return self.read(n, min(budget, 3 + n), style=True)
-        if roll < 0.66:
-            return self.read(n, min(budget, 3 + n), conflict=self.chance(0.4), dated=True)
-        if roll < 0.71:
+        if roll < 0.68:
+            return self.read(n, min(budget, 3 + n), conflict=self.chance(0.7), dated=True)
+        if roll < 0.74:
             return self.bare(budget)
-        if roll < 0.80:
+        if roll < 0.83:
             return self.extract()
-        if roll < 0.86:
+        if roll < 0.88:
             return self.acknowledge()
         if roll < 0.91:
             return self.repeat()

@@ -149,8 +149,11 @@ def worker(rank: int, args: argparse.Namespace) -> None:
             vocab=tokenizer.get_vocab_size(), layers=args.layers, width=args.width, inner=args.inner, heads=args.heads
         )
     )
-    model.plant_copying()
-    model.plant_twins(twins(tokenizer))
+    if args.start:
+        model.load(args.start)
+    else:
+        model.plant_copying()
+        model.plant_twins(twins(tokenizer))
     model.to(device)
     matrices = [p for layer in model.layers for p in layer.values() if p.ndim == 2]  # type: ignore[operator]
     others = [p for p in model.parameters() if all(p is not m for m in matrices)]
@@ -259,16 +262,20 @@ def worker(rank: int, args: argparse.Namespace) -> None:
             nats = mean()
         model.save(out)
         where = processor() if device.type == "cpu" else torch.cuda.get_device_name(device)
+        before = {"minutes": 0.0, "steps": 0, "tokens": 0, "on": ""}
+        if args.start and (args.start / "training.json").exists():
+            before |= json.loads((args.start / "training.json").read_text())
         (out / "training.json").write_text(
             json.dumps(
                 {
-                    "minutes": round(spent / 60, 1),
-                    "steps": step,
-                    "tokens": int(sums[2]),
+                    "minutes": round(before["minutes"] + spent / 60, 1),
+                    "steps": before["steps"] + step,
+                    "tokens": before["tokens"] + int(sums[2]),
                     "loss": round(nats, 4),
                     "processes": world,
                     "processor": where,
-                    "on": f"{where}, {spent / 60:.1f} minutes"
+                    "on": (f"{before['on']}, then " if before["on"] else "")
+                    + f"{where}, {spent / 60:.1f} minutes"
                     + (f" of processor time on each of {world} cores" if device.type == "cpu" else ""),
                     "layers": args.layers,
                     "width": args.width,
@@ -305,6 +312,9 @@ def main() -> None:
     parser.add_argument("--makers", type=int, default=0, help="processes that make text; 0: the one that trains does")
     parser.add_argument("--curriculum", type=float, default=1.0, help="how long its stages take, against the default")
     parser.add_argument("--tokenizer", type=Path, help="a folder whose tokenizer is used instead of learning one")
+    parser.add_argument(
+        "--start", type=Path, help="a model folder to go on from, with its tokenizer: a second run on other text, say"
+    )
     parser.add_argument("--processes", type=int, default=2)
     parser.add_argument("--threads", type=int, default=1, help="threads of each process")
     parser.add_argument("--seed", type=int, default=1)
@@ -322,9 +332,9 @@ def main() -> None:
     args = parser.parse_args()
     args.out.mkdir(parents=True, exist_ok=True)
     if not (args.out / "checkpoint.pt").exists():
-        if args.tokenizer:
+        if given := args.tokenizer or args.start:
             for name in ("tokenizer.json", "tokenizer_config.json"):
-                shutil.copy(args.tokenizer / name, args.out)
+                shutil.copy(given / name, args.out)
         else:
             train_tokenizer(args.out, args.merges)
     # Memory that is given back to the system and asked for again at every step costs a tenth of the time.
