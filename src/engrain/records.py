@@ -43,11 +43,24 @@ class Scope:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class ToolCall:
+    """A tool that a model asked to have called."""
+
+    id: str
+    name: str
+    arguments: str
+    """JSON, as the model wrote it: it may be wrong."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Message:
     """One turn of a conversation."""
 
     role: Role
     content: str
+    tool_calls: tuple[ToolCall, ...] = ()
+    tool_call_id: str = ""
+    """Of what a tool gave back: the call that it answers."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -106,6 +119,10 @@ class Interaction:
     logprobs: tuple[float, ...] = ()
     """Log-probability of each answer token, in nats; empty where the engine gives none."""
     finish_reason: str = "stop"
+    tools: str = ""
+    """JSON of the tools that were offered; "" for none."""
+    tool_calls: tuple[ToolCall, ...] = ()
+    """What the answer asks to have called."""
     causes: tuple[str, ...] = ()
 
     @property

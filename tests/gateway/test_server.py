@@ -173,7 +173,10 @@ def test_models_name_the_base_and_what_may_be_asked_for(served: tuple[str, Servi
         ({"max_tokens": 10**6}, openai.BadRequestError, "window"),
         ({"temperature": -1}, openai.BadRequestError, "temperature"),
         ({"top_p": 0}, openai.BadRequestError, "top_p"),
-        ({"n": 3}, openai.BadRequestError, "n"),
+        ({"n": 17}, openai.BadRequestError, "n"),
+        ({"tool_choice": "required"}, openai.BadRequestError, "tools"),
+        ({"response_format": {"type": "json_schema", "json_schema": {"name": "x", "schema": {"type": "objct"}}}}, openai.BadRequestError, "objct"),
+        ({"response_format": {"type": "xml"}}, openai.BadRequestError, "response_format"),
         ({"extra_headers": {"x-engrain-memory": "maybe"}}, openai.BadRequestError, "x-engrain-memory.*'on' or 'off'"),
     ],
 )  # fmt: skip
@@ -420,6 +423,78 @@ def test_embeddings_are_the_vectors_that_recall_works_with(served: tuple[str, Se
             client.embeddings.create(**({"model": "engrain"} | wrong))  # type: ignore[arg-type]
 
 
+def test_several_choices_are_several_records_of_one_telling(served: tuple[str, Service], client: openai.OpenAI) -> None:
+    store, scope = served[1].store, Scope(user="kip")
+    drawn = {"n": 3, "temperature": 1.0, "seed": 5}
+    answer = say(client, "The gate code of the far barn is 8123.", "kip", **drawn)
+    assert [c.index for c in answer.choices] == [0, 1, 2]
+    kept = list(store.select(Interaction, scope=scope))
+    assert {i.answer for i in kept} == {c.message.content for c in answer.choices}
+    assert answer.id in {i.id for i in kept} and {i.sampling.seed for i in kept} == {5, 6, 7}
+    assert answer.usage.completion_tokens == sum(i.usage.output_tokens for i in kept)
+    assert len(list(store.select(Memory, scope=scope))) == 1
+    ids = [c.model_extra["engrain"]["x-engrain-interaction"] for c in answer.choices]
+    assert set(ids) == {i.id for i in kept}
+
+    pieces: dict[int, str] = {}
+    usage = None
+    for chunk in say(client, ASKED, "kip", stream=True, stream_options={"include_usage": True}, **drawn):
+        usage = chunk.usage or usage
+        for choice in chunk.choices:
+            pieces[choice.index] = pieces.get(choice.index, "") + (choice.delta.content or "")
+    again = say(client, ASKED, "kip", **drawn)
+    assert list(pieces.values()) == [c.message.content for c in again.choices]
+    assert usage == again.usage
+
+
+def test_an_answer_has_the_form_that_was_asked_for(client: openai.OpenAI) -> None:
+    schema = {
+        "type": "object", "properties": {"code": {"type": "string", "pattern": "^[0-9]{4}$"}, "sure": {"type": "boolean"}},
+        "required": ["code", "sure"], "additionalProperties": False,
+    }  # fmt: skip
+    say(client, "The gate code of the north barn is 4417.", "lou")
+    form = {"type": "json_schema", "json_schema": {"name": "code", "schema": schema, "strict": True}}
+    found = json.loads(say(client, ASKED, "lou", response_format=form).choices[0].message.content)
+    assert re.fullmatch("[0-9]{4}", found["code"]) and isinstance(found["sure"], bool)
+    streamed = say(client, ASKED, "lou", response_format=form, stream=True)
+    assert json.loads("".join(c.choices[0].delta.content or "" for c in streamed)) == found
+    loose = say(client, ASKED, "lou", response_format={"type": "json_object"}, max_tokens=100).choices[0]
+    assert loose.message.content.startswith("{")
+    if loose.finish_reason == "stop":
+        assert isinstance(json.loads(loose.message.content), dict)
+
+
+def test_a_tool_that_must_be_called_is_called_and_recorded(served: tuple[str, Service], client: openai.OpenAI) -> None:
+    parameters = {"type": "object", "properties": {"day": {"enum": ["Monday", "Friday"]}}, "required": ["day"], "additionalProperties": False}  # fmt: skip
+    tool: Any = {
+        "type": "function",
+        "function": {"name": "open_gate", "description": "Opens it.", "parameters": parameters},
+    }
+    for choice in ("required", {"type": "function", "function": {"name": "open_gate"}}):
+        answer = say(client, "Open the gate on Friday.", "max", tools=[tool], tool_choice=choice).choices[0]
+        assert answer.finish_reason == "tool_calls" and answer.message.content is None
+        (call,) = answer.message.tool_calls
+        assert call.function.name == "open_gate"
+        assert json.loads(call.function.arguments)["day"] in ("Monday", "Friday")
+    kept = list(served[1].store.select(Interaction, scope=Scope(user="max")))[-1]
+    assert json.loads(kept.tools) == [tool] and kept.tool_calls[0].id == call.id
+
+    chunks = list(say(client, "Open the gate.", "max", tools=[tool], tool_choice="required", stream=True))
+    (delta,) = [d for c in chunks for d in c.choices[0].delta.tool_calls or ()]
+    assert delta.function.name == "open_gate" and chunks[-1].choices[0].finish_reason == "tool_calls"
+
+    told = [
+        {"role": "user", "content": "Open the gate on Friday."},
+        {"role": "assistant", "content": None, "tool_calls": [call.model_dump()]},
+        {"role": "tool", "content": "opened", "tool_call_id": call.id},
+    ]
+    again = client.chat.completions.create(model="engrain", messages=told, user="max", tools=[tool])  # type: ignore[call-overload]
+    kept = served[1].store.get(again.id, scope=Scope(user="max"))
+    assert isinstance(kept, Interaction)
+    assert kept.messages[1].tool_calls[0].name == "open_gate" and kept.messages[2].tool_call_id == call.id
+    assert not again.choices[0].message.tool_calls
+
+
 def test_an_open_door_needs_a_key(tmp_path: Path) -> None:
     from engrain.errors import InputError
     from engrain.service import serve
@@ -431,12 +506,14 @@ def test_an_open_door_needs_a_key(tmp_path: Path) -> None:
 def test_what_another_process_forgets_goes_from_memory(served: tuple[str, Service], client: openai.OpenAI) -> None:
     store, engine, scope = served[1].store, served[1].engine, Scope(user="vic")
     say(client, "The gate code of the low barn is 2442.", "vic")
-    assert any("2442" in m.content for prompt in engine._encoded for m in prompt)
+    assert any("2442" in m.content for prompt, _ in engine._encoded for m in prompt)
     (kept,) = store.select(Interaction, scope=scope)
     (memory,) = store.select(Memory, scope=scope)
     with closing(SqlStore(store.home)) as other:
         other.erase([kept.id, memory.id], scope=scope, reason="asked")
-    assert waited_for(lambda: [True] if not any("2442" in m.content for p in list(engine._encoded) for m in p) else [])
+    assert waited_for(
+        lambda: [True] if not any("2442" in m.content for p, _ in list(engine._encoded) for m in p) else []
+    )
 
 
 def test_five_minutes_with_your_agent(served: tuple[str, Service], capsys: pytest.CaptureFixture[str]) -> None:

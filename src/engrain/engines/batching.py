@@ -20,6 +20,7 @@ import torch
 from torch import Tensor
 
 from engrain.engines.decode import Sampling, choose, uniforms
+from engrain.engines.forms import Form, Forms
 from engrain.engines.llama import Llama
 from engrain.engines.lora import Weights
 from engrain.engines.slots import Slots
@@ -51,6 +52,8 @@ class Ticket:
     tell: Callable[[int | None], None] | None = None
     """Called, in the batcher's thread, with each token and at the end with None; without it `stream` waits for them."""
     arrived: SimpleQueue[int | None] = field(default_factory=SimpleQueue)
+    form: Form | None = None
+    """Which tokens may come; None: all."""
     cancelled: bool = False
 
     def cancel(self) -> None:
@@ -88,6 +91,7 @@ class Batcher:
         if not isinstance(engine.network, Llama):
             raise InputError(f"{engine.path} is not of Llama's family; continuous batching needs one that is")
         self._engine, self._slots = engine, Slots(engine.network, rows)
+        self._forms = Forms(engine.tokenizer, engine.chat.stop_ids, engine.network.vocab)
         self._rows: list[Ticket] = []
         self._waiting: deque[Ticket] = deque()
         self._change, self._closed = threading.Condition(), False
@@ -103,18 +107,22 @@ class Batcher:
         temperature: float = 0.0,
         seed: int = 0,
         top_p: float = 1.0,
+        schema: str = "",
+        tools: str = "",
         tell: Callable[[int | None], None] | None = None,
     ) -> Ticket:
-        """Begin to answer; returns at once. `tell` is `Ticket.tell`. InputError for a prompt that does not fit the window, NotFound for an adapter that is
-        not there."""
+        """Begin to answer; returns at once. The answer is JSON by `schema` if one is given, so far as it gets within `max_tokens`; `tools` are
+        those that the chat template may offer; `tell` is `Ticket.tell`. InputError for a prompt that does not fit the window and for
+        a schema that cannot be held, NotFound for an adapter that is not there."""
         if max_tokens < 1 or temperature < 0 or not 0 < top_p <= 1:
             raise InputError(
                 f"max_tokens={max_tokens}, temperature={temperature}, top_p={top_p}; give at least 1, at least 0, and more than 0 and at most 1"
             )
         how = Sampling(self._engine.chat.stop_ids, max_tokens, temperature, seed, top_p)
-        ids = self._engine.encode(prompt, room=max_tokens)
+        ids = self._engine.encode(prompt, room=max_tokens, tools=tools)
+        form = self._forms.json(schema) if schema else None
         self._engine.weights(adapter)
-        ticket = Ticket(ids, adapter, how, Future(), time.perf_counter(), tell=tell)
+        ticket = Ticket(ids, adapter, how, Future(), time.perf_counter(), tell=tell, form=form)
         ticket.noise = uniforms(ids, how) if temperature > 0 else []
         ticket.done.set_running_or_notify_cancel()  # from here on nobody but the batcher ends it
         with self._change:
@@ -211,6 +219,8 @@ class Batcher:
             ticket = self._rows[row]
             ticket.tokens.append(token)
             ticket.logprobs.append(logprob)
+            if ticket.form and token not in ticket.how.stop:
+                ticket.form.took(token)
             ticket.came(token)
             stopped = token in ticket.how.stop
             if stopped or ticket.cancelled or len(ticket.tokens) == ticket.how.max_tokens:
@@ -222,8 +232,12 @@ class Batcher:
             self._rows.pop()
 
     def _chosen(self, logits: Tensor, rows: list[int]) -> list[tuple[int, float]]:
-        """Token and log-probability (nats, at temperature 1) of each row: likeliest, or drawn with the request's own numbers."""
+        """Token and log-probability (nats, at temperature 1, among those that its form allows) of each row: likeliest, or drawn
+        with the request's own numbers."""
         found: list[tuple[int, float]] = []
+        for place, row in enumerate(rows):
+            if form := self._rows[row].form:
+                logits[place] = form.hold(logits[place])
         greedy, logprobs = choose(logits, 0.0, None)
         likely = list(zip(greedy[:, 0].tolist(), logprobs[:, 0].tolist(), strict=True))
         for place, row in enumerate(rows):

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Sequence
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -33,22 +35,56 @@ class Chat:
         if not self.stop_ids:
             raise FormatError(f"{folder} names no end-of-sequence token; set eos_token in tokenizer_config.json")
 
-    def render(self, messages: Sequence[Message]) -> str:
-        """The prompt text, ending where the assistant's answer begins.
+    def render(self, messages: Sequence[Message], *, tools: str = "") -> str:
+        """The prompt text, ending where the assistant's answer begins; `tools` (JSON) are offered as the template has it.
 
         Special tokens written out inside a message are broken up by a space, so that nobody's text can forge a turn.
         """
         if not messages:
             raise InputError("0 messages to answer; give at least one user message")
-        turns = [{"role": m.role, "content": self._special.sub(_broken, m.content)} for m in messages]
+        turns = [self._turn(m) for m in messages]
+        offered = json.loads(self._special.sub(_broken, tools)) if tools else None
         try:
-            return self._apply(_folded(turns) if self._folds_system else turns, prompt=True)
+            return self._apply(_folded(turns) if self._folds_system else turns, prompt=True, tools=offered)
         except Exception as error:  # jinja2's errors, which a template raises for role orders that it does not know
             roles = ", ".join(m.role for m in messages)
             raise InputError(f"the chat template refuses a conversation of roles ({roles}): {error}") from error
 
-    def _apply(self, turns: list[dict[str, str]], *, prompt: bool) -> str:
-        text = self._tokenizer.apply_chat_template(turns, tokenize=False, add_generation_prompt=prompt)
+    @cached_property
+    def offers_tools(self) -> bool:
+        """Whether the template tells the model of tools at all."""
+        tool = {"type": "function", "function": {"name": _PROBE, "description": "", "parameters": {"type": "object"}}}
+        try:
+            return _PROBE in self._apply([{"role": "user", "content": "x"}], prompt=True, tools=[tool])
+        except Exception:  # as in render
+            return False
+
+    def _turn(self, message: Message) -> dict[str, Any]:
+        """A message as templates have it."""
+        turn: dict[str, Any] = {"role": message.role, "content": self._special.sub(_broken, message.content)}
+        if message.tool_call_id:
+            turn["tool_call_id"] = message.tool_call_id
+        if message.tool_calls:
+            turn["tool_calls"] = [
+                {
+                    "id": c.id,
+                    "type": "function",
+                    "function": {"name": c.name, "arguments": self._arguments(c.arguments)},
+                }
+                for c in message.tool_calls
+            ]
+        return turn
+
+    def _arguments(self, written: str) -> Any:
+        """Most templates write the arguments themselves; what is no JSON stays as it is."""
+        written = self._special.sub(_broken, written)
+        try:
+            return json.loads(written)
+        except ValueError:
+            return written
+
+    def _apply(self, turns: list[dict[str, Any]], *, prompt: bool, tools: list[Any] | None = None) -> str:
+        text = self._tokenizer.apply_chat_template(turns, tools=tools, tokenize=False, add_generation_prompt=prompt)
         assert isinstance(text, str)
         return text
 
@@ -81,7 +117,7 @@ def _broken(match: re.Match[str]) -> str:
     return f"{token[0]} {token[1:]}"
 
 
-def _folded(turns: list[dict[str, str]]) -> list[dict[str, str]]:
+def _folded(turns: list[dict[str, Any]]) -> list[dict[str, Any]]:
     """The same conversation with every system text at the head of the first user message."""
     system = [t["content"] for t in turns if t["role"] == "system"]
     rest = [t for t in turns if t["role"] != "system"]
@@ -90,5 +126,5 @@ def _folded(turns: list[dict[str, str]]) -> list[dict[str, str]]:
     first = next((i for i, t in enumerate(rest) if t["role"] == "user"), None)
     if first is None:
         return [{"role": "user", "content": "\n\n".join(system)}, *rest]
-    rest[first] = {"role": "user", "content": "\n\n".join([*system, rest[first]["content"]])}
+    rest[first] = rest[first] | {"content": "\n\n".join([*system, rest[first]["content"]])}
     return rest

@@ -108,6 +108,8 @@ class Llama:
         self._head = model.lm_head.weight
         rotary = model.model.rotary_emb
         self._frequencies, self._rope_scale = rotary.inv_freq.float(), float(rotary.attention_scaling)
+        self.vocab: int = self._head.shape[0]
+        """How many logits it gives."""
         self.device = self._embedding.device
         self.parts: list[Layer] = []
         self.layers: dict[str, tuple[int, int]] = {}

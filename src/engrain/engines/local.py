@@ -66,7 +66,7 @@ class LocalEngine:
         """Of the adapters in memory."""
         self._bare = self.network.prepare(None, torch.float32, merge=False)
         self._adapters: OrderedDict[str, tuple[lora.Weights, Any]] = OrderedDict()
-        self._encoded: OrderedDict[tuple[Message, ...], list[int]] = OrderedDict()
+        self._encoded: OrderedDict[tuple[tuple[Message, ...], str], list[int]] = OrderedDict()
 
     def sample(
         self,
@@ -192,16 +192,17 @@ class LocalEngine:
         """Tokens that a prompt and its answer may have together."""
         return self._window
 
-    def encode(self, prompt: Conversation, *, room: int) -> list[int]:
-        """Prompt token ids; InputError if they and `room` answer tokens exceed the model's window."""
-        key = tuple(prompt)
-        self.check_length(key)
+    def encode(self, prompt: Conversation, *, room: int, tools: str = "") -> list[int]:
+        """Prompt token ids, with the tools (JSON) that it offers; InputError if they and `room` answer tokens exceed the model's window."""
+        turns = tuple(prompt)
+        key = turns, tools
+        self.check_length(turns)
         with self.lock:
             if key not in self._encoded:
                 # The template writes the special tokens itself; a tokenizer that adds its own would double the first.
-                self._encoded[key] = self.tokenizer(self.chat.render(key), add_special_tokens=False, verbose=False)[
-                    "input_ids"
-                ]
+                self._encoded[key] = self.tokenizer(
+                    self.chat.render(turns, tools=tools), add_special_tokens=False, verbose=False
+                )["input_ids"]
                 if len(self._encoded) > 4096:
                     self._encoded.popitem(last=False)
             ids = self._encoded[key]
@@ -219,7 +220,8 @@ class LocalEngine:
 
     def check_length(self, messages: Conversation) -> None:
         """InputError for what is far too long for the window, told by its characters: tokenising it would take long itself."""
-        if (length := sum(len(m.content) for m in messages)) > self.most_characters:
+        length = sum(len(m.content) + sum(len(c.arguments) for c in m.tool_calls) for m in messages)
+        if length > self.most_characters:
             raise InputError(
                 f"a prompt of {length:,} characters is far beyond the model's window of {self._window} tokens; shorten the message"
             )

@@ -17,7 +17,18 @@ from engrain.evaluation.suites import is_unknown
 from engrain.memory import active, is_answer_style, recall, snapshot
 from engrain.prompts import UNKNOWN, add_context
 from engrain.protocols import Completion, Conversation, Embedder, Engine
-from engrain.records import Context, Interaction, Memory, Message, Sampling, Scope, Stamp, Usage, new_id
+from engrain.records import (
+    Context,
+    Interaction,
+    Memory,
+    Message,
+    Sampling,
+    Scope,
+    Stamp,
+    ToolCall,
+    Usage,
+    new_id,
+)
 from engrain.store import SqlStore
 
 if TYPE_CHECKING:
@@ -105,6 +116,8 @@ class Asked:
     """The memory snapshot; "" where no memory took part."""
     serving: Serving
     seed: int
+    tools: str = ""
+    """JSON of the tools that are offered."""
     started: float
 
     @property
@@ -148,7 +161,9 @@ def prepare(
     )  # fmt: skip
 
 
-def recorded(store: SqlStore, base: str, asked: Asked, completion: Completion) -> Interaction:
+def recorded(
+    store: SqlStore, base: str, asked: Asked, completion: Completion, calls: Sequence[ToolCall] = ()
+) -> Interaction:
     """The answered request, on disk when this returns. NotFound if something that it was made from is forgotten meanwhile."""
     interaction = Interaction(
         id=asked.id,
@@ -172,6 +187,8 @@ def recorded(store: SqlStore, base: str, asked: Asked, completion: Completion) -
         token_ids=completion.token_ids,
         logprobs=completion.logprobs,
         finish_reason=completion.finish_reason,
+        tools=asked.tools,
+        tool_calls=tuple(calls),
         causes=(
             *asked.context.memory_ids,
             *filter(None, (asked.version, let_through(store, asked.scope, asked.version), asked.canary)),

@@ -7,6 +7,7 @@ openai-python 3.57, `types/responses/`.
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
@@ -89,13 +90,13 @@ def response_of(interaction: Interaction, body: ResponsesRequest) -> dict[str, A
 
 
 class ResponseEvents:
-    """One response as a stream of typed events."""
+    """One response as a stream of typed events; there is never a second choice."""
 
     def __init__(self, body: ResponsesRequest, name: str, created: int) -> None:
         self._body, self._name, self._created = body, name, created
         self._number = 0
 
-    def begin(self) -> list[str]:
+    def begin(self, choice: int) -> list[str]:
         """It is under way, and its one message begins."""
         begun = _begun(self._name, self._created, self._body)
         return [
@@ -105,11 +106,11 @@ class ResponseEvents:
             self._event("response.content_part.added", **self._place(), part=_part("")),
         ]
 
-    def piece(self, text: str) -> list[str]:
+    def piece(self, text: str, choice: int) -> list[str]:
         """More of the text."""
         return [self._event("response.output_text.delta", **self._place(), delta=text, logprobs=[])]
 
-    def end(self, interaction: Interaction) -> list[str]:
+    def end(self, interaction: Interaction, choice: int) -> list[str]:
         """All of it, how it ended and what it cost."""
         text = interaction.answer
         done = response_of(interaction, self._body)
@@ -120,6 +121,10 @@ class ResponseEvents:
             self._event("response.output_item.done", output_index=0, item=done["output"][0]),
             self._event(last, response=done, engrain=stamp_headers(interaction.id, interaction.stamp)),
         ]
+
+    def over(self, made: Sequence[Interaction]) -> list[str]:
+        """Its last event says that it is over."""
+        return []
 
     def fail(self, error: dict[str, Any]) -> list[str]:
         """It ends with this error."""

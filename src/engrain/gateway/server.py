@@ -6,11 +6,12 @@ An answer is recorded, durably, before its last byte is sent. Whatever takes lon
 from __future__ import annotations
 
 import asyncio
+import json
 import logging
 import math
 import secrets
 import time
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field, replace
 from functools import partial
@@ -35,8 +36,9 @@ from engrain.gateway import responses, wire
 from engrain.gateway.answer import ATTEMPTS, Asked, Serving, cut_to_window, first_tokens, latest, prepare, recorded
 from engrain.gateway.limits import Bounded, Limits, Rates
 from engrain.gateway.metrics import Metrics
+from engrain.gateway.tools import split
 from engrain.protocols import Completion, Conversation, Embedder
-from engrain.records import Feedback, Interaction, Scope, Stamp
+from engrain.records import Feedback, Interaction, Scope, Stamp, ToolCall, new_id
 from engrain.store import SqlStore
 
 log = logging.getLogger(__name__)
@@ -181,11 +183,11 @@ def create_app(service: Service) -> FastAPI:
     ) -> Response:
         scope = asker(tenant, x_engrain_user, body)
 
-        def stream(answer: Answer) -> wire.ChatEvents:
-            return wire.ChatEvents(body, answer.asked.id, int(time.time()))
+        def stream(name: str) -> wire.ChatEvents:
+            return wire.ChatEvents(body, name, int(time.time()))
 
-        def whole(answer: Answer, done: Interaction) -> dict[str, Any]:
-            return wire.completion_of(done, body.model, answer.logprobs() if body.logprobs else None)
+        def whole(answers: Sequence[Answer], done: Sequence[Interaction]) -> dict[str, Any]:
+            return wire.completion_of(done, body.model, [a.logprobs() for a in answers] if body.logprobs else None)
 
         return await reply(body, scope, x_engrain_conversation, x_engrain_memory, stream, whole)
 
@@ -206,11 +208,11 @@ def create_app(service: Service) -> FastAPI:
             earlier = found
         conversation = x_engrain_conversation or (earlier.conversation or earlier.id if earlier else "")
 
-        def stream(answer: Answer) -> responses.ResponseEvents:
-            return responses.ResponseEvents(body, answer.asked.id, int(time.time()))
+        def stream(name: str) -> responses.ResponseEvents:
+            return responses.ResponseEvents(body, name, int(time.time()))
 
-        def whole(_: Answer, done: Interaction) -> dict[str, Any]:
-            return responses.response_of(done, body)
+        def whole(_: Sequence[Answer], done: Sequence[Interaction]) -> dict[str, Any]:
+            return responses.response_of(done[0], body)
 
         return await reply(body.chat(earlier), scope, conversation, x_engrain_memory, stream, whole)
 
@@ -219,33 +221,41 @@ def create_app(service: Service) -> FastAPI:
         scope: Scope,
         conversation: str,
         memory: Literal["on", "off"],
-        stream: Callable[[Answer], Events],
-        whole: Callable[[Answer, Interaction], dict[str, Any]],
+        stream: Callable[[str], Events],
+        whole: Callable[[Sequence[Answer], Sequence[Interaction]], dict[str, Any]],
     ) -> Response:
         """The answer to a request, in the form of the API that was asked."""
 
-        async def begun() -> Answer:
+        async def begun() -> list[Answer]:
             if service.batcher.waiting >= service.limits.waiting:
                 said = f"{service.limits.waiting} requests wait already; ask again in a moment"
                 raise HTTPException(503, said, headers={"retry-after": "1"})
             asked = await run_in_threadpool(ready, service, body, scope, conversation, memory=memory == "on")
-            answer = Answer(service, body, asked)
-            await answer.begin()
-            return answer
+            more = [replace(asked, id=new_id("int"), seed=asked.seed + i) for i in range(1, body.n or 1)]
+            answers = [Answer(service, body, one, first=one is asked) for one in (asked, *more)]
+            for answer in answers:
+                await answer.begin()
+            return answers
 
         if body.stream:  # what cannot be answered at all is an error with its own status, not one in the stream
-            answer = await begun()
-            headers = wire.stamp_headers(answer.asked.id, answer.stamp) | {"cache-control": "no-store"}
-            return StreamingResponse(answer.events(stream(answer)), media_type="text/event-stream", headers=headers)
+            answers = await begun()
+            first = answers[0]
+            headers = wire.stamp_headers(first.asked.id, first.stamp) | {"cache-control": "no-store"}
+            sent = events(answers, stream(first.asked.id))
+            return StreamingResponse(sent, media_type="text/event-stream", headers=headers)
         for attempt in range(ATTEMPTS):
-            answer = await begun()
+            answers = await begun()
+            made: dict[int, Interaction] = {}
             try:
-                done = await answer.whole()
+                async for place, item in together(answers):
+                    if isinstance(item, Interaction):
+                        made[place] = item
                 break
             except NotFound:  # what it was made from was forgotten meanwhile
                 if attempt == ATTEMPTS - 1:
                     raise
-        return JSONResponse(whole(answer, done), headers=wire.stamp_headers(done.id, done.stamp))
+        done = [made[place] for place in sorted(made)]
+        return JSONResponse(whole(answers, done), headers=wire.stamp_headers(done[0].id, done[0].stamp))
 
     @app.post("/v1/embeddings")
     async def embeddings(body: wire.EmbeddingsRequest, tenant: str = serves) -> dict[str, Any]:
@@ -329,10 +339,12 @@ def ready(service: Service, body: wire.ChatRequest, scope: Scope, conversation: 
         return ticket.done.result().text
 
     seed = body.seed if body.seed is not None else 0 if serving.temperature == 0 else secrets.randbits(31)
-    return prepare(
+    asked = prepare(
         service.store, service.engine, service.embedder, latest(service.engine, messages, serving, memory=memory),
         scope=scope, conversation=conversation, memory=memory, adapter=adapter, serving=serving, seed=seed, say=say,
     )  # fmt: skip
+    tools = [tool.model_dump(mode="json", exclude_unset=True) for tool in body.tools or ()]
+    return replace(asked, tools=json.dumps(tools, ensure_ascii=False)) if tools else asked
 
 
 def listed(service: Service, scope: Scope) -> list[dict[str, Any]]:
@@ -386,34 +398,89 @@ class Outermost:
 class Events(Protocol):
     """An answer as one API's server-sent events."""
 
-    def begin(self) -> list[str]: ...
+    def begin(self, choice: int) -> list[str]: ...
 
-    def piece(self, text: str) -> list[str]: ...
+    def piece(self, text: str, choice: int) -> list[str]: ...
 
-    def end(self, interaction: Interaction) -> list[str]: ...
+    def end(self, interaction: Interaction, choice: int) -> list[str]: ...
+
+    def over(self, made: Sequence[Interaction]) -> list[str]: ...
 
     def fail(self, error: dict[str, Any]) -> list[str]: ...
+
+
+async def together(answers: Sequence[Answer]) -> AsyncIterator[tuple[int, str | Interaction]]:
+    """What comes of several answers, each piece with its answer's place. Whoever stops listening gives all of them up."""
+    came: asyncio.Queue[tuple[int, str | Interaction | Exception]] = asyncio.Queue()
+
+    async def read(place: int, answer: Answer) -> None:
+        try:
+            async for item in answer.pieces():
+                came.put_nowait((place, item))
+        except Exception as error:
+            came.put_nowait((place, error))
+
+    readers = [asyncio.create_task(read(place, answer)) for place, answer in enumerate(answers)]
+    left = len(answers)
+    try:
+        while left:
+            place, item = await came.get()
+            if isinstance(item, Exception):
+                raise item
+            left -= isinstance(item, Interaction)
+            yield place, item
+    finally:
+        for reader in readers:
+            reader.cancel()
+
+
+async def events(answers: Sequence[Answer], form: Events) -> AsyncIterator[str]:
+    """Server-sent events: the pieces as they come, then how it ended; or what went wrong."""
+    made: dict[int, Interaction] = {}
+    try:
+        for place in range(len(answers)):
+            for sent in form.begin(place):
+                yield sent
+        async for place, item in together(answers):
+            if isinstance(item, Interaction):
+                made[place] = item
+            for sent in form.piece(item, place) if isinstance(item, str) else form.end(item, place):
+                yield sent
+        for sent in form.over([made[place] for place in sorted(made)]):
+            yield sent
+    except NotFound:
+        said = "what this answer was made from was forgotten meanwhile; ask again"
+        for sent in form.fail(wire.error_body(said, "server_error", code="forgotten")):
+            yield sent
+    except Exception as error:
+        if not isinstance(error, EngrainError):
+            log.error("a stream failed", exc_info=error)
+        for sent in form.fail(wire.error_of(error)[1]):
+            yield sent
 
 
 class Answer:
     """One answer on its way. It goes on to its record whoever listens, and ends for the listener once that is on disk."""
 
-    def __init__(self, service: Service, body: wire.ChatRequest, asked: Asked) -> None:
-        self.asked, self._service, self._body = asked, service, body
+    def __init__(self, service: Service, body: wire.ChatRequest, asked: Asked, *, first: bool = True) -> None:
+        """What the user said becomes memory with the first answer to it alone."""
+        self.asked, self._service, self._body, self._first = asked, service, body, first
         self.stamp = Stamp(base=service.engine.base, adapter=asked.version, memory=asked.held)
         self._arrived: asyncio.Queue[int | None] = asyncio.Queue()
         self._out: asyncio.Queue[str | Interaction | Exception] = asyncio.Queue()
 
     async def begin(self) -> None:
         """Ask for it. InputError for what does not fit the window, NotFound for a version that is not there."""
-        loop, asked = asyncio.get_running_loop(), self.asked
+        loop, asked, body = asyncio.get_running_loop(), self.asked, self._body
+        offered = asked.tools if body.callable and self._service.engine.chat.offers_tools else ""
 
         def tell(token: int | None) -> None:
             loop.call_soon_threadsafe(self._arrived.put_nowait, token)
 
         self._ticket = await run_in_threadpool(
             self._service.batcher.submit, asked.shown, adapter=asked.version, max_tokens=asked.serving.max_tokens,
-            temperature=asked.serving.temperature, seed=asked.seed, top_p=asked.serving.top_p, tell=tell,
+            temperature=asked.serving.temperature, seed=asked.seed, top_p=asked.serving.top_p,
+            schema=body.schema_text, tools=offered, tell=tell,
         )  # fmt: skip
         task = asyncio.create_task(self._work())
         self._service.tasks.add(task)
@@ -433,30 +500,6 @@ class Answer:
             self._ticket.cancel()
             raise
 
-    async def whole(self) -> Interaction:
-        """The record, when it is on disk."""
-        last = [item async for item in self.pieces()][-1]
-        assert isinstance(last, Interaction)
-        return last
-
-    async def events(self, form: Events) -> AsyncIterator[str]:
-        """Server-sent events: the pieces as they come, then how it ended; or what went wrong."""
-        try:
-            for sent in form.begin():
-                yield sent
-            async for item in self.pieces():
-                for sent in form.piece(item) if isinstance(item, str) else form.end(item):
-                    yield sent
-        except NotFound:
-            said = "what this answer was made from was forgotten meanwhile; ask again"
-            for sent in form.fail(wire.error_body(said, "server_error", code="forgotten")):
-                yield sent
-        except Exception as error:
-            if not isinstance(error, EngrainError):
-                log.error("a stream failed", exc_info=error)
-            for sent in form.fail(wire.error_of(error)[1]):
-                yield sent
-
     def logprobs(self) -> list[dict[str, Any]]:
         """Each token of the answer with its log-probability."""
         ids = [t for t in self._ticket.tokens if t not in self._service.engine.chat.stop_ids]
@@ -468,12 +511,17 @@ class Answer:
         try:
             sent, text, cut = await self._read()
             done: Completion = await asyncio.wrap_future(self._ticket.done)
-            completion = replace(done, text=text, finish_reason="stop" if cut else done.finish_reason)
+            calls: tuple[ToolCall, ...] = ()
+            if self._body.callable:
+                text, calls = split(text, [tool.function.name for tool in self._body.callable])
+            ended = "tool_calls" if calls else "stop" if cut else done.finish_reason
+            completion = replace(done, text=text, finish_reason=ended)
             interaction = await run_in_threadpool(
-                recorded, self._service.store, self._service.engine.base, self.asked, completion
+                recorded, self._service.store, self._service.engine.base, self.asked, completion, calls
             )
             self._count(interaction)
-            await run_in_threadpool(self._service.after, interaction)
+            if self._first:
+                await run_in_threadpool(self._service.after, interaction)
             if len(text) > sent:
                 self._out.put_nowait(text[sent:])
             self._out.put_nowait(interaction)
@@ -488,7 +536,7 @@ class Answer:
 
     async def _read(self) -> tuple[int, str, bool]:
         """(characters handed out, the whole text, whether a stop text ended it). What could still become a stop text, or the end of
-        a character, is held back."""
+        a character, is held back; and all of it where it may turn out to be a call of a tool."""
         stops, sent = self._body.stops, 0
         held = max((len(s) for s in stops), default=1) - 1
         while (await self._arrived.get()) is not None:
@@ -497,7 +545,7 @@ class Answer:
                 self._ticket.cancel()
                 return sent, text[: min(found)].rstrip(), True
             until = len(text.rstrip("\ufffd").rstrip()) - held
-            if until > sent:
+            if until > sent and not self._body.callable:
                 self._out.put_nowait(text[sent:until])
                 sent = until
         return sent, self._decoded().rstrip(), False

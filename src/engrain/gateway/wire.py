@@ -8,14 +8,16 @@ from __future__ import annotations
 import base64
 import json
 import logging
+from collections.abc import Sequence
 from typing import Annotated, Any, Literal
 
 import numpy as np
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 
 from engrain.errors import InputError, NotFound, ScopeError, StoreError
+from engrain.gateway.tools import Choice, Chosen, Tool, call_schema
 from engrain.protocols import Completion
-from engrain.records import Interaction, Message, Stamp
+from engrain.records import Interaction, Message, Stamp, ToolCall
 
 log = logging.getLogger(__name__)
 
@@ -38,11 +40,25 @@ class Part(BaseModel):
     text: Text | None = None
 
 
+class CalledFunction(BaseModel):
+    name: Text
+    arguments: Text = ""
+
+
+class Call(BaseModel):
+    """A tool that the assistant asked for, earlier in the conversation."""
+
+    id: Text = ""
+    function: CalledFunction
+
+
 class Turn(BaseModel):
     """One message."""
 
     role: Literal["system", "developer", "user", "assistant", "tool", "function"]
     content: Text | list[Part] | None = None
+    tool_calls: list[Call] | None = None
+    tool_call_id: Text | None = None
 
     def message(self, place: int) -> Message:
         """The record of it. InputError for content that is no text."""
@@ -53,13 +69,41 @@ class Turn(BaseModel):
         else:
             text = self.content or ""
         role = {"developer": "system", "function": "tool"}.get(self.role, self.role)
-        return Message(role=role, content=text)  # type: ignore[arg-type]
+        calls = tuple(
+            ToolCall(id=c.id, name=c.function.name, arguments=c.function.arguments) for c in self.tool_calls or ()
+        )
+        return Message(role=role, content=text, tool_calls=calls, tool_call_id=self.tool_call_id or "")  # type: ignore[arg-type]
 
 
 class StreamOptions(BaseModel):
     """What else a stream tells."""
 
     include_usage: bool = False
+
+
+class SchemaOf(BaseModel):
+    """A JSON schema with its name."""
+
+    model_config = ConfigDict(extra="allow")
+
+    name: str
+    schema_: dict[str, Any] = Field(default_factory=dict, alias="schema")
+
+
+class AnyText(BaseModel):
+    type: Literal["text"]
+
+
+class AnyObject(BaseModel):
+    type: Literal["json_object"]
+
+
+class BySchema(BaseModel):
+    type: Literal["json_schema"]
+    json_schema: SchemaOf
+
+
+Format = Annotated[AnyText | AnyObject | BySchema, Field(discriminator="type")]
 
 
 class ChatRequest(BaseModel):
@@ -75,10 +119,13 @@ class ChatRequest(BaseModel):
     max_completion_tokens: int | None = Field(default=None, ge=1)
     temperature: float | None = Field(default=None, ge=0, le=2)
     top_p: float | None = Field(default=None, gt=0, le=1)
-    n: int | None = Field(default=1, ge=1, le=1)
+    n: int | None = Field(default=1, ge=1, le=16)
     stop: str | list[str] | None = None
     seed: int | None = None
     logprobs: bool | None = False
+    response_format: Format | None = None
+    tools: list[Tool] | None = Field(default=None, max_length=128)
+    tool_choice: Choice | None = None
     user: Text | None = Field(default=None, max_length=512)
     safety_identifier: Text | None = Field(default=None, max_length=64)
     metadata: dict[str, Text] | None = None
@@ -87,6 +134,30 @@ class ChatRequest(BaseModel):
     def stops(self) -> list[str]:
         """Texts before which an answer ends."""
         return [s for s in ([self.stop] if isinstance(self.stop, str) else self.stop or []) if s]
+
+    @property
+    def callable(self) -> list[Tool]:
+        """The tools that may be called."""
+        return [] if self.tool_choice == "none" else self.tools or []
+
+    @property
+    def schema_text(self) -> str:
+        """JSON schema that the answer must follow; "" for none. InputError for a tool that is not there."""
+        match self.tool_choice:
+            case Chosen(function=chosen):
+                if all(t.function.name != chosen.name for t in self.callable):
+                    raise InputError(f"tool_choice names {chosen.name!r}, which is none of the tools")
+                return call_schema(self.callable, chosen.name)
+            case "required":
+                if not self.callable:
+                    raise InputError("tool_choice is 'required', but there are no tools; give some")
+                return call_schema(self.callable)
+        match self.response_format:
+            case AnyObject():
+                return '{"type": "object"}'
+            case BySchema(json_schema=wanted):
+                return json.dumps(wanted.schema_)
+        return ""
 
 
 class FeedbackRequest(BaseModel):
@@ -139,55 +210,82 @@ def stamp_headers(interaction: str, stamp: Stamp) -> dict[str, str]:
     }
 
 
-def completion_of(interaction: Interaction, model: str, tokens: list[dict[str, Any]] | None) -> dict[str, Any]:
-    """A `chat.completion`."""
+def completion_of(
+    made: Sequence[Interaction], model: str, tokens: Sequence[list[dict[str, Any]]] | None
+) -> dict[str, Any]:
+    """A `chat.completion`: one choice for each interaction; its id is that of the first."""
+    first = made[0]
     return {
-        "id": interaction.id,
+        "id": first.id,
         "object": "chat.completion",
-        "created": int(interaction.created_at),
+        "created": int(first.created_at),
         "model": model,
-        "system_fingerprint": interaction.stamp.adapter[:16] or interaction.stamp.base[:16],
+        "system_fingerprint": first.stamp.adapter[:16] or first.stamp.base[:16],
         "choices": [
             {
-                "index": 0,
-                "message": {"role": "assistant", "content": interaction.answer, "refusal": None},
+                "index": i,
+                "message": _said(interaction),
                 "finish_reason": interaction.finish_reason,
-                "logprobs": None if tokens is None else {"content": tokens, "refusal": None},
+                "logprobs": None if tokens is None else {"content": tokens[i], "refusal": None},
+                "engrain": stamp_headers(interaction.id, interaction.stamp),
             }
+            for i, interaction in enumerate(made)
         ],
-        "usage": usage_of(interaction.usage.input_tokens, interaction.usage.output_tokens),
+        "usage": _cost(made),
     }
 
 
+def _said(interaction: Interaction) -> dict[str, Any]:
+    """An answer as a message."""
+    message: dict[str, Any] = {"role": "assistant", "content": interaction.answer, "refusal": None}
+    if interaction.tool_calls:
+        message |= {"content": interaction.answer or None, "tool_calls": _called(interaction.tool_calls)}
+    return message
+
+
+def _called(calls: Sequence[ToolCall]) -> list[dict[str, Any]]:
+    return [{"id": c.id, "type": "function", "function": {"name": c.name, "arguments": c.arguments}} for c in calls]
+
+
+def _cost(made: Sequence[Interaction]) -> dict[str, int]:
+    """What several choices cost together: the prompt, which they share, counts once."""
+    return usage_of(made[0].usage.input_tokens, sum(i.usage.output_tokens for i in made))
+
+
 class ChatEvents:
-    """One answer as a stream of `chat.completion.chunk`s."""
+    """Answers as a stream of `chat.completion.chunk`s; `choice` says which of them."""
 
     def __init__(self, body: ChatRequest, name: str, created: int) -> None:
         self._body, self._name, self._created = body, name, created
 
-    def begin(self) -> list[str]:
+    def begin(self, choice: int) -> list[str]:
         """Whose turn it is."""
-        return [event(self._chunk({"role": "assistant", "content": ""}))]
+        return [event(self._chunk({"role": "assistant", "content": ""}, choice))]
 
-    def piece(self, text: str) -> list[str]:
+    def piece(self, text: str, choice: int) -> list[str]:
         """More of the text."""
-        return [event(self._chunk({"content": text}))]
+        return [event(self._chunk({"content": text}, choice))]
 
-    def end(self, interaction: Interaction) -> list[str]:
-        """How it ended, what answered, what it cost if that was asked for, and that it is over."""
-        last = self._chunk({}, finish=interaction.finish_reason)
-        events = [event(last | {"engrain": stamp_headers(interaction.id, interaction.stamp)})]
+    def end(self, interaction: Interaction, choice: int) -> list[str]:
+        """What it asks to have called, how it ended, and what answered."""
+        calls = [{"index": i} | call for i, call in enumerate(_called(interaction.tool_calls))]
+        events = [event(self._chunk({"tool_calls": calls}, choice))] if calls else []
+        last = self._chunk({}, choice, finish=interaction.finish_reason)
+        return [*events, event(last | {"engrain": stamp_headers(interaction.id, interaction.stamp)})]
+
+    def over(self, made: Sequence[Interaction]) -> list[str]:
+        """What it cost, if that was asked for, and that it is over."""
+        events: list[str] = []
         if self._body.stream_options is not None and self._body.stream_options.include_usage:
-            cost = usage_of(interaction.usage.input_tokens, interaction.usage.output_tokens)
-            events.append(event(self._chunk({}) | {"choices": [], "usage": cost}))
+            events = [event(self._chunk({}, 0) | {"choices": [], "usage": _cost(made)})]
         return [*events, event("[DONE]")]
 
     def fail(self, error: dict[str, Any]) -> list[str]:
         """It ends with this error."""
         return [event(error)]
 
-    def _chunk(self, delta: dict[str, Any], finish: str | None = None) -> dict[str, Any]:
-        choice = {"index": 0, "delta": delta, "finish_reason": finish, "logprobs": None}
+    def _chunk(self, delta: dict[str, Any], place: int, finish: str | None = None) -> dict[str, Any]:
+        choice = {"index": place, "delta": delta, "finish_reason": finish, "logprobs": None}
         return {
             "id": self._name,
             "object": "chat.completion.chunk",
