@@ -175,17 +175,25 @@ def serve(
     per_minute: Annotated[int, typer.Option(min=0, help="Requests a minute that each key may make; 0: as many as come.")] = 0,
     learn: Annotated[bool, typer.Option(help="Consolidate in the background who has told enough and is quiet.")] = True,
     canary: Share = 0.0,
+    upstream: Annotated[str, typer.Option(help="Address of an OpenAI-compatible server that answers instead of the base, such as http://127.0.0.1:8000/v1.")] = "",
+    upstream_model: Annotated[str, typer.Option(help="Its model for requests that name `engrain`; others are passed on as they are.")] = "",
+    upstream_key: Annotated[str, typer.Option(metavar="VARIABLE", help="Name of the environment variable that holds its key.")] = "ENGRAIN_UPSTREAM_KEY",
     home: Home = HOME, base: Base = SPROUT, tenant: Tenant = "local", device: Device = "auto",
 ) -> None:  # fmt: skip
     """Answer over HTTP as OpenAI does: point any OpenAI client at it, and its agent begins to remember and to learn.
 
     Without keys (engrain keys new) it listens on this machine only. Each user (OpenAI's safety_identifier or user, or the header x-engrain-user) has a memory and a version of their own.
-    Ctrl-C ends it.
+    Ctrl-C ends it. With --upstream another server answers: what is recorded, remembered and judged here is the same, but no weights are learned.
 
     Example:  engrain serve      and then, in Python:  OpenAI(base_url="http://127.0.0.1:8420/v1", api_key="none")
     """
     from engrain.service import serve as run
 
+    answering = None
+    if upstream:
+        from engrain.engines.upstream import Upstream
+
+        answering = Upstream(url=upstream, model=upstream_model, key=os.environ.get(upstream_key, ""))
     run(
         home.expanduser(),
         base.expanduser(),
@@ -197,6 +205,7 @@ def serve(
         learn=learn,
         canary=canary,
         per_minute=per_minute,
+        upstream=answering,
         say=terminal().print,
     )
 

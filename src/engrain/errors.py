@@ -7,6 +7,7 @@ EngrainError                    catch this to catch them all
 │   └── FormatError             a file or folder is not what it should be (binary, truncated, no chat template)
 ├── BatchRefused                a prepared batch is unfit to train on; the live version stays
 ├── TrainingFailed              training diverged or produced nothing; the live version stays
+├── UpstreamFailed              the server that answers refused, broke off or is not there
 ├── HomeBusy                    another process holds this home folder
 └── StoreError                  the database could not acknowledge a record (disk full, corrupt)
     └── LedgerBroken            the audit trail was edited, cut or reordered
@@ -39,6 +40,15 @@ class BatchRefused(EngrainError):
 
 class TrainingFailed(EngrainError):
     """Training diverged or produced nothing usable; the live version stays."""
+
+
+class UpstreamFailed(EngrainError):
+    """The OpenAI-compatible server that answers refused the request, broke off or cannot be reached."""
+
+    def __init__(self, message: str, *, status: int = 502) -> None:
+        """`status` is what a caller over HTTP is told: the server's own of a request that it found wrong."""
+        super().__init__(message)
+        self.status = status
 
 
 class HomeBusy(EngrainError):

@@ -28,6 +28,8 @@ class Completion:
     """Nats, one per token."""
     input_tokens: int
     finish_reason: str
+    output_tokens: int | None = None
+    """Where the token ids are not known; None: as many as those."""
     latency_ms: float = 0.0
 
 

@@ -32,6 +32,7 @@ if TYPE_CHECKING:
     from fastapi import FastAPI
 
     from engrain.engines.local import LocalEngine
+    from engrain.engines.upstream import Upstream
     from engrain.gateway.server import Service
     from engrain.gateway.wire import FeedbackRequest
 
@@ -46,9 +47,11 @@ END_S = 30.0
 
 
 def application(
-    home: Path, base: Path, *, tenant: str = "local", rows: int = 32, device: str = "auto", per_minute: int = 0
-) -> tuple[FastAPI, Service]:
-    """The ASGI application on one home, and what it works with; it closes that at its end."""
+    home: Path, base: Path, *, tenant: str = "local", rows: int = 32, device: str = "auto", per_minute: int = 0, upstream: Upstream | None = None,
+) -> tuple[FastAPI, Service]:  # fmt: skip
+    """The ASGI application on one home, and what it works with; it closes that at its end.
+
+    With an `upstream` that answers, and the base, here, only says which notes a message leaves."""
     try:
         from engrain.dashboard import Desk, create
         from engrain.dashboard.api import router
@@ -58,12 +61,14 @@ def application(
         raise InputError(f'{missing.name} is not installed; run: pip install "engrain[serve]"') from missing
     from engrain.engines.batching import Batcher
     from engrain.engines.local import LocalEngine
+    from engrain.engines.upstream import UpstreamClient
 
     store = SqlStore(home)
     engine = LocalEngine(base, adapters_dir=home / "adapters", device=device)
     service = Service(
         store=store, engine=engine, batcher=Batcher(engine, rows=rows), embedder=HashedEmbedder(),
         serving=Serving(max_tokens=ANSWER_TOKENS), tenant=tenant, limits=Limits(requests_per_minute=per_minute),
+        upstream=UpstreamClient(upstream) if upstream else None,
         after=lambda interaction: _remember(store, engine, interaction),
         on_feedback=lambda scope, body: _feedback(store, scope, body),
     )  # fmt: skip
@@ -88,20 +93,28 @@ def serve(
     learn: bool = True,
     canary: float = 0.0,
     per_minute: int = 0,
+    upstream: Upstream | None = None,
     say: Callable[[str], None] = print,
 ) -> None:
     """Serve until Ctrl-C or SIGTERM; answers under way are finished first. InputError for an open door without a key.
 
     With `learn`, a worker consolidates in the background; without, only `engrain work` and `engrain consolidate` do. `canary` is
-    the share of the conversations that a candidate answers before it goes live; 0: it goes live by the gate's verdict alone."""
+    the share of the conversations that a candidate answers before it goes live; 0: it goes live by the gate's verdict alone.
+    An `upstream` answers with weights that nobody here can train, so no worker is started."""
     with closing(SqlStore(home)) as store:
         if not _loopback(host) and not any(k.revoked_at is None for k in store.api_keys()):
             raise InputError(f"--host {host} is reachable from outside; make a key first: engrain keys new")
-    app, _ = application(home, base, tenant=tenant, rows=rows, device=device, per_minute=per_minute)
+    if upstream and canary:
+        raise InputError(f"--canary {canary} tries a trained version, and an upstream has none; leave one of them out")
+    app, _ = application(home, base, tenant=tenant, rows=rows, device=device, per_minute=per_minute, upstream=upstream)
     import uvicorn
 
     at = f"http://{f'[{host}]' if ':' in host else host}:{port}"
     say(f"engrain answers at {at}/v1 (model: engrain), and shows itself at {at}/dashboard/. Ctrl-C ends it.")
+    if upstream:
+        said = "It records, remembers and takes feedback; weights are learned only by an engine that trains (without --upstream)."
+        say(f"{upstream.model} at {upstream.url} answers, and is the only address that is called. {said}")
+        learn = False
     with Beside(home, base, device, canary) if learn else nullcontext():
         uvicorn.run(app, host=host, port=port, log_level="warning", access_log=False, server_header=False)
 

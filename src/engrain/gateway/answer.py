@@ -162,9 +162,14 @@ def prepare(
 
 
 def recorded(
-    store: SqlStore, base: str, asked: Asked, completion: Completion, calls: Sequence[ToolCall] = ()
+    store: SqlStore,
+    base: str,
+    asked: Asked,
+    completion: Completion,
+    calls: Sequence[ToolCall] = (),
+    sampling: Sampling | None = None,
 ) -> Interaction:
-    """The answered request, on disk when this returns. NotFound if something that it was made from is forgotten meanwhile."""
+    """The answered request, on disk when this returns; `sampling` where it is not that of `Serving`. NotFound if something that it was made from is forgotten meanwhile."""
     interaction = Interaction(
         id=asked.id,
         scope=asked.scope,
@@ -173,7 +178,8 @@ def recorded(
         context=asked.context,
         answer=completion.text,
         stamp=Stamp(base=base, adapter=asked.version, memory=asked.held),
-        sampling=Sampling(
+        sampling=sampling
+        or Sampling(
             temperature=asked.serving.temperature,
             max_tokens=asked.serving.max_tokens,
             seed=asked.seed,
@@ -181,7 +187,7 @@ def recorded(
         ),
         usage=Usage(
             input_tokens=completion.input_tokens,
-            output_tokens=len(completion.token_ids),
+            output_tokens=len(completion.token_ids) if completion.output_tokens is None else completion.output_tokens,
             latency_ms=(time.perf_counter() - asked.started) * 1000,
         ),
         token_ids=completion.token_ids,

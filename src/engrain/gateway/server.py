@@ -11,11 +11,11 @@ import logging
 import math
 import secrets
 import time
-from collections.abc import AsyncIterator, Callable, Sequence
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Callable, Coroutine, Sequence
+from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field, replace
 from functools import partial
-from typing import Annotated, Any, Literal, Protocol
+from typing import Annotated, Any, Literal, Protocol, TypeVar
 
 from fastapi import Depends, FastAPI, Header, Request, Response
 from fastapi.exceptions import RequestValidationError
@@ -31,19 +31,25 @@ from engrain.adapters import current, versions
 from engrain.adapters.versions import resolve
 from engrain.engines.batching import Batcher
 from engrain.engines.local import LocalEngine
+from engrain.engines.upstream import UpstreamClient
 from engrain.errors import EngrainError, InputError, NotFound, StoreError
 from engrain.gateway import responses, wire
 from engrain.gateway.answer import ATTEMPTS, Asked, Serving, cut_to_window, first_tokens, latest, prepare, recorded
 from engrain.gateway.limits import Bounded, Limits, Rates
 from engrain.gateway.metrics import Metrics
+from engrain.gateway.relay import Relayed
 from engrain.gateway.tools import split
 from engrain.protocols import Completion, Conversation, Embedder
-from engrain.records import Feedback, Interaction, Scope, Stamp, ToolCall, new_id
+from engrain.records import Feedback, Interaction, Sampling, Scope, Stamp, ToolCall, new_id
 from engrain.store import SqlStore
 
 log = logging.getLogger(__name__)
 
 LOOPBACK = ("127.0.0.1", "::1", "localhost")
+Made = TypeVar("Made")
+
+LISTEN_S = 0.25
+"""Between two looks whether the caller of an answer in one piece still waits for it."""
 FORGET_S = 1.0
 """Between two looks for what another process forgot."""
 LIVE = "engrain"
@@ -57,6 +63,8 @@ class Service:
     store: SqlStore
     engine: LocalEngine
     batcher: Batcher
+    upstream: UpstreamClient | None = None
+    """What answers instead of the engine, which then only says which notes a message leaves."""
     embedder: Embedder
     serving: Serving
     tenant: str = "local"
@@ -68,6 +76,17 @@ class Service:
     metrics: Metrics = field(default_factory=Metrics)
     tasks: set[asyncio.Task[None]] = field(default_factory=set[asyncio.Task[None]])
     """Answers under way; each goes on to its record whoever listens."""
+
+    @property
+    def base(self) -> str:
+        """What answers, without any version: the hash of the engine's base, or the upstream's name."""
+        return self.engine.base if self.upstream is None else self.upstream.base
+
+    def count(self, interaction: Interaction) -> None:
+        """One more in the metrics."""
+        self.metrics.tokens.labels("read").inc(interaction.usage.input_tokens)
+        self.metrics.tokens.labels("written").inc(interaction.usage.output_tokens)
+        self.metrics.notes.inc(interaction.context.tokens)
 
 
 def create_app(service: Service) -> FastAPI:
@@ -88,9 +107,12 @@ def create_app(service: Service) -> FastAPI:
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:
         dropping = asyncio.create_task(drop_what_is_forgotten())
-        yield
-        dropping.cancel()
-        await asyncio.gather(*service.tasks, return_exceptions=True)
+        async with AsyncExitStack() as stack:
+            if service.upstream is not None:
+                await stack.enter_async_context(service.upstream)
+            yield
+            dropping.cancel()
+            await asyncio.gather(*service.tasks, return_exceptions=True)
         service.batcher.close()
         service.store.close()
 
@@ -171,10 +193,11 @@ def create_app(service: Service) -> FastAPI:
 
     @app.get("/health")
     async def health() -> dict[str, str]:
-        return {"status": "ok", "base": service.engine.base}
+        return {"status": "ok", "base": service.base}
 
     @app.post("/v1/chat/completions", response_model=None)
     async def chat(
+        request: Request,
         body: wire.ChatRequest,
         tenant: str = serves,
         x_engrain_user: Annotated[str, Header()] = "",
@@ -186,13 +209,14 @@ def create_app(service: Service) -> FastAPI:
         def stream(name: str) -> wire.ChatEvents:
             return wire.ChatEvents(body, name, int(time.time()))
 
-        def whole(answers: Sequence[Answer], done: Sequence[Interaction]) -> dict[str, Any]:
+        def whole(answers: Sequence[Answering], done: Sequence[Interaction]) -> dict[str, Any]:
             return wire.completion_of(done, body.model, [a.logprobs() for a in answers] if body.logprobs else None)
 
-        return await reply(body, scope, x_engrain_conversation, x_engrain_memory, stream, whole)
+        return await reply(request, body, scope, x_engrain_conversation, x_engrain_memory, stream, whole)
 
     @app.post("/v1/responses", response_model=None)
     async def respond(
+        request: Request,
         body: responses.ResponsesRequest,
         tenant: str = serves,
         x_engrain_user: Annotated[str, Header()] = "",
@@ -211,30 +235,30 @@ def create_app(service: Service) -> FastAPI:
         def stream(name: str) -> responses.ResponseEvents:
             return responses.ResponseEvents(body, name, int(time.time()))
 
-        def whole(_: Sequence[Answer], done: Sequence[Interaction]) -> dict[str, Any]:
+        def whole(_: Sequence[Answering], done: Sequence[Interaction]) -> dict[str, Any]:
             return responses.response_of(done[0], body)
 
-        return await reply(body.chat(earlier), scope, conversation, x_engrain_memory, stream, whole)
+        return await reply(request, body.chat(earlier), scope, conversation, x_engrain_memory, stream, whole)
 
     async def reply(
+        request: Request,
         body: wire.ChatRequest,
         scope: Scope,
         conversation: str,
         memory: Literal["on", "off"],
         stream: Callable[[str], Events],
-        whole: Callable[[Sequence[Answer], Sequence[Interaction]], dict[str, Any]],
+        whole: Callable[[Sequence[Answering], Sequence[Interaction]], dict[str, Any]],
     ) -> Response:
         """The answer to a request, in the form of the API that was asked."""
 
-        async def begun() -> list[Answer]:
-            if service.batcher.waiting >= service.limits.waiting:
+        async def begun() -> list[Answering]:
+            if (len(service.tasks) if service.upstream else service.batcher.waiting) >= service.limits.waiting:
                 said = f"{service.limits.waiting} requests wait already; ask again in a moment"
                 raise HTTPException(503, said, headers={"retry-after": "1"})
             asked = await run_in_threadpool(ready, service, body, scope, conversation, memory=memory == "on")
             more = [replace(asked, id=new_id("int"), seed=asked.seed + i) for i in range(1, body.n or 1)]
-            answers = [Answer(service, body, one, first=one is asked) for one in (asked, *more)]
-            for answer in answers:
-                await answer.begin()
+            answers = [answering(service, body, one, first=one is asked) for one in (asked, *more)]
+            await asyncio.gather(*(answer.begin() for answer in answers))
             return answers
 
         if body.stream:  # what cannot be answered at all is an error with its own status, not one in the stream
@@ -243,18 +267,19 @@ def create_app(service: Service) -> FastAPI:
             headers = wire.stamp_headers(first.asked.id, first.stamp) | {"cache-control": "no-store"}
             sent = events(answers, stream(first.asked.id))
             return StreamingResponse(sent, media_type="text/event-stream", headers=headers)
-        for attempt in range(ATTEMPTS):
+
+        async def finished() -> tuple[list[Answering], list[Interaction]]:
             answers = await begun()
-            made: dict[int, Interaction] = {}
+            made = {place: item async for place, item in together(answers) if isinstance(item, Interaction)}
+            return answers, [made[place] for place in sorted(made)]
+
+        for attempt in range(ATTEMPTS):
             try:
-                async for place, item in together(answers):
-                    if isinstance(item, Interaction):
-                        made[place] = item
+                answers, done = await while_listening(request, finished())
                 break
             except NotFound:  # what it was made from was forgotten meanwhile
                 if attempt == ATTEMPTS - 1:
                     raise
-        done = [made[place] for place in sorted(made)]
         return JSONResponse(whole(answers, done), headers=wire.stamp_headers(done[0].id, done[0].stamp))
 
     @app.post("/v1/embeddings")
@@ -267,18 +292,30 @@ def create_app(service: Service) -> FastAPI:
         tokens = await run_in_threadpool(lambda: sum(map(service.engine.count_tokens, texts)))
         return wire.embeddings_of(vectors, body, service.embedder.name, tokens)
 
+    async def known(scope: Scope) -> list[dict[str, Any]]:
+        if service.upstream is None:
+            return await run_in_threadpool(listed, service, scope)
+        ours = {
+            "id": LIVE,
+            "object": "model",
+            "created": 0,
+            "owned_by": "engrain",
+            "root": service.upstream.upstream.model,
+        }
+        return [ours, *await service.upstream.models()]
+
     @app.get("/v1/models")
     async def models(
         tenant: str = serves, user: str = "", x_engrain_user: Annotated[str, Header()] = ""
     ) -> dict[str, Any]:
-        rows = await run_in_threadpool(listed, service, scope_of(tenant, x_engrain_user, user))
+        rows = await known(scope_of(tenant, x_engrain_user, user))
         return {"object": "list", "data": rows}
 
     @app.get("/v1/models/{name}")
     async def model(
         name: str, tenant: str = serves, user: str = "", x_engrain_user: Annotated[str, Header()] = ""
     ) -> dict[str, Any]:
-        rows = await run_in_threadpool(listed, service, scope_of(tenant, x_engrain_user, user))
+        rows = await known(scope_of(tenant, x_engrain_user, user))
         if found := next((row for row in rows if row["id"] == name), None):
             return found
         raise NotFound(name)
@@ -323,9 +360,17 @@ def asker(tenant: str, header: str, body: wire.ChatRequest | responses.Responses
 
 def ready(service: Service, body: wire.ChatRequest, scope: Scope, conversation: str, *, memory: bool) -> Asked:
     """The request made ready to answer."""
-    messages = [turn.message(i) for i, turn in enumerate(body.messages)]
+    messages = [turn.message(i, any_part=service.upstream is not None) for i, turn in enumerate(body.messages)]
     if not any(m.content.strip() for m in messages):
         raise InputError("messages: all are empty; say or ask something")
+    tools = [tool.model_dump(mode="json", exclude_unset=True) for tool in body.tools or ()]
+    offered = json.dumps(tools, ensure_ascii=False) if tools else ""
+    if service.upstream is not None:  # it has its own window and its own ways to draw
+        asked = prepare(
+            service.store, service.engine, service.embedder, messages, scope=scope, conversation=conversation, memory=memory, adapter="",
+            serving=service.serving, seed=body.seed or 0,
+        )  # fmt: skip
+        return replace(asked, tools=offered)
     most = body.max_completion_tokens or body.max_tokens
     serving = cut_to_window(service.engine, service.serving, most)
     if body.temperature is not None:
@@ -343,8 +388,7 @@ def ready(service: Service, body: wire.ChatRequest, scope: Scope, conversation: 
         service.store, service.engine, service.embedder, latest(service.engine, messages, serving, memory=memory),
         scope=scope, conversation=conversation, memory=memory, adapter=adapter, serving=serving, seed=seed, say=say,
     )  # fmt: skip
-    tools = [tool.model_dump(mode="json", exclude_unset=True) for tool in body.tools or ()]
-    return replace(asked, tools=json.dumps(tools, ensure_ascii=False)) if tools else asked
+    return replace(asked, tools=offered)
 
 
 def listed(service: Service, scope: Scope) -> list[dict[str, Any]]:
@@ -395,6 +439,49 @@ class Outermost:
             await JSONResponse(body, status)(scope, receive, named)
 
 
+async def while_listening(request: Request, making: Coroutine[Any, Any, Made]) -> Made:
+    """What this makes; given up, with whatever it waits for, when the caller hangs up."""
+    task = asyncio.create_task(making)
+    try:
+        while not task.done():
+            await asyncio.wait({task}, timeout=LISTEN_S)
+            if not task.done() and await request.is_disconnected():
+                raise HTTPException(499, "the caller hung up")
+        return task.result()
+    finally:
+        task.cancel()
+
+
+class Answering(Protocol):
+    """An answer on its way, whoever makes it."""
+
+    asked: Asked
+    stamp: Stamp
+
+    async def begin(self) -> None: ...
+
+    def pieces(self) -> AsyncIterator[str | Interaction]: ...
+
+    def logprobs(self) -> list[dict[str, Any]]: ...
+
+
+def answering(service: Service, body: wire.ChatRequest, asked: Asked, *, first: bool) -> Answering:
+    """The answer to this request; what the user said becomes memory with the first answer to it alone."""
+    if service.upstream is None:
+        return Answer(service, body, asked, first=first)
+
+    def record(asked: Asked, completion: Completion, calls: tuple[ToolCall, ...]) -> Interaction:
+        most = body.max_completion_tokens or body.max_tokens
+        how = Sampling(temperature=body.temperature, max_tokens=most, seed=body.seed, top_p=body.top_p)
+        interaction = recorded(service.store, service.base, asked, completion, calls, sampling=how)
+        service.count(interaction)
+        if first:
+            service.after(interaction)
+        return interaction
+
+    return Relayed(service.upstream, body, asked, record, service.tasks)
+
+
 class Events(Protocol):
     """An answer as one API's server-sent events."""
 
@@ -409,11 +496,11 @@ class Events(Protocol):
     def fail(self, error: dict[str, Any]) -> list[str]: ...
 
 
-async def together(answers: Sequence[Answer]) -> AsyncIterator[tuple[int, str | Interaction]]:
+async def together(answers: Sequence[Answering]) -> AsyncIterator[tuple[int, str | Interaction]]:
     """What comes of several answers, each piece with its answer's place. Whoever stops listening gives all of them up."""
     came: asyncio.Queue[tuple[int, str | Interaction | Exception]] = asyncio.Queue()
 
-    async def read(place: int, answer: Answer) -> None:
+    async def read(place: int, answer: Answering) -> None:
         try:
             async for item in answer.pieces():
                 came.put_nowait((place, item))
@@ -434,7 +521,7 @@ async def together(answers: Sequence[Answer]) -> AsyncIterator[tuple[int, str | 
             reader.cancel()
 
 
-async def events(answers: Sequence[Answer], form: Events) -> AsyncIterator[str]:
+async def events(answers: Sequence[Answering], form: Events) -> AsyncIterator[str]:
     """Server-sent events: the pieces as they come, then how it ended; or what went wrong."""
     made: dict[int, Interaction] = {}
     try:
@@ -462,8 +549,7 @@ async def events(answers: Sequence[Answer], form: Events) -> AsyncIterator[str]:
 class Answer:
     """One answer on its way. It goes on to its record whoever listens, and ends for the listener once that is on disk."""
 
-    def __init__(self, service: Service, body: wire.ChatRequest, asked: Asked, *, first: bool = True) -> None:
-        """What the user said becomes memory with the first answer to it alone."""
+    def __init__(self, service: Service, body: wire.ChatRequest, asked: Asked, *, first: bool) -> None:
         self.asked, self._service, self._body, self._first = asked, service, body, first
         self.stamp = Stamp(base=service.engine.base, adapter=asked.version, memory=asked.held)
         self._arrived: asyncio.Queue[int | None] = asyncio.Queue()
@@ -519,7 +605,7 @@ class Answer:
             interaction = await run_in_threadpool(
                 recorded, self._service.store, self._service.engine.base, self.asked, completion, calls
             )
-            self._count(interaction)
+            self._service.count(interaction)
             if self._first:
                 await run_in_threadpool(self._service.after, interaction)
             if len(text) > sent:
@@ -527,12 +613,6 @@ class Answer:
             self._out.put_nowait(interaction)
         except Exception as error:
             self._out.put_nowait(error)
-
-    def _count(self, interaction: Interaction) -> None:
-        metrics = self._service.metrics
-        metrics.tokens.labels("read").inc(interaction.usage.input_tokens)
-        metrics.tokens.labels("written").inc(interaction.usage.output_tokens)
-        metrics.notes.inc(interaction.context.tokens)
 
     async def _read(self) -> tuple[int, str, bool]:
         """(characters handed out, the whole text, whether a stop text ended it). What could still become a stop text, or the end of

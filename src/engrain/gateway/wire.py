@@ -14,7 +14,7 @@ from typing import Annotated, Any, Literal
 import numpy as np
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 
-from engrain.errors import InputError, NotFound, ScopeError, StoreError
+from engrain.errors import InputError, NotFound, ScopeError, StoreError, UpstreamFailed
 from engrain.gateway.tools import Choice, Chosen, Tool, call_schema
 from engrain.protocols import Completion
 from engrain.records import Interaction, Message, Stamp, ToolCall
@@ -34,19 +34,25 @@ Text = Annotated[str, AfterValidator(_whole)]
 
 
 class Part(BaseModel):
-    """One part of a message's content; only text is understood."""
+    """One part of a message's content; only text is understood here, and an upstream may understand more."""
+
+    model_config = ConfigDict(extra="allow")
 
     type: str
     text: Text | None = None
 
 
 class CalledFunction(BaseModel):
+    model_config = ConfigDict(extra="allow")
+
     name: Text
     arguments: Text = ""
 
 
 class Call(BaseModel):
     """A tool that the assistant asked for, earlier in the conversation."""
+
+    model_config = ConfigDict(extra="allow")
 
     id: Text = ""
     function: CalledFunction
@@ -55,14 +61,18 @@ class Call(BaseModel):
 class Turn(BaseModel):
     """One message."""
 
+    model_config = ConfigDict(extra="allow")
+
     role: Literal["system", "developer", "user", "assistant", "tool", "function"]
     content: Text | list[Part] | None = None
     tool_calls: list[Call] | None = None
     tool_call_id: Text | None = None
 
-    def message(self, place: int) -> Message:
-        """The record of it. InputError for content that is no text."""
-        if isinstance(self.content, list):
+    def message(self, place: int, *, any_part: bool = False) -> Message:
+        """The record of it. InputError for content that is no text, but where `any_part` may stand there: the record names its type."""
+        if isinstance(self.content, list) and any_part:
+            text = "\n".join(f"[{p.type}]" if p.text is None else p.text for p in self.content)
+        elif isinstance(self.content, list):
             if other := next((p.type for p in self.content if p.type != "text" or p.text is None), None):
                 raise InputError(f"messages.{place}.content holds a part of type {other!r}; only text is understood")
             text = "\n".join(p.text or "" for p in self.content)
@@ -196,6 +206,7 @@ ERRORS: dict[int | str, dict[str, Any]] = {
     404: {"model": ErrorResponse, "description": "No such record or version."},
     413: {"model": ErrorResponse, "description": "The request is too long."},
     429: {"model": ErrorResponse, "description": "Too many requests of this key; see Retry-After."},
+    502: {"model": ErrorResponse, "description": "The upstream failed or cannot be reached."},
     503: {"model": ErrorResponse, "description": "It could not be recorded, or too many wait already."},
 }
 
@@ -348,6 +359,15 @@ def event(data: dict[str, Any] | str) -> str:
 def error_of(error: Exception) -> tuple[int, dict[str, Any]]:
     """Status and body of what went wrong; what was not raised on purpose tells nothing of itself."""
     match error:
+        case UpstreamFailed():
+            kind = (
+                "rate_limit_error"
+                if error.status == 429
+                else "invalid_request_error"
+                if error.status < 500
+                else "server_error"
+            )
+            return error.status, error_body(str(error), kind, code="upstream_failed")
         case NotFound() | ScopeError():  # somebody else's record is not there either
             return 404, error_body("no such record or version", "invalid_request_error", code="not_found")
         case InputError():
