@@ -31,7 +31,7 @@ STOREYS = (
         "testing",
     ),
     ("gateway", "loops"),
-    ("learner", "service", "plots", "demo", "reports", "doctor", "cli", "dashboard"),
+    ("learner", "service", "plots", "demo", "reports", "doctor", "cli", "dashboard", "mcp"),
 )
 STOREY = {room: level for level, rooms in enumerate(STOREYS) for room in rooms}
 HOMES = {
@@ -42,11 +42,12 @@ HOMES = {
     "sqlalchemy": {"store"},
     "alembic": {"store"},
     "fastapi": {"gateway", "dashboard"},
-    "starlette": {"gateway", "dashboard"},
+    "starlette": {"gateway", "dashboard", "mcp"},
     "jinja2": {"dashboard"},
     "markupsafe": {"dashboard"},
-    "pydantic": {"gateway", "dashboard"},
-    "uvicorn": {"service"},
+    "pydantic": {"gateway", "dashboard", "mcp"},
+    "uvicorn": {"service", "mcp"},
+    "mcp": {"mcp"},
     "prometheus_client": {"gateway"},
     "typer": {"cli"},
     "rich": {"cli", "demo", "plots", "reports"},

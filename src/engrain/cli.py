@@ -210,6 +210,32 @@ def serve(
     )
 
 
+@app.command(name="mcp")
+@guarded
+def serve_tools(
+    http: Annotated[bool, typer.Option("--http", help="Streamable HTTP at /mcp, instead of standard input and output.")] = False,
+    host: Annotated[str, typer.Option(help="With --http: where to listen; beyond this machine only with a key.")] = "127.0.0.1",
+    port: Annotated[int, typer.Option(min=1, max=65535, help="With --http.")] = 8421,
+    home: Home = HOME, base: Base = SPROUT, user: User = "me", tenant: Tenant = "local", device: Device = "auto",
+) -> None:  # fmt: skip
+    """Give an agent that speaks MCP the tools remember, recall, feedback and forget, on the memory of one user.
+
+    An MCP client starts it by itself: give it this command. The agent sees the memory of --user alone. What it tells becomes durable
+    once it has stood for a day or was said twice; engrain serve, engrain work or engrain consolidate move it into the weights.
+
+    Example:  engrain mcp --user ada
+    """
+    try:
+        from engrain.mcp import run
+    except ModuleNotFoundError as missing:
+        raise InputError(f'{missing.name} is not installed; run: pip install "engrain[mcp]"') from missing
+
+    run(
+        home.expanduser(), base.expanduser(), user=user, tenant=tenant, device=device, http=http, host=host, port=port,
+        say=terminal(stderr=True).print,
+    )  # fmt: skip
+
+
 @app.command()
 @guarded
 def work(

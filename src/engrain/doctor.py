@@ -139,4 +139,7 @@ def check_adapters(home: Path) -> tuple[bool, str]:
 
 def check_calls() -> tuple[bool, str]:
     offline = os.environ.get("HF_HUB_OFFLINE") == "1"
-    return offline, "may call: no address at all (HF_HUB_OFFLINE=1, models from folders only); `engrain serve --upstream URL` calls that one"
+    return (
+        offline,
+        "may call: no address at all (HF_HUB_OFFLINE=1, models from folders only); `engrain serve --upstream URL` calls that one",
+    )

@@ -22,7 +22,8 @@ from engrain.errors import InputError
 from engrain.gateway.answer import Serving, answer, cut_to_window, latest
 from engrain.loops import remember
 from engrain.loops.consolidate import Consolidation, Outcome, Progress, consolidate
-from engrain.loops.forget import forget, go_on
+from engrain.loops.correct import correct
+from engrain.loops.forget import Preview, forget, go_on, preview
 from engrain.loops.trial import settle
 from engrain.memory import HashedEmbedder, Standing, derive, holding
 from engrain.protocols import Embedder
@@ -133,14 +134,14 @@ class Learner:
                 )
         return interaction
 
-    def tell(self, what: str | Path) -> list[Memory]:
+    def tell(self, what: str | Path, *, source: str = "tell") -> list[Memory]:
         """Remember at once: a note as it stands, or (a Path) a folder or file of notes and chats.
 
-        A file of a folder that cannot be read is an error when all others are learned.
+        A file of a folder that cannot be read is an error when all others are learned. `source` says who told a note; from a file it is the file.
         """
         if isinstance(what, Path):
             return remember.from_path(self.store, lambda: self.engine, what, scope=self.scope)[0]
-        return [remember.tell(self.store, what, scope=self.scope)]
+        return [remember.tell(self.store, what, scope=self.scope, source=source)]
 
     def feedback(
         self,
@@ -161,6 +162,10 @@ class Learner:
         )
         settle(self.store, self.scope)
         return given
+
+    def correct(self, memory: str, text: str = "", *, source: str = "correction") -> Memory:
+        """Mark a memory wrong, by its id, and say in a sentence what is right instead, if that is known; returns what was remembered."""
+        return correct(self.store, memory, text, scope=self.scope, source=source)
 
     def consolidate(self, *, progress: Progress | None = None) -> Outcome:
         """Move what has proved durable into the weights, if the evidence allows it. Ctrl-C loses nothing."""
@@ -223,6 +228,10 @@ class Learner:
             self.store, self.engine, self._whole(what), scope=self.scope, home=self.home, settings=self.consolidation, reason=reason,
             progress=progress,
         )  # fmt: skip
+
+    def preview(self, what: str) -> Preview:
+        """What `forget` would touch if it were asked now; nothing is changed."""
+        return preview(self.store, self._whole(what), scope=self.scope, settings=self.consolidation)
 
     def _whole(self, what: str) -> str:
         """`source:FILE` with the whole path of the file, wherever it is typed from; anything else as it stands."""

@@ -160,7 +160,7 @@ class Memory:
     kind: MemoryKind = "fact"
     text: str
     source: str = ""
-    """Where it came from: a file path, `chat`, `tell`, `correction`."""
+    """Where it came from: a file path, `chat`, `tell`, `correction`, `agent` (another one, over MCP)."""
     valid_from: float
     """When it became true (valid time)."""
     recorded_at: float = field(default_factory=time.time)

@@ -102,8 +102,7 @@ def serve(
     the share of the conversations that a candidate answers before it goes live; 0: it goes live by the gate's verdict alone.
     An `upstream` answers with weights that nobody here can train, so no worker is started."""
     with closing(SqlStore(home)) as store:
-        if not _loopback(host) and not any(k.revoked_at is None for k in store.api_keys()):
-            raise InputError(f"--host {host} is reachable from outside; make a key first: engrain keys new")
+        refuse_open_door(store, host)
     if upstream and canary:
         raise InputError(f"--canary {canary} tries a trained version, and an upstream has none; leave one of them out")
     app, _ = application(home, base, tenant=tenant, rows=rows, device=device, per_minute=per_minute, upstream=upstream)
@@ -195,7 +194,14 @@ def learn(
         )  # fmt: skip
 
 
-def _loopback(host: str) -> bool:
+def refuse_open_door(store: SqlStore, host: str) -> None:
+    """InputError for an address that is reachable from outside while there is no key."""
+    if not is_loopback(host) and not any(k.revoked_at is None for k in store.api_keys()):
+        raise InputError(f"--host {host} is reachable from outside; make a key first: engrain keys new")
+
+
+def is_loopback(host: str) -> bool:
+    """Whether this name or address is this machine's own."""
     try:
         return host == "localhost" or ipaddress.ip_address(host).is_loopback
     except ValueError:

@@ -55,7 +55,7 @@ def cancel(visit: Visit) -> Response:
 def forget(visit: Visit) -> Response:
     """Begin what the preview showed."""
     scope, what = visit.scope(), visit.given("what").strip()
-    seen = pages.fingerprint(preview(visit.desk.store, what, scope=scope))  # NotFound now, not in the thread
+    seen = preview(visit.desk.store, what, scope=scope).fingerprint  # NotFound now, not in the thread
     if what.startswith("user:") and visit.given("sure") != scope.user:
         raise InputError(f"everything of {scope.user} would go; type the name into the field to confirm")
     if not what.startswith("user:") and seen != visit.given("seen"):  # who is busy always changes; their name was typed

@@ -18,7 +18,7 @@ from engrain.dashboard import charts, figures
 from engrain.dashboard.figures import DAY_S, Share, Update
 from engrain.dashboard.visit import Visit
 from engrain.errors import NotFound
-from engrain.loops.forget import RUN, Preview, preview
+from engrain.loops.forget import RUN, preview
 from engrain.loops.trial import outcomes, trial_of
 from engrain.memory import Standing, derive, holding
 from engrain.records import (
@@ -30,7 +30,6 @@ from engrain.records import (
     Receipt,
     Scope,
     Verdict,
-    content_hash,
 )
 from engrain.reports import gist
 from engrain.store import Job, Node, SqlStore
@@ -241,7 +240,7 @@ def forget(visit: Visit, *, changed: bool = False) -> Response:
     numbers = {v.adapter: v.number for v in adapters.versions(store, scope)}
     return visit.show(
         "forget.html", person=person, scope=scope, what=what, found=found, missing=False, texts=texts, numbers=numbers,
-        changed=changed, seen=fingerprint(found) if found else "", whole=what in ("user:", f"user:{scope.user}"), going=visit.desk.forgetting(scope),
+        changed=changed, seen=found.fingerprint if found else "", whole=what in ("user:", f"user:{scope.user}"), going=visit.desk.forgetting(scope),
         sources=Counter(m.source for m in store.select(Memory, scope=scope) if m.source.startswith("file:")),
     )  # fmt: skip
 
@@ -277,11 +276,6 @@ ROUTES: dict[str, Callable[[Visit], Response]] = {
     "/jobs": jobs,
     "/ledger": ledger,
 }
-
-
-def fingerprint(found: Preview) -> str:
-    """What a preview showed, whatever the order of its ids."""
-    return content_hash({k: sorted(v) if isinstance(v, tuple) else v for k, v in asdict(found).items()}, length=32)
 
 
 # -- parts of pages -----------------------------------------------------------------------------------------------------

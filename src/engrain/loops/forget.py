@@ -10,7 +10,7 @@ import shutil
 import time
 from collections.abc import Collection, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass, fields, replace
+from dataclasses import asdict, dataclass, fields, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
 
@@ -48,6 +48,7 @@ from engrain.records import (
     Scope,
     Signal,
     Task,
+    content_hash,
 )
 from engrain.signals import Router
 from engrain.store import SqlStore, home_lock
@@ -152,6 +153,11 @@ class Preview:
     """Candidates that never were live: they go."""
     live: bool
     """Whether the live version is among them."""
+
+    @property
+    def fingerprint(self) -> str:
+        """What it shows as a hash, whatever the order of its ids: by it one confirms what one saw."""
+        return content_hash({k: sorted(v) if isinstance(v, tuple) else v for k, v in asdict(self).items()}, length=32)
 
 
 def preview(store: SqlStore, what: str, *, scope: Scope, settings: Consolidation | None = None) -> Preview:

@@ -3,7 +3,7 @@
 Read `history` first: a memory's state is derived from the memories after it and stored nowhere.
 """
 
-from engrain.memory.corrections import contradicted, stated
+from engrain.memory.corrections import contradicted, is_bare, stated
 from engrain.memory.documents import is_question_file, messages_from_jsonl, notes_from_markdown, notes_from_text
 from engrain.memory.embed import HashedEmbedder
 from engrain.memory.extract import drop_recalled, extract
@@ -24,6 +24,7 @@ __all__ = [
     "extract",
     "holding",
     "is_answer_style",
+    "is_bare",
     "is_mutable",
     "is_question_file",
     "kind_of",

@@ -54,7 +54,7 @@ def stated(question: str, correction: str) -> str:
     """
     body = " ".join(correction.split())
     asked = re.split(r"(?<=[.!?])\s+(?=[A-Z])", " ".join(question.split()))[-1]
-    if not asked.endswith("?") or len(asked) > LONGEST_QUESTION or not _is_bare(body, asked):
+    if not asked.endswith("?") or len(asked) > LONGEST_QUESTION or not is_bare(body, asked):
         return body
     value = _OPENING.sub("", body).rstrip(" .!")
     words = value.lower().split()
@@ -69,7 +69,7 @@ def stated(question: str, correction: str) -> str:
     return f"{asked} {value or body}."
 
 
-def _is_bare(text: str, question: str) -> bool:
+def is_bare(text: str, question: str) -> bool:
     """Whether this is only a value: short, with no word of what was asked, and no statement by itself."""
     alone = claim_of(text) is not None or kind_of(text) != "fact" or "?" in text
     return not alone and len(text.split()) <= 6 and not content_words(text) & content_words(question)
