@@ -20,7 +20,7 @@ from engrain.adapters import Version
 from engrain.adapters.versions import resolve
 from engrain.errors import InputError
 from engrain.gateway.answer import Serving, answer, cut_to_window, latest
-from engrain.loops import remember
+from engrain.loops import follow, remember
 from engrain.loops.consolidate import Consolidation, Outcome, Progress, consolidate
 from engrain.loops.forget import forget, go_on
 from engrain.loops.trial import settle
@@ -110,8 +110,8 @@ class Learner:
         """Ask or say something; returns the recorded interaction (`.answer`, `.stamp`, `.context`, `.usage`).
 
         A list of messages is a conversation so far; its oldest turns are left out where they do not fit the model's window.
-        With `remember_it`, what the last message leaves behind becomes memory; if that cannot be made out, a warning in the log says
-        so. `memory=False` shows the model no notes;
+        With `remember_it`, what the last message leaves behind becomes memory (if that cannot be made out, a warning in the log says
+        so), and what it says of the answer before it is recorded as implicit feedback. `memory=False` shows the model no notes;
         `version` asks for one version (number or hash, "base") instead of the live one. An answer ends after `max_tokens`
         tokens (by default those of `serving`, 256, or a quarter of a smaller model's window).
         """
@@ -125,6 +125,7 @@ class Learner:
             conversation=conversation, memory=memory, adapter=adapter, serving=serving,
         )  # fmt: skip
         if remember_it:
+            follow.from_next(self.store, interaction)
             try:
                 remember.from_interaction(self.store, self.engine, interaction)
             except InputError as error:  # the answer is on disk, and the caller gets it

@@ -22,7 +22,7 @@ from typing import TYPE_CHECKING, Self
 from engrain.errors import InputError
 from engrain.gateway.answer import Serving
 from engrain.learner import ANSWER_TOKENS
-from engrain.loops import remember
+from engrain.loops import follow, remember
 from engrain.loops.trial import settle
 from engrain.memory import HashedEmbedder
 from engrain.records import Feedback, Interaction, Scope
@@ -173,7 +173,7 @@ def learn(
     if with_parent:
         threading.Thread(target=until_alone, name="parent", daemon=True).start()
     engine = functools.cache(lambda: LocalEngine(base, adapters_dir=home / "adapters", device=device))
-    background = Background(idle_s=0.0) if once else Background()
+    background = Background(idle_s=0.0, silent_s=0.0) if once else Background()
     settings = Consolidation(trial=Trial(share=canary) if canary else None)
     with closing(SqlStore(home)) as store:
         work(
@@ -194,9 +194,13 @@ def _remember(store: SqlStore, engine: LocalEngine, interaction: Interaction) ->
         interaction.messages[-1].role != "user"
     ):  # a step of a tool loop: what the user said was remembered with the first
         return
+    try:  # the answer is on disk, and the caller gets it
+        follow.from_next(store, interaction)
+    except Exception:
+        log.exception("%s: what it says of the answer before was not recorded", interaction.id)
     try:
         remember.from_interaction(store, engine, interaction)
-    except Exception:  # the answer is on disk, and the caller gets it
+    except Exception:
         log.exception("%s: nothing was remembered of what was said", interaction.id)
 
 
