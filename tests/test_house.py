@@ -51,6 +51,8 @@ HOMES = {
     "typer": {"cli"},
     "rich": {"cli", "demo", "plots", "reports"},
     "matplotlib": {"plots"},
+    "jsonschema": {"signals"},
+    "referencing": {"signals"},
 }
 FILES = sorted(SOURCE.rglob("*.py"))
 

@@ -66,6 +66,12 @@ Share = Annotated[
         help="Share of a user's conversations that a candidate answers on trial before it goes live; 0: no trial.",
     ),
 ]
+Verify = Annotated[
+    Path | None,
+    typer.Option(
+        help="A Python file of yours with verifiers(engine), which the worker runs over each answer (docs/serve.md)."
+    ),
+]
 Device = Annotated[
     str,
     typer.Option(envvar="ENGRAIN_DEVICE", help="Where the model runs: auto (cuda where there is one), cpu or cuda."),
@@ -175,6 +181,7 @@ def serve(
     per_minute: Annotated[int, typer.Option(min=0, help="Requests a minute that each key may make; 0: as many as come.")] = 0,
     learn: Annotated[bool, typer.Option(help="Consolidate in the background who has told enough and is quiet.")] = True,
     canary: Share = 0.0,
+    verify: Verify = None,
     home: Home = HOME, base: Base = SPROUT, tenant: Tenant = "local", device: Device = "auto",
 ) -> None:  # fmt: skip
     """Answer over HTTP as OpenAI does: point any OpenAI client at it, and its agent begins to remember and to learn.
@@ -197,6 +204,7 @@ def serve(
         learn=learn,
         canary=canary,
         per_minute=per_minute,
+        verify=verify.expanduser() if verify else None,
         say=terminal().print,
     )
 
@@ -206,6 +214,7 @@ def serve(
 def work(
     once: Annotated[bool, typer.Option("--once", help="End when nobody is due any more, and do not wait until users are quiet.")] = False,
     canary: Share = 0.0,
+    verify: Verify = None,
     with_parent: Annotated[bool, typer.Option("--with-parent", hidden=True)] = False,
     home: Home = HOME, base: Base = SPROUT, device: Device = "auto",
 ) -> None:  # fmt: skip
@@ -220,6 +229,7 @@ def work(
 
     learn(
         there(home).expanduser(), base.expanduser(), device=device, once=once, canary=canary, with_parent=with_parent,
+        verify=verify.expanduser() if verify else None,
         say=lambda line: terminal().print(clean(line), soft_wrap=True, markup=False),
     )  # fmt: skip
 

@@ -24,8 +24,9 @@ from engrain.loops import follow, remember
 from engrain.loops.consolidate import Consolidation, Outcome, Progress, consolidate
 from engrain.loops.forget import forget, go_on
 from engrain.loops.trial import settle
+from engrain.loops.verify import verify
 from engrain.memory import HashedEmbedder, Standing, derive, holding
-from engrain.protocols import Embedder
+from engrain.protocols import Embedder, Verifier
 from engrain.records import (
     Evidence,
     Example,
@@ -151,15 +152,19 @@ class Learner:
         comment: str = "",
         correction: str = "",
         kind: FeedbackKind = "explicit",
+        verifiers: Sequence[Verifier] = (),
     ) -> list[Feedback]:
         """Say what an answer was worth: a rating from 0 to 1, a comment, or what should have been known instead.
 
         A correction is remembered at once, and what it corrects is marked wrong. `kind` says who judged: the user in so many
-        words (`explicit`), the user by what they did (`implicit`), or a program (`automated`).
+        words (`explicit`), the user by what they did (`implicit`), or a program (`automated`). `verifiers` judge it themselves
+        (engrain.signals), each once.
         """
-        given = remember.feedback(
-            self.store, interaction, scope=self.scope, rating=rating, comment=comment, correction=correction, kind=kind
-        )
+        given = verify(self.store, verifiers, interaction, scope=self.scope) if verifiers else []
+        if not verifiers or rating is not None or comment or correction:
+            given += remember.feedback(
+                self.store, interaction, scope=self.scope, rating=rating, comment=comment, correction=correction, kind=kind
+            )  # fmt: skip
         settle(self.store, self.scope)
         return given
 

@@ -21,6 +21,7 @@ from engrain.errors import EngrainError, HomeBusy
 from engrain.loops.consolidate import Consolidation, Outcome, consolidate, known_at, route, spent_before, unstale
 from engrain.loops.follow import abandoned
 from engrain.loops.forget import go_on
+from engrain.loops.verify import Verifying
 from engrain.records import Scope
 from engrain.signals.implicit import SILENT_S
 from engrain.store import Job, SqlStore
@@ -127,15 +128,19 @@ def work(
     stop: threading.Event | None = None,
     until_empty: bool = False,
     on_end: Callable[[Job, str], None] | None = None,
+    verifying: Verifying | None = None,
 ) -> None:
     """Run one job after another until `stop` is set, or none waits. The model is loaded for the first of them.
 
-    `worker` must be another name for every process. `on_end` is told each job with what became of it.
+    `worker` must be another name for every process. `on_end` is told each job with what became of it. Between jobs, `verifying` has
+    verified what was answered.
     """
     settings, background, stop = settings or Consolidation(), background or Background(), stop or threading.Event()
     watch = Watch(store, settings, background)
     while not stop.is_set():
         watch.look()
+        if verifying is not None:
+            verifying.look(stop)
         job = store.claim_job(worker, lease_s=background.lease_s)
         if job is None:
             if until_empty:

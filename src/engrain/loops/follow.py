@@ -13,7 +13,7 @@ from engrain.records import Feedback, Interaction, Message, Scope
 from engrain.signals.implicit import SILENT_S, abandonment, follow_up
 from engrain.store import SqlStore
 
-RECENT = 64
+RECENT = 32
 """Interactions of the user among which the answer is looked for that a message goes on from."""
 LATE_S = 7 * 24 * 3600.0
 """How long ago a conversation may have ended to be looked at: the worker may not have run meanwhile."""

@@ -90,18 +90,16 @@ def newest(
 
 def turns(connection: Connection, scope: Scope, conversation: str | None, before: str | None, within: int) -> list[str]:
     """JSON of those of the user's last `within` interactions that are of a conversation ("" for none), the newest first."""
-    mine = owned(subjects, scope), subjects.c.kind == "interaction"
     last = (
         select(content.c.seq, content.c.json, subjects.c.id)
         .join(subjects, subjects.c.seq == content.c.seq)
-        .where(*mine)
+        .where(owned(subjects, scope), subjects.c.kind == "interaction")
         .order_by(subjects.c.seq.desc())
         .limit(within)
     )
     if before is not None:
-        last = last.where(
-            subjects.c.seq < select(func.max(subjects.c.seq)).where(*mine, subjects.c.id == before).scalar_subquery()
-        )
+        it = select(func.max(subjects.c.seq)).where(subjects.c.id == before, owned(subjects, scope))
+        last = last.where(subjects.c.seq < connection.execute(it).scalar())
     recent = last.subquery()
     wanted = select(recent.c.json).order_by(recent.c.seq.desc())
     if conversation is not None:
