@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -15,10 +16,12 @@ from typing import Any
 import pytest
 
 from engrain import service
+from engrain.engines.fake import FakeEngine
 from engrain.errors import InputError
 from engrain.learner import SPROUT
 from engrain.records import Feedback, Interaction, Message, Scope, Stamp
 from engrain.service import Beside, verifiers_of
+from engrain.signals.verify import check_names, findings
 from engrain.store import SqlStore
 
 SOURCE = Path(service.__file__).parents[1]
@@ -94,6 +97,21 @@ def test_the_operators_file_makes_verifiers_with_the_engine(tmp_path: Path) -> N
     file.write_text(VERIFIERS, encoding="utf-8")
     engine: Any = object()
     assert [v.name for v in verifiers_of(file)(engine)] == ["short", "judge"]
+
+
+def test_the_file_of_the_docs_is_one() -> None:
+    page = (Path(__file__).parents[1] / "docs/operate.md").read_text(encoding="utf-8")
+    (snippet,) = re.findall(r"```python\n(.*?)```", page, re.S)
+    names: dict[str, Any] = {}
+    exec(compile(snippet, "docs/operate.md", "exec"), names)
+    made = names["verifiers"](FakeEngine())
+    check_names(made)
+    about = Interaction(
+        scope=Scope(), messages=(Message(role="user", content="What is 18 % of 240?"),), answer="43.2", stamp=Stamp(base="b")
+    )  # fmt: skip
+    assert {f.name: f.score for f in findings(made, about, 0.0)} == {
+        "short": 1.0, "code": None, "sum": 1.0, "order": 0.0, "tests": 1.0, "judge": None,
+    }  # fmt: skip
 
 
 @pytest.mark.parametrize(

@@ -25,7 +25,7 @@ def begin(store: SqlStore, verdict: Verdict, trial: Trial) -> Canary:
 def outcomes(store: SqlStore, canary: Canary) -> list[tuple[bool, float]]:
     """(whether the candidate answered, success 0 … 1) of each interaction of the trial that was judged, in the order of its first
     judgement: a rating, 0 for a correction, or the lowest score of the verifiers that ran on it together. What the user's conduct seems
-    to say (implicit feedback) is no judgement (docs/decisions/0017)."""
+    to say (implicit feedback) is no judgement (docs/decisions/0019)."""
     given = {i.id: i for i in store.select(Interaction, scope=canary.scope) if canary.id in i.causes}
     seen: dict[str, float] = {}
     verified: dict[str, float] = {}  # when the verifiers ran that had the first word

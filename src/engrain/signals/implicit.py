@@ -1,7 +1,7 @@
 """What a user thought of an answer, told from what they did next. Pure: an answer and what followed in, a reaction out.
 
 Rules over closed lists of English words, made to be right when they say something and to be silent otherwise. How often they are is
-measured on follow-ups that were written and labelled by hand (`benchmarks/implicit.py`, docs/decisions/0017). Nothing here quotes the
+measured on follow-ups that were written and labelled by hand (`benchmarks/implicit.py`, docs/decisions/0019). Nothing here quotes the
 user: the grounds name the rule.
 """
 
@@ -25,6 +25,10 @@ SILENT_S = 1800.0
 """Seconds without a word after which a conversation is over."""
 READ = 400
 """Characters of a message that are looked at: a reaction comes first, and what follows may be pasted."""
+
+
+SOON = 120
+"""Characters within which somebody says that it worked; later they tell of something else."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -197,9 +201,9 @@ def _accepts(text: str, asked: str) -> str:
         return "ends with thanks"
     if _PRAISE.match(text) and not _BUT.search(first):
         return "begins with praise"
-    if (found := _WORKED.search(text)) and "?" not in text:
+    if (found := _WORKED.search(text[:SOON])) and "?" not in text:
         sentence = re.split(r"[.!]\s", text[: found.end()])[-1]
-        if not _BUT.search(sentence):
+        if not _BUT.search(sentence) and not re.search(r"\b(?:how|if|whether|when|what)\b", sentence):
             return "says that it worked"
     return ""
 
