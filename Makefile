@@ -34,7 +34,7 @@ card: $(VENV)/ready            ## evaluate the shipped sprout on held-out text a
 
 bench: $(VENV)/ready           ## every benchmark; each prints a table, writes JSON and a picture
 	$(BIN)/pip install -q -c constraints.txt -e ".[bench]"
-	for b in internalize compounding ten_in_a_row cost forget objectives recall serving; do $(BIN)/python benchmarks/$$b.py || exit 1; done
+	for b in internalize compounding ten_in_a_row cost forget objectives recall serving implicit; do $(BIN)/python benchmarks/$$b.py || exit 1; done
 
 $(VENV)/ready: pyproject.toml constraints.txt
 	$(PYTHON) -m venv $(VENV)

@@ -52,6 +52,8 @@ HOMES = {
     "typer": {"cli"},
     "rich": {"cli", "demo", "plots", "reports"},
     "matplotlib": {"plots"},
+    "jsonschema": {"signals"},
+    "referencing": {"signals"},
 }
 FILES = sorted(SOURCE.rglob("*.py"))
 

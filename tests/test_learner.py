@@ -11,6 +11,7 @@ from engrain.errors import InputError, NotFound
 from engrain.gateway.answer import Serving, cut_to_window
 from engrain.learner import Learner
 from engrain.records import Example, Feedback, FeedbackKind, Interaction, Message, Task
+from engrain.signals import Function
 
 sys.path.insert(0, str(Path(__file__).parent))
 
@@ -94,6 +95,29 @@ def test_feedback_says_who_judged(kind: FeedbackKind, base: Path, tmp_path: Path
         (given,) = me.feedback(said.id, rating=1.0, kind=kind)
         assert me.store.get(given.id, scope=me.scope) == given
         assert given.kind == kind
+
+
+def test_feedback_may_be_left_to_verifiers_beside_a_rating_of_ones_own(base: Path, tmp_path: Path) -> None:
+    short = Function(name="short", check=lambda i: len(i.answer) < 10_000)
+    with Learner(tmp_path, base=base) as me:
+        said = me.chat("Hi", max_tokens=1)
+        (found,) = me.feedback(said.id, verifiers=[short])
+        assert (found.name, found.kind, found.score) == ("short", "automated", 1.0)
+        assert [f.name for f in me.feedback(said.id, rating=1.0, verifiers=[short])] == ["short", "rating"]
+        assert len(list(me.store.select(Feedback, scope=me.scope))) == 2
+
+
+def test_what_the_next_message_says_of_an_answer_is_feedback_where_it_is_remembered(base: Path, tmp_path: Path) -> None:
+    with Learner(tmp_path, base=base) as me:
+        first = me.chat("What is the gate code?", conversation="a", max_tokens=1)
+        me.chat("thanks!", conversation="a", max_tokens=1)
+        assert not list(me.store.select(Feedback, scope=me.scope))
+        second = me.chat("What is the gate code?", conversation="b", max_tokens=1)
+        me.chat("No, that's wrong.", conversation="b", max_tokens=1, remember_it=True)
+        assert [(f.interaction, f.name, f.kind) for f in me.store.select(Feedback, scope=me.scope)] == [
+            (second.id, "corrected", "implicit")
+        ]
+        assert first.id != second.id
 
 
 def test_a_correction_that_cannot_be_remembered_leaves_nothing(base: Path, tmp_path: Path) -> None:

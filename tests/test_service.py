@@ -1,20 +1,27 @@
-"""The worker beside a service: there while it serves, started anew when it dies, gone when the service is, however that ends."""
+"""The worker beside a service, and the verifiers that it runs: there while it serves, started anew when it dies, gone when the service is, however that ends."""
 
 from __future__ import annotations
 
 import os
+import re
 import signal
 import subprocess
 import sys
 import time
 from collections.abc import Callable
+from contextlib import closing
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from engrain import service
+from engrain.engines.fake import FakeEngine
+from engrain.errors import InputError
 from engrain.learner import SPROUT
-from engrain.service import Beside
+from engrain.records import Feedback, Interaction, Message, Scope, Stamp
+from engrain.service import Beside, verifiers_of
+from engrain.signals.verify import check_names, findings
 from engrain.store import SqlStore
 
 SOURCE = Path(service.__file__).parents[1]
@@ -75,3 +82,68 @@ def test_a_worker_does_not_outlive_a_service_that_is_killed(home: Path) -> None:
         time.sleep(1.0)
         os.kill(parent.pid, signal.SIGKILL)
     soon(lambda: gone(worker))
+
+
+VERIFIERS = """
+from engrain.signals import Function, Judge
+
+def verifiers(engine):
+    return [Function(name="short", check=lambda i: len(i.answer) < 500), Judge(engine=engine)]
+"""
+
+
+def test_the_operators_file_makes_verifiers_with_the_engine(tmp_path: Path) -> None:
+    file = tmp_path / "mine.py"
+    file.write_text(VERIFIERS, encoding="utf-8")
+    engine: Any = object()
+    assert [v.name for v in verifiers_of(file)(engine)] == ["short", "judge"]
+
+
+def test_the_file_of_the_docs_is_one() -> None:
+    page = (Path(__file__).parents[1] / "docs/operate.md").read_text(encoding="utf-8")
+    (snippet,) = re.findall(r"```python\n(.*?)```", page, re.S)
+    names: dict[str, Any] = {}
+    exec(compile(snippet, "docs/operate.md", "exec"), names)
+    made = names["verifiers"](FakeEngine())
+    check_names(made)
+    about = Interaction(
+        scope=Scope(), messages=(Message(role="user", content="What is 18 % of 240?"),), answer="43.2", stamp=Stamp(base="b")
+    )  # fmt: skip
+    assert {f.name: f.score for f in findings(made, about, 0.0)} == {
+        "short": 1.0, "code": None, "sum": 1.0, "order": 0.0, "tests": 1.0, "judge": None,
+    }  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("text", "said"), [("x = (", "SyntaxError"), ("1 / 0", "ZeroDivisionError"), ("verifiers = []", "no function verifiers")]
+)  # fmt: skip
+def test_a_file_without_verifiers_is_refused_by_name(tmp_path: Path, text: str, said: str) -> None:
+    file = tmp_path / "mine.py"
+    file.write_text(text, encoding="utf-8")
+    with pytest.raises(InputError, match=f"mine.py.*{said}"):
+        verifiers_of(file)
+    with pytest.raises(InputError, match="is no Python file"):
+        verifiers_of(tmp_path / "nothing.py")
+
+
+def test_verifiers_without_a_worker_are_refused_with_the_remedy(tmp_path: Path) -> None:
+    file = tmp_path / "mine.py"
+    file.write_text(VERIFIERS, encoding="utf-8")
+    with pytest.raises(InputError, match="engrain work --verify"):
+        service.serve(
+            tmp_path, SPROUT, host="127.0.0.1", port=1, tenant="local", rows=1, device="cpu", learn=False, verify=file
+        )
+
+
+def test_the_worker_verifies_what_was_answered(home: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(service, "NICE", 0)
+    file = tmp_path / "mine.py"
+    file.write_text(VERIFIERS, encoding="utf-8")
+    with closing(SqlStore(home)) as store:
+        said = Interaction(
+            scope=Scope(), messages=(Message(role="user", content="Hi"),), answer="Hello", stamp=Stamp(base="b")
+        )
+        store.append(said)
+        service.learn(home, SPROUT, device="cpu", once=True, verify=file)
+        found = {f.name: (f.score, f.text) for f in store.select(Feedback, scope=Scope())}
+    assert found["short"] == (1.0, "") and found["judge"][0] is None  # sprout is no judge, and its form gives it away

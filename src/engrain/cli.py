@@ -66,6 +66,12 @@ Share = Annotated[
         help="Share of a user's conversations that a candidate answers on trial before it goes live; 0: no trial.",
     ),
 ]
+Verify = Annotated[
+    Path | None,
+    typer.Option(
+        help="A Python file of yours with verifiers(engine), which the worker runs over each answer (docs/serve.md)."
+    ),
+]
 Device = Annotated[
     str,
     typer.Option(envvar="ENGRAIN_DEVICE", help="Where the model runs: auto (cuda where there is one), cpu or cuda."),
@@ -178,6 +184,7 @@ def serve(
     upstream: Annotated[str, typer.Option(help="Address of an OpenAI-compatible server that answers instead of the base, such as http://127.0.0.1:8000/v1.")] = "",
     upstream_model: Annotated[str, typer.Option(help="Its model for requests that name `engrain`; others are passed on as they are.")] = "",
     upstream_key: Annotated[str, typer.Option(metavar="VARIABLE", help="Name of the environment variable that holds its key.")] = "ENGRAIN_UPSTREAM_KEY",
+    verify: Verify = None,
     home: Home = HOME, base: Base = SPROUT, tenant: Tenant = "local", device: Device = "auto",
 ) -> None:  # fmt: skip
     """Answer over HTTP as OpenAI does: point any OpenAI client at it, and its agent begins to remember and to learn.
@@ -206,6 +213,7 @@ def serve(
         canary=canary,
         per_minute=per_minute,
         upstream=answering,
+        verify=verify.expanduser() if verify else None,
         say=terminal().print,
     )
 
@@ -241,6 +249,8 @@ def serve_tools(
 def work(
     once: Annotated[bool, typer.Option("--once", help="End when nobody is due any more, and do not wait until users are quiet.")] = False,
     canary: Share = 0.0,
+    verify: Verify = None,
+    train: Annotated[bool, typer.Option(help="--no-train: judge only, as beside an upstream.")] = True,
     with_parent: Annotated[bool, typer.Option("--with-parent", hidden=True)] = False,
     home: Home = HOME, base: Base = SPROUT, device: Device = "auto",
 ) -> None:  # fmt: skip
@@ -255,6 +265,7 @@ def work(
 
     learn(
         there(home).expanduser(), base.expanduser(), device=device, once=once, canary=canary, with_parent=with_parent,
+        verify=verify.expanduser() if verify else None, train=train,
         say=lambda line: terminal().print(clean(line), soft_wrap=True, markup=False),
     )  # fmt: skip
 

@@ -20,13 +20,14 @@ from engrain.adapters import Version
 from engrain.adapters.versions import resolve
 from engrain.errors import InputError
 from engrain.gateway.answer import Serving, answer, cut_to_window, latest
-from engrain.loops import remember
+from engrain.loops import follow, remember
 from engrain.loops.consolidate import Consolidation, Outcome, Progress, consolidate
 from engrain.loops.correct import correct
 from engrain.loops.forget import Preview, forget, go_on, preview
 from engrain.loops.trial import settle
+from engrain.loops.verify import verify
 from engrain.memory import HashedEmbedder, Standing, derive, holding
-from engrain.protocols import Embedder
+from engrain.protocols import Embedder, Verifier
 from engrain.records import (
     Evidence,
     Example,
@@ -111,8 +112,8 @@ class Learner:
         """Ask or say something; returns the recorded interaction (`.answer`, `.stamp`, `.context`, `.usage`).
 
         A list of messages is a conversation so far; its oldest turns are left out where they do not fit the model's window.
-        With `remember_it`, what the last message leaves behind becomes memory; if that cannot be made out, a warning in the log says
-        so. `memory=False` shows the model no notes;
+        With `remember_it`, what the last message leaves behind becomes memory (if that cannot be made out, a warning in the log says
+        so), and what it says of the answer before it is recorded as implicit feedback. `memory=False` shows the model no notes;
         `version` asks for one version (number or hash, "base") instead of the live one. An answer ends after `max_tokens`
         tokens (by default those of `serving`, 256, or a quarter of a smaller model's window).
         """
@@ -126,6 +127,7 @@ class Learner:
             conversation=conversation, memory=memory, adapter=adapter, serving=serving,
         )  # fmt: skip
         if remember_it:
+            follow.from_next(self.store, interaction)
             try:
                 remember.from_interaction(self.store, self.engine, interaction)
             except InputError as error:  # the answer is on disk, and the caller gets it
@@ -151,15 +153,19 @@ class Learner:
         comment: str = "",
         correction: str = "",
         kind: FeedbackKind = "explicit",
+        verifiers: Sequence[Verifier] = (),
     ) -> list[Feedback]:
         """Say what an answer was worth: a rating from 0 to 1, a comment, or what should have been known instead.
 
         A correction is remembered at once, and what it corrects is marked wrong. `kind` says who judged: the user in so many
-        words (`explicit`), the user by what they did (`implicit`), or a program (`automated`).
+        words (`explicit`), the user by what they did (`implicit`), or a program (`automated`). `verifiers` judge it themselves
+        (engrain.signals), each once.
         """
-        given = remember.feedback(
-            self.store, interaction, scope=self.scope, rating=rating, comment=comment, correction=correction, kind=kind
-        )
+        given = verify(self.store, verifiers, interaction, scope=self.scope) if verifiers else []
+        if not verifiers or rating is not None or comment or correction:
+            given += remember.feedback(
+                self.store, interaction, scope=self.scope, rating=rating, comment=comment, correction=correction, kind=kind
+            )  # fmt: skip
         settle(self.store, self.scope)
         return given
 

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal, Protocol
 
-from engrain.records import LedgerEntry, Message, Record, Scope
+from engrain.records import Interaction, LedgerEntry, Message, Record, Scope
 
 if TYPE_CHECKING:
     import numpy as np
@@ -148,6 +148,27 @@ class Embedder(Protocol):
     def embed(self, texts: Sequence[str]) -> np.ndarray:
         """float32 [len(texts), dimension]; each row has length 1, or is all zero for a text without words."""
         ...
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Finding:
+    """What a verifier says of one answer."""
+
+    score: float | None
+    """From 0 (it fails) to 1 (it passes); None where that cannot be told."""
+    reason: str = ""
+    """In a line; kept with the interaction, and forgotten with it."""
+
+
+class Verifier(Protocol):
+    """Judges answers without a user: a function, a schema, a test, a model. Whatever it raises counts as "cannot be told"."""
+
+    @property
+    def name(self) -> str:
+        """What its findings are recorded under; another rule needs another name."""
+        ...
+
+    def verify(self, interaction: Interaction) -> Finding: ...
 
 
 class Method(Protocol):

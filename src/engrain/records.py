@@ -141,8 +141,10 @@ class Feedback:
     interaction: str
     kind: FeedbackKind = "explicit"
     name: str = "rating"
-    """`rating` (score in 0 … 1), `comment` (text), `correction` (text: what should have been said), or a metric's name."""
+    """`rating` (score in 0 … 1), `comment` (text), `correction` (text: what should have been said); of implicit feedback `accepted`,
+    `corrected`, `rephrased`, `retried` or `abandoned` (score 1 or 0; text: by which rule); of automated feedback the verifier's."""
     score: float | None = None
+    """None for what has none, and where a verifier could not tell."""
     text: str = ""
     causes: tuple[str, ...] = ()
 

@@ -234,7 +234,7 @@ def gist(record: Record) -> str:
         case Interaction():
             return f"{record.query} -> {record.answer}"
         case Feedback():
-            return f"{record.name} {record.text or record.score}"
+            return " ".join(str(part) for part in (record.name, record.score, record.text) if part not in (None, ""))
         case Signal():
             return f"{record.route}: {record.reason}"
         case Verdict():

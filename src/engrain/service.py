@@ -7,13 +7,14 @@ consolidated by a worker in a process of its own, at the lowest priority. Needs 
 from __future__ import annotations
 
 import functools
+import importlib.util
 import ipaddress
 import logging
 import os
 import subprocess
 import sys
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import closing, nullcontext
 from pathlib import Path
 from types import TracebackType
@@ -22,7 +23,7 @@ from typing import TYPE_CHECKING, Self
 from engrain.errors import InputError
 from engrain.gateway.answer import Serving
 from engrain.learner import ANSWER_TOKENS
-from engrain.loops import remember
+from engrain.loops import follow, remember
 from engrain.loops.trial import settle
 from engrain.memory import HashedEmbedder
 from engrain.records import Feedback, Interaction, Scope
@@ -35,6 +36,7 @@ if TYPE_CHECKING:
     from engrain.engines.upstream import Upstream
     from engrain.gateway.server import Service
     from engrain.gateway.wire import FeedbackRequest
+    from engrain.protocols import Verifier
 
 log = logging.getLogger(__name__)
 
@@ -94,13 +96,19 @@ def serve(
     canary: float = 0.0,
     per_minute: int = 0,
     upstream: Upstream | None = None,
+    verify: Path | None = None,
     say: Callable[[str], None] = print,
 ) -> None:
     """Serve until Ctrl-C or SIGTERM; answers under way are finished first. InputError for an open door without a key.
 
     With `learn`, a worker consolidates in the background; without, only `engrain work` and `engrain consolidate` do. `canary` is
-    the share of the conversations that a candidate answers before it goes live; 0: it goes live by the gate's verdict alone.
-    An `upstream` answers with weights that nobody here can train, so no worker is started."""
+    the share of the conversations that a candidate answers before it goes live; 0: it goes live by the gate's verdict alone. `verify` is
+    a file of verifiers, which the worker runs over each answer. An `upstream` answers with weights that nobody here can train: the worker
+    then only judges."""
+    if verify is not None:
+        verifiers_of(verify)  # what is wrong with it is said now, and not by the worker
+        if not learn:
+            raise InputError("--verify is the worker's; with --no-learn, run: engrain work --verify FILE")
     with closing(SqlStore(home)) as store:
         refuse_open_door(store, host)
     if upstream and canary:
@@ -113,17 +121,20 @@ def serve(
     if upstream:
         said = "It records, remembers and takes feedback; weights are learned only by an engine that trains (without --upstream)."
         say(f"{upstream.model} at {upstream.url} answers, and is the only address that is called. {said}")
-        learn = False
-    with Beside(home, base, device, canary) if learn else nullcontext():
+    with Beside(home, base, device, canary, verify, train=upstream is None) if learn else nullcontext():
         uvicorn.run(app, host=host, port=port, log_level="warning", access_log=False, server_header=False)
 
 
 class Beside:
     """A worker process that lasts as long as the block: started anew if it dies, and gone if this process is, however it ends."""
 
-    def __init__(self, home: Path, base: Path, device: str, canary: float = 0.0) -> None:
+    def __init__(
+        self, home: Path, base: Path, device: str, canary: float = 0.0, verify: Path | None = None, *, train: bool = True
+    ) -> None:  # fmt: skip
         self._command = [sys.executable, "-m", "engrain.cli", "work", "--with-parent"]
         self._command += ["--home", str(home), "--base", str(base), "--device", device, "--canary", str(canary)]
+        self._command += ["--verify", str(verify)] if verify is not None else []
+        self._command += [] if train else ["--no-train"]
         self.process: subprocess.Popen[bytes] | None = None
         """The worker that runs now."""
         self._over = threading.Event()
@@ -165,16 +176,21 @@ def learn(
     once: bool = False,
     canary: float = 0.0,
     with_parent: bool = False,
+    verify: Path | None = None,
+    train: bool = True,
     say: Callable[[str], None] = print,
 ) -> None:
-    """Consolidate whoever is due, one after another, until Ctrl-C or (`once`) until nobody is waiting.
+    """Consolidate whoever is due, one after another, until Ctrl-C or (`once`) until nobody is waiting; between them, run the verifiers
+    of the file `verify` over what was answered. Without `train`, only that, and what conversations that ended say.
 
     `with_parent`: until standard input ends, as it does when the process that started this one is gone."""
     from engrain.engines.local import LocalEngine
     from engrain.evaluation.canary import Trial
     from engrain.loops.background import Background, work
     from engrain.loops.consolidate import Consolidation
+    from engrain.loops.verify import Verifying
 
+    make = None if verify is None else verifiers_of(verify)
     os.nice(NICE)
     stop = threading.Event()
 
@@ -185,12 +201,13 @@ def learn(
     if with_parent:
         threading.Thread(target=until_alone, name="parent", daemon=True).start()
     engine = functools.cache(lambda: LocalEngine(base, adapters_dir=home / "adapters", device=device))
-    background = Background(idle_s=0.0) if once else Background()
+    background = Background(idle_s=0.0, silent_s=0.0, train=train) if once else Background(train=train)
     settings = Consolidation(trial=Trial(share=canary) if canary else None)
     with closing(SqlStore(home)) as store:
+        verifying = None if make is None else Verifying(store, lambda: make(engine()))
         work(
             store, engine, home=home, worker=f"{os.uname().nodename}:{os.getpid()}", settings=settings, background=background, stop=stop,
-            until_empty=once, on_end=lambda job, said: say(f"{job.id} of {job.scope.user} ({job.scope.tenant}): {said}"),
+            until_empty=once, verifying=verifying, on_end=lambda job, said: say(f"{job.id} of {job.scope.user} ({job.scope.tenant}): {said}"),
         )  # fmt: skip
 
 
@@ -208,14 +225,36 @@ def is_loopback(host: str) -> bool:
         return False
 
 
+def verifiers_of(file: Path) -> Callable[[LocalEngine], Sequence[Verifier]]:
+    """The function `verifiers(engine)` of a Python file, which returns the verifiers to run. It is the operator's own code and is run as
+    such; InputError if the file cannot be run or has none."""
+    spec = importlib.util.spec_from_file_location("engrain_verifiers", file)
+    if spec is None or spec.loader is None or not file.is_file():
+        raise InputError(f"--verify {file} is no Python file; give one with a function verifiers(engine)")
+    module = importlib.util.module_from_spec(spec)
+    sys.modules[spec.name] = module  # dataclasses of it look themselves up there
+    try:
+        spec.loader.exec_module(module)
+    except Exception as error:
+        raise InputError(f"--verify {file} cannot be run: {type(error).__name__}: {error}") from error
+    make = getattr(module, "verifiers", None)
+    if not callable(make):
+        raise InputError(f"--verify {file} has no function verifiers(engine) that returns a list of verifiers")
+    return make  # type: ignore[no-any-return]
+
+
 def _remember(store: SqlStore, engine: LocalEngine, interaction: Interaction) -> None:
     if (
         interaction.messages[-1].role != "user"
     ):  # a step of a tool loop: what the user said was remembered with the first
         return
+    try:  # the answer is on disk, and the caller gets it
+        follow.from_next(store, interaction)
+    except Exception:
+        log.exception("%s: what it says of the answer before was not recorded", interaction.id)
     try:
         remember.from_interaction(store, engine, interaction)
-    except Exception:  # the answer is on disk, and the caller gets it
+    except Exception:
         log.exception("%s: nothing was remembered of what was said", interaction.id)
 
 

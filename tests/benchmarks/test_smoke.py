@@ -134,6 +134,22 @@ def test_objectives_of_single_kinds_are_merged_into_one_result(bench: Any, capsy
     assert capsys.readouterr().out.count("| objective") == 3
 
 
+def test_implicit_has_every_kind_with_its_intervals(bench: Any) -> None:
+    results = bench("implicit")
+    for kind in ("accepted", "corrected", "rephrased", "retried", "abandoned"):
+        assert {"right", "told", "there", "precision", "precision_interval", "recall", "recall_interval"} == set(
+            results[kind]
+        )
+    assert {"precision", "false_alarms", "none"} <= set(results["any"]) and results["items"] > 300
+
+
+def test_the_follow_ups_are_enough_and_split_by_their_words() -> None:
+    every = importlib.import_module("implicit").items()
+    kinds = [i.kind for i in every]
+    assert len(every) >= 300 and min(kinds.count(k) for k in set(kinds)) >= 30
+    assert 0.4 < sum(i.reported for i in every) / len(every) < 0.6
+
+
 def test_recall_reads_a_question_set_and_has_every_arm(bench: Any, tmp_path: Path) -> None:
     folder = tmp_path / "data" / "letta-core-memory"
     folder.mkdir(parents=True)

@@ -19,8 +19,11 @@ from engrain.adapters import current
 from engrain.adapters.canary import on_trial
 from engrain.errors import EngrainError, HomeBusy
 from engrain.loops.consolidate import Consolidation, Outcome, consolidate, known_at, route, spent_before, unstale
+from engrain.loops.follow import abandoned
 from engrain.loops.forget import go_on
+from engrain.loops.verify import Verifying
 from engrain.records import Scope
+from engrain.signals.implicit import SILENT_S
 from engrain.store import Job, SqlStore
 
 if TYPE_CHECKING:
@@ -33,10 +36,14 @@ log = logging.getLogger(__name__)
 class Background:
     """When a user is consolidated without being asked, and how a worker behaves. Times are seconds."""
 
+    train: bool = True
+    """False: nobody is consolidated; conversations that end are judged, and verifiers run."""
     least: int = 8
     """Memories that must have become durable since the last run; the gate may need more."""
     idle_s: float = 60.0
     """How long nothing must have been recorded of the user."""
+    silent_s: float = SILENT_S
+    """How long nothing must have been recorded of the user before conversations count as ended; at least the detector's own."""
     sweep_s: float = 3600.0
     """How often everybody is looked at, for memories become durable by standing, too."""
     poll_s: float = 2.0
@@ -77,13 +84,15 @@ def due(store: SqlStore, scope: Scope, settings: Consolidation, background: Back
 
 
 class Watch:
-    """Notices who has something recorded, and asks for a consolidation once they are quiet and it is due."""
+    """Notices who has something recorded, and asks for a consolidation once they are quiet and it is due; later, once they are silent,
+    records which of their conversations ended without an answer."""
 
     def __init__(self, store: SqlStore, settings: Consolidation, background: Background) -> None:
         self._store, self._settings, self._background = store, settings, background
         self._seen = 0
         self._swept = float("-inf")
         self._restless: dict[Scope, float] = {}
+        self._talking: dict[Scope, float] = {}
 
     def look(self) -> list[Job]:
         """The jobs that this look added."""
@@ -92,13 +101,24 @@ class Watch:
             self._swept, self._seen = now, 0  # everybody
         changed, self._seen = self._store.changed_scopes(self._seen)
         self._restless |= dict.fromkeys(changed, now)
+        self._talking |= dict.fromkeys(changed, now)
         quiet = [scope for scope, at in self._restless.items() if now - at >= self._background.idle_s][:AT_A_LOOK]
         added: list[Job] = []
         for scope in quiet:
             del self._restless[scope]
-            if reason := due(self._store, scope, self._settings, self._background, time.time()):
+            if self._background.train and (
+                reason := due(self._store, scope, self._settings, self._background, time.time())
+            ):
                 added.append(self._store.add_job(scope, reason))
+        self._end_conversations(now)
         return added
+
+    def _end_conversations(self, now: float) -> None:
+        """Record whose conversations ended without an answer."""
+        silent = [s for s, at in self._talking.items() if now - at >= self._background.silent_s][:AT_A_LOOK]
+        for scope in silent:
+            del self._talking[scope]
+            abandoned(self._store, scope, time.time())
 
 
 def work(
@@ -112,16 +132,20 @@ def work(
     stop: threading.Event | None = None,
     until_empty: bool = False,
     on_end: Callable[[Job, str], None] | None = None,
+    verifying: Verifying | None = None,
 ) -> None:
     """Run one job after another until `stop` is set, or none waits. The model is loaded for the first of them.
 
-    `worker` must be another name for every process. `on_end` is told each job with what became of it.
+    `worker` must be another name for every process. `on_end` is told each job with what became of it. Between jobs, `verifying` has
+    verified what was answered.
     """
     settings, background, stop = settings or Consolidation(), background or Background(), stop or threading.Event()
     watch = Watch(store, settings, background)
     while not stop.is_set():
         watch.look()
-        job = store.claim_job(worker, lease_s=background.lease_s)
+        if verifying is not None:
+            verifying.look(stop)
+        job = store.claim_job(worker, lease_s=background.lease_s) if background.train else None
         if job is None:
             if until_empty:
                 return

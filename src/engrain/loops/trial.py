@@ -24,16 +24,23 @@ def begin(store: SqlStore, verdict: Verdict, trial: Trial) -> Canary:
 
 def outcomes(store: SqlStore, canary: Canary) -> list[tuple[bool, float]]:
     """(whether the candidate answered, success 0 … 1) of each interaction of the trial that was judged, in the order of its first
-    judgement: a score, or 0 for a correction."""
+    judgement: a rating, 0 for a correction, or the lowest score of the verifiers that ran on it together. What the user's conduct seems
+    to say (implicit feedback) is no judgement (docs/decisions/0020)."""
     given = {i.id: i for i in store.select(Interaction, scope=canary.scope) if canary.id in i.causes}
     seen: dict[str, float] = {}
+    verified: dict[str, float] = {}  # when the verifiers ran that had the first word
     for feedback in store.select(Feedback, scope=canary.scope):
-        if feedback.interaction not in given or feedback.interaction in seen:
+        name, score = feedback.interaction, 0.0 if feedback.name == "correction" else feedback.score
+        if name not in given or score is None or feedback.kind == "implicit":
             continue
-        if feedback.name == "correction":
-            seen[feedback.interaction] = 0.0
-        elif feedback.name == "rating" and feedback.score is not None:
-            seen[feedback.interaction] = feedback.score
+        if feedback.kind == "explicit" and feedback.name not in ("rating", "correction"):
+            continue
+        if name not in seen:
+            seen[name] = score
+            if feedback.kind == "automated":
+                verified[name] = feedback.created_at
+        elif feedback.kind == "automated" and verified.get(name) == feedback.created_at:
+            seen[name] = min(seen[name], score)
     return [(given[name].stamp.adapter == canary.candidate, x) for name, x in seen.items()]
 
 

@@ -10,10 +10,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import ColumnElement, Connection, and_, func, select
+from sqlalchemy import ColumnElement, Connection, and_, func, or_, select
 
 from engrain.records import LedgerEntry, Scope
-from engrain.store.schema import content, ledger, moves, subjects
+from engrain.store.schema import content, ledger, moves, owned, subjects
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -86,6 +86,26 @@ def newest(
     if before is not None:
         wanted = wanted.where(content.c.seq < before)
     return [(row.seq, row.json) for row in connection.execute(wanted)]
+
+
+def turns(connection: Connection, scope: Scope, conversation: str | None, before: str | None, within: int) -> list[str]:
+    """JSON of those of the user's last `within` interactions that are of a conversation ("" for none), the newest first."""
+    last = (
+        select(content.c.seq, content.c.json, subjects.c.id)
+        .join(subjects, subjects.c.seq == content.c.seq)
+        .where(owned(subjects, scope), subjects.c.kind == "interaction")
+        .order_by(subjects.c.seq.desc())
+        .limit(within)
+    )
+    if before is not None:
+        it = select(func.max(subjects.c.seq)).where(subjects.c.id == before, owned(subjects, scope))
+        last = last.where(subjects.c.seq < connection.execute(it).scalar())
+    recent = last.subquery()
+    wanted = select(recent.c.json).order_by(recent.c.seq.desc())
+    if conversation is not None:
+        named = func.json_extract(recent.c.json, "$.record.conversation") == conversation
+        wanted = wanted.where(or_(named, recent.c.id == conversation))
+    return list(connection.execute(wanted).scalars())
 
 
 def served(connection: Connection, tenant: str, user: str | None, limit: int) -> list[Served]:

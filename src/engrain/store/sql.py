@@ -13,7 +13,7 @@ import numpy as np
 from sqlalchemy import Connection, Row, delete, func, insert, select
 
 from engrain.errors import InputError, NotFound, ScopeError, StoreError
-from engrain.records import LedgerEntry, Memory, Record, Scope
+from engrain.records import Interaction, LedgerEntry, Memory, Record, Scope
 from engrain.store import audit, jobs, keys, lineage, pointer, reading, search
 from engrain.store import ledger as chain
 from engrain.store.codec import decode, encode, kind_of, named_by_content, same_content
@@ -353,6 +353,14 @@ class SqlStore:
         with self._db.read() as connection:
             rows = reading.newest(connection, kind_of(kind), tenant, user, before, limit)
         return [(seq, decode(text)) for seq, text in rows]
+
+    def latest_turns(
+        self, scope: Scope, *, conversation: str | None = None, before: str | None = None, within: int = 64
+    ) -> list[Interaction]:
+        """The user's last interactions, the newest first: of one conversation (or the one that began it), or recorded before another."""
+        with self._db.read() as connection:
+            rows = reading.turns(connection, scope, conversation, before, within)
+        return [i for text in rows if isinstance(i := decode(text), Interaction)]
 
     def served(self, *, tenant: str, user: str | None = None, limit: int = 20_000) -> list[reading.Served]:
         """The numbers of the last interactions, oldest first."""
