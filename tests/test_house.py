@@ -48,6 +48,7 @@ HOMES = {
     "pydantic": {"gateway", "dashboard"},
     "uvicorn": {"service"},
     "prometheus_client": {"gateway"},
+    "opentelemetry": {"telemetry"},
     "typer": {"cli"},
     "rich": {"cli", "demo", "plots", "reports"},
     "matplotlib": {"plots"},

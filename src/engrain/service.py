@@ -34,6 +34,7 @@ if TYPE_CHECKING:
     from engrain.engines.local import LocalEngine
     from engrain.gateway.server import Service
     from engrain.gateway.wire import FeedbackRequest
+    from engrain.telemetry.tracing import Tracing
 
 log = logging.getLogger(__name__)
 
@@ -46,7 +47,14 @@ END_S = 30.0
 
 
 def application(
-    home: Path, base: Path, *, tenant: str = "local", rows: int = 32, device: str = "auto", per_minute: int = 0
+    home: Path,
+    base: Path,
+    *,
+    tenant: str = "local",
+    rows: int = 32,
+    device: str = "auto",
+    per_minute: int = 0,
+    tracing: Tracing | None = None,
 ) -> tuple[FastAPI, Service]:
     """The ASGI application on one home, and what it works with; it closes that at its end."""
     try:
@@ -63,7 +71,7 @@ def application(
     engine = LocalEngine(base, adapters_dir=home / "adapters", device=device)
     service = Service(
         store=store, engine=engine, batcher=Batcher(engine, rows=rows), embedder=HashedEmbedder(),
-        serving=Serving(max_tokens=ANSWER_TOKENS), tenant=tenant, limits=Limits(requests_per_minute=per_minute),
+        serving=Serving(max_tokens=ANSWER_TOKENS), tenant=tenant, limits=Limits(requests_per_minute=per_minute), tracing=tracing,
         after=lambda interaction: _remember(store, engine, interaction),
         on_feedback=lambda scope, body: _feedback(store, scope, body),
     )  # fmt: skip
@@ -88,30 +96,39 @@ def serve(
     learn: bool = True,
     canary: float = 0.0,
     per_minute: int = 0,
+    drain_s: int = 30,
+    log_json: bool = False,
+    tracing: Tracing | None = None,
     say: Callable[[str], None] = print,
 ) -> None:
-    """Serve until Ctrl-C or SIGTERM; answers under way are finished first. InputError for an open door without a key.
+    """Serve until Ctrl-C or SIGTERM; answers under way are finished first, and after `drain_s` nobody is waited for who does not read
+    theirs. InputError for an open door without a key.
 
     With `learn`, a worker consolidates in the background; without, only `engrain work` and `engrain consolidate` do. `canary` is
     the share of the conversations that a candidate answers before it goes live; 0: it goes live by the gate's verdict alone."""
     with closing(SqlStore(home)) as store:
         if not _loopback(host) and not any(k.revoked_at is None for k in store.api_keys()):
             raise InputError(f"--host {host} is reachable from outside; make a key first: engrain keys new")
-    app, _ = application(home, base, tenant=tenant, rows=rows, device=device, per_minute=per_minute)
+    app, _ = application(home, base, tenant=tenant, rows=rows, device=device, per_minute=per_minute, tracing=tracing)
     import uvicorn
+    from uvicorn.config import LOGGING_CONFIG
 
     at = f"http://{f'[{host}]' if ':' in host else host}:{port}"
     say(f"engrain answers at {at}/v1 (model: engrain), and shows itself at {at}/dashboard/. Ctrl-C ends it.")
-    with Beside(home, base, device, canary) if learn else nullcontext():
-        uvicorn.run(app, host=host, port=port, log_level="warning", access_log=False, server_header=False)
+    with Beside(home, base, device, canary, log_json=log_json) if learn else nullcontext():
+        uvicorn.run(
+            app, host=host, port=port, log_level="warning", access_log=False, server_header=False,
+            timeout_graceful_shutdown=drain_s, log_config=None if log_json else LOGGING_CONFIG,
+        )  # fmt: skip
 
 
 class Beside:
     """A worker process that lasts as long as the block: started anew if it dies, and gone if this process is, however it ends."""
 
-    def __init__(self, home: Path, base: Path, device: str, canary: float = 0.0) -> None:
+    def __init__(self, home: Path, base: Path, device: str, canary: float = 0.0, *, log_json: bool = False) -> None:
         self._command = [sys.executable, "-m", "engrain.cli", "work", "--with-parent"]
         self._command += ["--home", str(home), "--base", str(base), "--device", device, "--canary", str(canary)]
+        self._command += ["--log-json"] if log_json else []
         self.process: subprocess.Popen[bytes] | None = None
         """The worker that runs now."""
         self._over = threading.Event()

@@ -11,10 +11,10 @@ import math
 import secrets
 import time
 from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, nullcontext
 from dataclasses import dataclass, field, replace
 from functools import partial
-from typing import Annotated, Any, Literal, Protocol
+from typing import TYPE_CHECKING, Annotated, Any, Literal, Protocol
 
 from fastapi import Depends, FastAPI, Header, Request, Response
 from fastapi.exceptions import RequestValidationError
@@ -22,6 +22,7 @@ from fastapi.responses import JSONResponse, PlainTextResponse, StreamingResponse
 from starlette.concurrency import run_in_threadpool
 from starlette.datastructures import MutableHeaders
 from starlette.exceptions import HTTPException
+from starlette.routing import Match
 from starlette.types import ASGIApp, Receive, Send
 from starlette.types import Message as ASGIMessage
 from starlette.types import Scope as ASGIScope
@@ -38,6 +39,9 @@ from engrain.gateway.metrics import Metrics
 from engrain.protocols import Completion, Conversation, Embedder
 from engrain.records import Feedback, Interaction, Scope, Stamp
 from engrain.store import SqlStore
+
+if TYPE_CHECKING:
+    from engrain.telemetry.tracing import Tracing
 
 log = logging.getLogger(__name__)
 
@@ -64,6 +68,8 @@ class Service:
     on_feedback: Callable[[Scope, wire.FeedbackRequest], list[Feedback]]
     limits: Limits = field(default_factory=Limits)
     metrics: Metrics = field(default_factory=Metrics)
+    tracing: Tracing | None = None
+    """Where spans go; None: nowhere."""
     tasks: set[asyncio.Task[None]] = field(default_factory=set[asyncio.Task[None]])
     """Answers under way; each goes on to its record whoever listens."""
 
@@ -91,6 +97,8 @@ def create_app(service: Service) -> FastAPI:
         await asyncio.gather(*service.tasks, return_exceptions=True)
         service.batcher.close()
         service.store.close()
+        if service.tracing is not None:
+            await run_in_threadpool(service.tracing.close)
 
     app = FastAPI(
         title="engrain", summary="An OpenAI-compatible gateway that learns.", docs_url=None, redoc_url=None,
@@ -98,7 +106,7 @@ def create_app(service: Service) -> FastAPI:
     )  # fmt: skip
 
     app.add_middleware(Bounded, body_bytes=service.limits.body_bytes)
-    app.add_middleware(Outermost, metrics=service.metrics)
+    app.add_middleware(Outermost, metrics=service.metrics, tracing=service.tracing)
     rates = Rates(service.limits.requests_per_minute) if service.limits.requests_per_minute else None
     service.metrics.watch("engrain_rows_in_use", "Answers that are being made.", lambda: service.batcher.rows_in_use)
     service.metrics.watch("engrain_rows_waiting", "Requests that wait for a row.", lambda: service.batcher.waiting)
@@ -120,11 +128,14 @@ def create_app(service: Service) -> FastAPI:
         return JSONResponse(body, 400)
 
     @app.exception_handler(HTTPException)
-    async def http(_: Request, error: HTTPException) -> JSONResponse:
+    async def http(asked: Request, error: HTTPException) -> JSONResponse:
         kind = {429: "rate_limit_error", 503: "server_error"}.get(error.status_code, "invalid_request_error")
         code = {413: "request_too_large", 429: "rate_limit_exceeded", 503: "overloaded"}.get(error.status_code)
         body = wire.error_body(str(error.detail), kind, code=code)
-        return JSONResponse(body, error.status_code, headers=error.headers)
+        headers = dict(error.headers or {})
+        if error.status_code == 405:  # starlette names the methods of one route of those that have this path
+            headers["allow"] = ", ".join(allowed(app, asked.scope))
+        return JSONResponse(body, error.status_code, headers=headers)
 
     def tenant_for(right: str) -> Callable[[Request], str]:
         """A dependency: the tenant of the caller's key, if that allows this."""
@@ -171,7 +182,7 @@ def create_app(service: Service) -> FastAPI:
     async def health() -> dict[str, str]:
         return {"status": "ok", "base": service.engine.base}
 
-    @app.post("/v1/chat/completions", response_model=None)
+    @app.post("/v1/chat/completions", response_model=None, responses={200: wire.ANSWERED})
     async def chat(
         body: wire.ChatRequest,
         tenant: str = serves,
@@ -189,7 +200,7 @@ def create_app(service: Service) -> FastAPI:
 
         return await reply(body, scope, x_engrain_conversation, x_engrain_memory, stream, whole)
 
-    @app.post("/v1/responses", response_model=None)
+    @app.post("/v1/responses", response_model=None, responses={200: wire.ANSWERED})
     async def respond(
         body: responses.ResponsesRequest,
         tenant: str = serves,
@@ -279,6 +290,8 @@ def create_app(service: Service) -> FastAPI:
     ) -> dict[str, Any]:
         scope = scope_of(tenant, x_engrain_user, body.user)
         given = await run_in_threadpool(service.on_feedback, scope, body)
+        if service.tracing is not None:
+            service.tracing.judged(given)
         return {"object": "list", "data": [{"id": f.id, "object": "feedback", "name": f.name} for f in given]}
 
     document = app.openapi
@@ -293,6 +306,15 @@ def create_app(service: Service) -> FastAPI:
 
     app.openapi = described  # type: ignore[method-assign]
     return app
+
+
+def allowed(app: FastAPI, asked: ASGIScope) -> list[str]:
+    """The methods that this path has, by whatever route."""
+
+    def has(method: str) -> bool:
+        return any(r.matches({**asked, "method": method})[0] is Match.FULL for r in app.routes)
+
+    return [method for method in ("DELETE", "GET", "HEAD", "POST") if has(method)]
 
 
 def scope_of(tenant: str, header: str, *named: str | None) -> Scope:
@@ -352,35 +374,49 @@ def _jobs(service: Service, state: str) -> float:
 
 
 class Outermost:
-    """Names every response, and answers in OpenAI's form for what nobody caught."""
+    """Names every response, logs and traces it, and answers in OpenAI's form for what nobody caught."""
 
-    def __init__(self, app: ASGIApp, *, metrics: Metrics) -> None:
-        self._app, self._metrics = app, metrics
+    def __init__(self, app: ASGIApp, *, metrics: Metrics, tracing: Tracing | None = None) -> None:
+        self._app, self._metrics, self._tracing = app, metrics, tracing
 
     async def __call__(self, scope: ASGIScope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
-        begun, started = False, time.perf_counter()
+        begun, started, tracing = False, time.perf_counter(), self._tracing
+        said: dict[str, Any] = {"request": f"req_{secrets.token_hex(8)}", "method": scope["method"], "status": None}
 
         async def named(message: ASGIMessage) -> None:
             nonlocal begun
             if message["type"] == "http.response.start":
                 begun = True
                 route = getattr(scope.get("route"), "path", "other")  # a path that nobody serves could be anything
-                self._metrics.requests.labels(route, str(message["status"])).inc()
+                status, headers = message["status"], MutableHeaders(scope=message)
+                self._metrics.requests.labels(route, str(status)).inc()
                 self._metrics.seconds.labels(route).observe(time.perf_counter() - started)
-                MutableHeaders(scope=message)["x-request-id"] = f"req_{secrets.token_hex(8)}"
+                headers["x-request-id"] = said["request"]
+                said.update(
+                    route=route, status=status, first_ms=_ms(started), interaction=headers.get("x-engrain-interaction")
+                )
+                if responded is not None:
+                    responded(route, status)
             await send(message)
 
-        try:
-            await self._app(scope, receive, named)
-        except Exception as error:
-            if begun:
-                raise
-            log.error("a request failed", exc_info=error)
-            status, body = wire.error_of(error)
-            await JSONResponse(body, status)(scope, receive, named)
+        with nullcontext() if tracing is None else tracing.request(scope["method"], scope["headers"]) as responded:
+            try:
+                await self._app(scope, receive, named)
+            except Exception as error:
+                if begun:
+                    raise
+                log.error("%s failed", said["request"], exc_info=error)
+                status, body = wire.error_of(error)
+                await JSONResponse(body, status)(scope, receive, named)
+            finally:
+                log.info("request", extra={"fields": said | {"ms": _ms(started)}})
+
+
+def _ms(since: float) -> float:
+    return round((time.perf_counter() - since) * 1000, 1)
 
 
 class Events(Protocol):
@@ -473,6 +509,8 @@ class Answer:
                 recorded, self._service.store, self._service.engine.base, self.asked, completion
             )
             self._count(interaction)
+            if self._service.tracing is not None:
+                self._service.tracing.answered(interaction)
             await run_in_threadpool(self._service.after, interaction)
             if len(text) > sent:
                 self._out.put_nowait(text[sent:])
