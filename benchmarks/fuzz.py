@@ -34,6 +34,12 @@ def main() -> None:
     parser = common.options(__doc__, seeds=1)
     parser.add_argument("--cases", type=int, default=None, help="at least (default 5000; 100 with --quick)")
     parser.add_argument("--seed", type=int, default=1, help="of the first round; each further round has the next")
+    parser.add_argument(
+        "--examples",
+        type=int,
+        default=None,
+        help="random requests of each operation in a round (default 60; 3 with --quick)",
+    )
     args = parser.parse_args()
     cases = args.cases or (100 if args.quick else 5000)
     run = Run("fuzz", args)
@@ -60,7 +66,7 @@ def main() -> None:
 
 def fuzzed(run: Run, folder: Path, cases: int) -> dict[str, Any]:
     """Rounds of schemathesis with other seeds until there are this many cases; what was asked, answered and wrong."""
-    home, port = folder / "home", free_port()
+    home, port, examples = folder / "home", free_port(), run.args.examples or (3 if run.args.quick else 60)
     phases: Counter[str] = Counter()
     statuses: Counter[str] = Counter()
     failures: list[str] = []
@@ -73,7 +79,7 @@ def fuzzed(run: Run, folder: Path, cases: int) -> dict[str, Any]:
         seed = run.args.seed
         while sum(phases.values()) < cases and not failures:
             report = folder / f"{seed}.ndjson"
-            said = asked(port, secret, report, 3 if run.args.quick else 60, seed)
+            said = asked(port, secret, report, examples, seed)
             events = [json.loads(line) for line in report.read_text(encoding="utf-8").splitlines()]
             count(events, phases, statuses)
             if said.returncode:
