@@ -9,7 +9,7 @@ TORCH ?= torch==2.13.0
 TORCH_INDEX ?= https://download.pytorch.org/whl/cpu
 export HF_HUB_OFFLINE = 1
 
-.PHONY: demo demo-quick test lint types sprout card bench clean help
+.PHONY: demo demo-quick test lint types sprout card bench fuzz clean help
 
 demo: $(VENV)/ready            ## the whole loop on example data: under 6 minutes on 2 cores
 	$(BIN)/engrain demo
@@ -34,7 +34,10 @@ card: $(VENV)/ready            ## evaluate the shipped sprout on held-out text a
 
 bench: $(VENV)/ready           ## every benchmark; each prints a table, writes JSON and a picture
 	$(BIN)/pip install -q -c constraints.txt -e ".[bench]"
-	for b in internalize compounding ten_in_a_row cost forget objectives recall serving implicit; do $(BIN)/python benchmarks/$$b.py || exit 1; done
+	for b in internalize compounding ten_in_a_row cost forget objectives recall serving implicit kills faults fuzz; do $(BIN)/python benchmarks/$$b.py || exit 1; done
+
+fuzz: $(VENV)/ready           ## at least 5,000 requests of schemathesis' making, stateful ones among them (more: ARGS="--cases 50000 --seed 7")
+	$(BIN)/python benchmarks/fuzz.py $(ARGS)
 
 $(VENV)/ready: pyproject.toml constraints.txt
 	$(PYTHON) -m venv $(VENV)

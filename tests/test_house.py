@@ -49,6 +49,7 @@ HOMES = {
     "uvicorn": {"service", "mcp"},
     "mcp": {"mcp"},
     "prometheus_client": {"gateway"},
+    "opentelemetry": {"telemetry"},
     "typer": {"cli"},
     "rich": {"cli", "demo", "plots", "reports"},
     "matplotlib": {"plots"},

@@ -6,6 +6,7 @@ Everything heavy is imported inside the command that needs it, so that `engrain 
 from __future__ import annotations
 
 import functools
+import logging
 import os
 import shlex
 import sys
@@ -43,7 +44,9 @@ if TYPE_CHECKING:
     from engrain.learner import Learner
     from engrain.records import Interaction
     from engrain.store import SqlStore
+    from engrain.telemetry.tracing import Tracing
 
+log = logging.getLogger(__name__)
 app = typer.Typer(
     name="engrain",
     help="What you tell engrain, it uses at once and comes to know.\n\n"
@@ -78,6 +81,12 @@ Device = Annotated[
 ]
 User = Annotated[str, typer.Option(help="Whose memory and weights; nobody learns from somebody else.")]
 Tenant = Annotated[str, typer.Option(help="The group of users that the user belongs to.")]
+LogJson = Annotated[
+    bool,
+    typer.Option(
+        "--log-json", help="Log to standard error as JSON lines: ids, routes, states and times, never what was said."
+    ),
+]
 HOME = Path("~/.engrain")
 
 
@@ -139,6 +148,27 @@ def there(home: Path) -> Path:
     return home
 
 
+def logged(as_json: bool) -> None:
+    """Set up logging for a process that stays."""
+    if as_json:
+        from engrain.telemetry.logs import log_as_json
+
+        log_as_json()
+
+
+def traced_as_configured() -> Tracing | None:
+    """OpenTelemetry's tracing, if its standard variables ask for it: an endpoint or an exporter, and nothing that turns it off."""
+    wanted = ("OTEL_EXPORTER_OTLP_ENDPOINT", "OTEL_EXPORTER_OTLP_TRACES_ENDPOINT", "OTEL_TRACES_EXPORTER")
+    off = os.environ.get("OTEL_TRACES_EXPORTER") == "none" or os.environ.get("OTEL_SDK_DISABLED", "").lower() == "true"
+    if off or not any(os.environ.get(name) for name in wanted):
+        return None
+    try:
+        from engrain.telemetry.tracing import tracing_of
+    except ModuleNotFoundError as missing:
+        raise InputError(f'{missing.name} is not installed; run: pip install "engrain[otel]"') from missing
+    return tracing_of(os.environ)
+
+
 # ---- commands -------------------------------------------------------------------------------------------------------
 
 
@@ -185,6 +215,8 @@ def serve(
     upstream_model: Annotated[str, typer.Option(help="Its model for requests that name `engrain`; others are passed on as they are.")] = "",
     upstream_key: Annotated[str, typer.Option(metavar="VARIABLE", help="Name of the environment variable that holds its key.")] = "ENGRAIN_UPSTREAM_KEY",
     verify: Verify = None,
+    drain: Annotated[int, typer.Option(min=0, help="Seconds after Ctrl-C in which open answers may end.")] = 30,
+    log_json: LogJson = False,
     home: Home = HOME, base: Base = SPROUT, tenant: Tenant = "local", device: Device = "auto",
 ) -> None:  # fmt: skip
     """Answer over HTTP as OpenAI does: point any OpenAI client at it, and its agent begins to remember and to learn.
@@ -196,6 +228,7 @@ def serve(
     """
     from engrain.service import serve as run
 
+    logged(log_json)
     answering = None
     if upstream:
         from engrain.engines.upstream import Upstream
@@ -214,7 +247,10 @@ def serve(
         per_minute=per_minute,
         upstream=answering,
         verify=verify.expanduser() if verify else None,
-        say=terminal().print,
+        drain_s=drain,
+        log_json=log_json,
+        tracing=traced_as_configured(),
+        say=log.info if log_json else terminal().print,
     )
 
 
@@ -251,6 +287,7 @@ def work(
     canary: Share = 0.0,
     verify: Verify = None,
     train: Annotated[bool, typer.Option(help="--no-train: judge only, as beside an upstream.")] = True,
+    log_json: LogJson = False,
     with_parent: Annotated[bool, typer.Option("--with-parent", hidden=True)] = False,
     home: Home = HOME, base: Base = SPROUT, device: Device = "auto",
 ) -> None:  # fmt: skip
@@ -263,6 +300,7 @@ def work(
     """
     from engrain.service import learn
 
+    logged(log_json)
     learn(
         there(home).expanduser(), base.expanduser(), device=device, once=once, canary=canary, with_parent=with_parent,
         verify=verify.expanduser() if verify else None, train=train,

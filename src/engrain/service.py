@@ -37,6 +37,7 @@ if TYPE_CHECKING:
     from engrain.gateway.server import Service
     from engrain.gateway.wire import FeedbackRequest
     from engrain.protocols import Verifier
+    from engrain.telemetry.tracing import Tracing
 
 log = logging.getLogger(__name__)
 
@@ -49,8 +50,16 @@ END_S = 30.0
 
 
 def application(
-    home: Path, base: Path, *, tenant: str = "local", rows: int = 32, device: str = "auto", per_minute: int = 0, upstream: Upstream | None = None,
-) -> tuple[FastAPI, Service]:  # fmt: skip
+    home: Path,
+    base: Path,
+    *,
+    tenant: str = "local",
+    rows: int = 32,
+    device: str = "auto",
+    per_minute: int = 0,
+    upstream: Upstream | None = None,
+    tracing: Tracing | None = None,
+) -> tuple[FastAPI, Service]:
     """The ASGI application on one home, and what it works with; it closes that at its end.
 
     With an `upstream` that answers, and the base, here, only says which notes a message leaves."""
@@ -69,7 +78,7 @@ def application(
     engine = LocalEngine(base, adapters_dir=home / "adapters", device=device)
     service = Service(
         store=store, engine=engine, batcher=Batcher(engine, rows=rows), embedder=HashedEmbedder(),
-        serving=Serving(max_tokens=ANSWER_TOKENS), tenant=tenant, limits=Limits(requests_per_minute=per_minute),
+        serving=Serving(max_tokens=ANSWER_TOKENS), tenant=tenant, limits=Limits(requests_per_minute=per_minute), tracing=tracing,
         upstream=UpstreamClient(upstream) if upstream else None,
         after=lambda interaction: _remember(store, engine, interaction),
         on_feedback=lambda scope, body: _feedback(store, scope, body),
@@ -97,9 +106,13 @@ def serve(
     per_minute: int = 0,
     upstream: Upstream | None = None,
     verify: Path | None = None,
+    drain_s: int = 30,
+    log_json: bool = False,
+    tracing: Tracing | None = None,
     say: Callable[[str], None] = print,
 ) -> None:
-    """Serve until Ctrl-C or SIGTERM; answers under way are finished first. InputError for an open door without a key.
+    """Serve until Ctrl-C or SIGTERM; answers under way are finished first, and after `drain_s` nobody is waited for who does not read
+    theirs. InputError for an open door without a key.
 
     With `learn`, a worker consolidates in the background; without, only `engrain work` and `engrain consolidate` do. `canary` is
     the share of the conversations that a candidate answers before it goes live; 0: it goes live by the gate's verdict alone. `verify` is
@@ -113,28 +126,36 @@ def serve(
         refuse_open_door(store, host)
     if upstream and canary:
         raise InputError(f"--canary {canary} tries a trained version, and an upstream has none; leave one of them out")
-    app, _ = application(home, base, tenant=tenant, rows=rows, device=device, per_minute=per_minute, upstream=upstream)
+    app, _ = application(
+        home, base, tenant=tenant, rows=rows, device=device, per_minute=per_minute, upstream=upstream, tracing=tracing
+    )
     import uvicorn
+    from uvicorn.config import LOGGING_CONFIG
 
     at = f"http://{f'[{host}]' if ':' in host else host}:{port}"
     say(f"engrain answers at {at}/v1 (model: engrain), and shows itself at {at}/dashboard/. Ctrl-C ends it.")
     if upstream:
         said = "It records, remembers and takes feedback; weights are learned only by an engine that trains (without --upstream)."
         say(f"{upstream.model} at {upstream.url} answers, and is the only address that is called. {said}")
-    with Beside(home, base, device, canary, verify, train=upstream is None) if learn else nullcontext():
-        uvicorn.run(app, host=host, port=port, log_level="warning", access_log=False, server_header=False)
+    beside = Beside(home, base, device, canary, verify, train=upstream is None, log_json=log_json)
+    with beside if learn else nullcontext():
+        uvicorn.run(
+            app, host=host, port=port, log_level="warning", access_log=False, server_header=False,
+            timeout_graceful_shutdown=drain_s, log_config=None if log_json else LOGGING_CONFIG,
+        )  # fmt: skip
 
 
 class Beside:
     """A worker process that lasts as long as the block: started anew if it dies, and gone if this process is, however it ends."""
 
     def __init__(
-        self, home: Path, base: Path, device: str, canary: float = 0.0, verify: Path | None = None, *, train: bool = True
+        self, home: Path, base: Path, device: str, canary: float = 0.0, verify: Path | None = None, *, train: bool = True, log_json: bool = False,
     ) -> None:  # fmt: skip
         self._command = [sys.executable, "-m", "engrain.cli", "work", "--with-parent"]
         self._command += ["--home", str(home), "--base", str(base), "--device", device, "--canary", str(canary)]
         self._command += ["--verify", str(verify)] if verify is not None else []
         self._command += [] if train else ["--no-train"]
+        self._command += ["--log-json"] if log_json else []
         self.process: subprocess.Popen[bytes] | None = None
         """The worker that runs now."""
         self._over = threading.Event()

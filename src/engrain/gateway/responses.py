@@ -38,10 +38,13 @@ class InputItem(BaseModel):
         return Turn(role=self.role, content="\n".join(p.text or "" for p in self.content))
 
 
+_EXAMPLE: Any = {"model": "engrain", "input": "What is the gate code?", "user": "ada"}
+
+
 class ResponsesRequest(BaseModel):
     """The body of POST /v1/responses."""
 
-    model_config = ConfigDict(extra="allow", strict=True)
+    model_config = ConfigDict(extra="allow", strict=True, json_schema_extra={"examples": [_EXAMPLE]})
 
     model: str
     input: Text | list[InputItem] = Field(min_length=1)

@@ -12,10 +12,10 @@ import math
 import secrets
 import time
 from collections.abc import AsyncIterator, Callable, Coroutine, Sequence
-from contextlib import AsyncExitStack, asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager, nullcontext
 from dataclasses import dataclass, field, replace
 from functools import partial
-from typing import Annotated, Any, Literal, Protocol, TypeVar
+from typing import TYPE_CHECKING, Annotated, Any, Literal, Protocol, TypeVar
 
 from fastapi import Depends, FastAPI, Header, Request, Response
 from fastapi.exceptions import RequestValidationError
@@ -23,6 +23,7 @@ from fastapi.responses import JSONResponse, PlainTextResponse, StreamingResponse
 from starlette.concurrency import run_in_threadpool
 from starlette.datastructures import MutableHeaders
 from starlette.exceptions import HTTPException
+from starlette.routing import Match
 from starlette.types import ASGIApp, Receive, Send
 from starlette.types import Message as ASGIMessage
 from starlette.types import Scope as ASGIScope
@@ -42,6 +43,9 @@ from engrain.gateway.tools import split
 from engrain.protocols import Completion, Conversation, Embedder
 from engrain.records import Feedback, Interaction, Sampling, Scope, Stamp, ToolCall, new_id
 from engrain.store import SqlStore
+
+if TYPE_CHECKING:
+    from engrain.telemetry.tracing import Tracing
 
 log = logging.getLogger(__name__)
 
@@ -74,6 +78,8 @@ class Service:
     on_feedback: Callable[[Scope, wire.FeedbackRequest], list[Feedback]]
     limits: Limits = field(default_factory=Limits)
     metrics: Metrics = field(default_factory=Metrics)
+    tracing: Tracing | None = None
+    """Where spans go; None: nowhere."""
     tasks: set[asyncio.Task[None]] = field(default_factory=set[asyncio.Task[None]])
     """Answers under way; each goes on to its record whoever listens."""
 
@@ -83,7 +89,9 @@ class Service:
         return self.engine.base if self.upstream is None else self.upstream.base
 
     def count(self, interaction: Interaction) -> None:
-        """One more in the metrics."""
+        """One more answer, in the metrics and the trace."""
+        if self.tracing is not None:
+            self.tracing.answered(interaction)
         self.metrics.tokens.labels("read").inc(interaction.usage.input_tokens)
         self.metrics.tokens.labels("written").inc(interaction.usage.output_tokens)
         self.metrics.notes.inc(interaction.context.tokens)
@@ -115,6 +123,8 @@ def create_app(service: Service) -> FastAPI:
             await asyncio.gather(*service.tasks, return_exceptions=True)
         service.batcher.close()
         service.store.close()
+        if service.tracing is not None:
+            await run_in_threadpool(service.tracing.close)
 
     app = FastAPI(
         title="engrain", summary="An OpenAI-compatible gateway that learns.", docs_url=None, redoc_url=None,
@@ -122,7 +132,7 @@ def create_app(service: Service) -> FastAPI:
     )  # fmt: skip
 
     app.add_middleware(Bounded, body_bytes=service.limits.body_bytes)
-    app.add_middleware(Outermost, metrics=service.metrics)
+    app.add_middleware(Outermost, metrics=service.metrics, tracing=service.tracing)
     rates = Rates(service.limits.requests_per_minute) if service.limits.requests_per_minute else None
     service.metrics.watch("engrain_rows_in_use", "Answers that are being made.", lambda: service.batcher.rows_in_use)
     service.metrics.watch("engrain_rows_waiting", "Requests that wait for a row.", lambda: service.batcher.waiting)
@@ -144,11 +154,14 @@ def create_app(service: Service) -> FastAPI:
         return JSONResponse(body, 400)
 
     @app.exception_handler(HTTPException)
-    async def http(_: Request, error: HTTPException) -> JSONResponse:
+    async def http(asked: Request, error: HTTPException) -> JSONResponse:
         kind = {429: "rate_limit_error", 503: "server_error"}.get(error.status_code, "invalid_request_error")
         code = {413: "request_too_large", 429: "rate_limit_exceeded", 503: "overloaded"}.get(error.status_code)
         body = wire.error_body(str(error.detail), kind, code=code)
-        return JSONResponse(body, error.status_code, headers=error.headers)
+        headers = dict(error.headers or {})
+        if error.status_code == 405:  # starlette names the methods of one route of those that have this path
+            headers["allow"] = ", ".join(allowed(app, asked.scope))
+        return JSONResponse(body, error.status_code, headers=headers)
 
     def tenant_for(right: str) -> Callable[[Request], str]:
         """A dependency: the tenant of the caller's key, if that allows this."""
@@ -195,7 +208,7 @@ def create_app(service: Service) -> FastAPI:
     async def health() -> dict[str, str]:
         return {"status": "ok", "base": service.base}
 
-    @app.post("/v1/chat/completions", response_model=None)
+    @app.post("/v1/chat/completions", response_model=None, responses={200: wire.ANSWERED})
     async def chat(
         request: Request,
         body: wire.ChatRequest,
@@ -214,7 +227,7 @@ def create_app(service: Service) -> FastAPI:
 
         return await reply(request, body, scope, x_engrain_conversation, x_engrain_memory, stream, whole)
 
-    @app.post("/v1/responses", response_model=None)
+    @app.post("/v1/responses", response_model=None, responses={200: wire.ANSWERED})
     async def respond(
         request: Request,
         body: responses.ResponsesRequest,
@@ -326,6 +339,8 @@ def create_app(service: Service) -> FastAPI:
     ) -> dict[str, Any]:
         scope = scope_of(tenant, x_engrain_user, body.user)
         given = await run_in_threadpool(service.on_feedback, scope, body)
+        if service.tracing is not None:
+            service.tracing.judged(given)
         return {"object": "list", "data": [{"id": f.id, "object": "feedback", "name": f.name} for f in given]}
 
     document = app.openapi
@@ -340,6 +355,15 @@ def create_app(service: Service) -> FastAPI:
 
     app.openapi = described  # type: ignore[method-assign]
     return app
+
+
+def allowed(app: FastAPI, asked: ASGIScope) -> list[str]:
+    """The methods that this path has, by whatever route."""
+
+    def has(method: str) -> bool:
+        return any(r.matches({**asked, "method": method})[0] is Match.FULL for r in app.routes)
+
+    return [method for method in ("DELETE", "GET", "HEAD", "POST") if has(method)]
 
 
 def scope_of(tenant: str, header: str, *named: str | None) -> Scope:
@@ -408,35 +432,49 @@ def _jobs(service: Service, state: str) -> float:
 
 
 class Outermost:
-    """Names every response, and answers in OpenAI's form for what nobody caught."""
+    """Names every response, logs and traces it, and answers in OpenAI's form for what nobody caught."""
 
-    def __init__(self, app: ASGIApp, *, metrics: Metrics) -> None:
-        self._app, self._metrics = app, metrics
+    def __init__(self, app: ASGIApp, *, metrics: Metrics, tracing: Tracing | None = None) -> None:
+        self._app, self._metrics, self._tracing = app, metrics, tracing
 
     async def __call__(self, scope: ASGIScope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
-        begun, started = False, time.perf_counter()
+        begun, started, tracing = False, time.perf_counter(), self._tracing
+        said: dict[str, Any] = {"request": f"req_{secrets.token_hex(8)}", "method": scope["method"], "status": None}
 
         async def named(message: ASGIMessage) -> None:
             nonlocal begun
             if message["type"] == "http.response.start":
                 begun = True
                 route = getattr(scope.get("route"), "path", "other")  # a path that nobody serves could be anything
-                self._metrics.requests.labels(route, str(message["status"])).inc()
+                status, headers = message["status"], MutableHeaders(scope=message)
+                self._metrics.requests.labels(route, str(status)).inc()
                 self._metrics.seconds.labels(route).observe(time.perf_counter() - started)
-                MutableHeaders(scope=message)["x-request-id"] = f"req_{secrets.token_hex(8)}"
+                headers["x-request-id"] = said["request"]
+                said.update(
+                    route=route, status=status, first_ms=_ms(started), interaction=headers.get("x-engrain-interaction")
+                )
+                if responded is not None:
+                    responded(route, status)
             await send(message)
 
-        try:
-            await self._app(scope, receive, named)
-        except Exception as error:
-            if begun:
-                raise
-            log.error("a request failed", exc_info=error)
-            status, body = wire.error_of(error)
-            await JSONResponse(body, status)(scope, receive, named)
+        with nullcontext() if tracing is None else tracing.request(scope["method"], scope["headers"]) as responded:
+            try:
+                await self._app(scope, receive, named)
+            except Exception as error:
+                if begun:
+                    raise
+                log.error("%s failed", said["request"], exc_info=error)
+                status, body = wire.error_of(error)
+                await JSONResponse(body, status)(scope, receive, named)
+            finally:
+                log.info("request", extra={"fields": said | {"ms": _ms(started)}})
+
+
+def _ms(since: float) -> float:
+    return round((time.perf_counter() - since) * 1000, 1)
 
 
 async def while_listening(request: Request, making: Coroutine[Any, Any, Made]) -> Made:

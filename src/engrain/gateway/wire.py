@@ -116,10 +116,13 @@ class BySchema(BaseModel):
 Format = Annotated[AnyText | AnyObject | BySchema, Field(discriminator="type")]
 
 
+_EXAMPLE: Any = {"model": "engrain", "messages": [{"role": "user", "content": "The gate code is 4417."}], "user": "ada"}
+
+
 class ChatRequest(BaseModel):
     """The body of POST /v1/chat/completions."""
 
-    model_config = ConfigDict(extra="allow", strict=True)
+    model_config = ConfigDict(extra="allow", strict=True, json_schema_extra={"examples": [_EXAMPLE]})
 
     model: str
     messages: list[Turn] = Field(min_length=1, max_length=4096)
@@ -209,6 +212,30 @@ ERRORS: dict[int | str, dict[str, Any]] = {
     502: {"model": ErrorResponse, "description": "The upstream failed or cannot be reached."},
     503: {"model": ErrorResponse, "description": "It could not be recorded, or too many wait already."},
 }
+
+_EVENT = {
+    "type": "object",
+    "properties": {"event": {"type": "string"}, "data": {"type": "string"}},
+    "required": ["data"],
+}
+ANSWERED: dict[str, Any] = {
+    "content": {"text/event-stream": {"schema": _EVENT}},
+    "links": {
+        "feedback": {
+            "operationId": "feedback_v1_feedback_post",
+            "requestBody": {"interaction": "$response.body#/id", "rating": True},
+        },
+        "goes on": {
+            "operationId": "respond_v1_responses_post",
+            "requestBody": {"previous_response_id": "$response.body#/id"},
+        },
+        "record": {
+            "operationId": "trace_v1_engrain_records__record__get",
+            "parameters": {"path.record": "$response.body#/id", "query.user": "$request.body#/user"},
+        },
+    },
+}
+"""How an answer may also come, and what its id is good for."""
 
 
 def stamp_headers(interaction: str, stamp: Stamp) -> dict[str, str]:

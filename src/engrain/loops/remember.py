@@ -55,9 +55,17 @@ LONGEST_NOTE = 2000
 _DATED = re.compile(r"^\s*(?:\[(\d{4}-\d{2}-\d{2})\]|\((\d{4}-\d{2}-\d{2})\)|(\d{4}-\d{2}-\d{2}):)\s*")
 
 
-def memory_of(text: str, *, scope: Scope, source: str, causes: Sequence[str] = (), at: float | None = None) -> Memory:
-    """A memory of one note; a leading date ("[2026-03-02] …") becomes its valid time."""
-    now = time.time()
+def memory_of(
+    text: str,
+    *,
+    scope: Scope,
+    source: str,
+    causes: Sequence[str] = (),
+    at: float | None = None,
+    now: float | None = None,
+) -> Memory:
+    """A memory of one note, recorded `now`; a leading date ("[2026-03-02] …") becomes its valid time."""
+    now = time.time() if now is None else now
     dated = _DATED.match(text)
     if dated:
         day = next(g for g in dated.groups() if g)
@@ -79,9 +87,15 @@ def memory_of(text: str, *, scope: Scope, source: str, causes: Sequence[str] = (
     )  # fmt: skip
 
 
+def _now(store: SqlStore, scope: Scope) -> float:
+    """The time, but never before that of the user's last memory: where a clock went back, what is said now is still the newer."""
+    last: list[tuple[int, Memory]] = store.newest(Memory, tenant=scope.tenant, user=scope.user, limit=1)
+    return max([time.time(), *(m.recorded_at for _, m in last)])
+
+
 def tell(store: SqlStore, text: str, *, scope: Scope, source: str = "tell") -> Memory:
     """Keep one note as it stands, at once."""
-    memory = memory_of(text, scope=scope, source=source)
+    memory = memory_of(text, scope=scope, source=source, now=_now(store, scope))
     store.append(memory)
     return memory
 
@@ -89,7 +103,10 @@ def tell(store: SqlStore, text: str, *, scope: Scope, source: str = "tell") -> M
 def from_interaction(store: SqlStore, engine: Engine, interaction: Interaction) -> list[Memory]:
     """Keep what the user's last message leaves behind; text that was recalled into the prompt is never kept again."""
     notes = extract(engine, interaction.query, shown=interaction.context.text)
-    memories = [memory_of(n, scope=interaction.scope, source="chat", causes=(interaction.id,)) for n in notes]
+    if not notes:
+        return []
+    own, now = interaction.scope, _now(store, interaction.scope)
+    memories = [memory_of(n, scope=own, source="chat", causes=(interaction.id,), now=now) for n in notes]
     store.append_all(memories)
     return memories
 
@@ -166,7 +183,8 @@ def correction_of(store: SqlStore, feedback: Feedback) -> Memory | None:
     interaction = store.get(feedback.interaction, scope=feedback.scope)
     assert isinstance(interaction, Interaction)
     said = feedback.text if _DATED.match(feedback.text) else stated(interaction.query, feedback.text)
-    correction = memory_of(said, scope=feedback.scope, source="correction", causes=(feedback.id, interaction.id))
+    scope, causes = feedback.scope, (feedback.id, interaction.id)
+    correction = memory_of(said, scope=scope, source="correction", causes=causes, now=_now(store, scope))
     return replace(correction, retracts=_corrected(store, interaction, correction))
 
 
