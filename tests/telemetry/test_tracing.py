@@ -100,7 +100,7 @@ def test_an_error_of_the_service_is_one_of_the_span_and_a_callers_is_not(
         raise RuntimeError("731904")
 
     exporter.clear()
-    assert client.post("/v1/chat/completions", json=asked(n=2)).status_code == 400
+    assert client.post("/v1/chat/completions", json=asked(n=17)).status_code == 400
     monkeypatch.setattr("engrain.gateway.server.listed", broken)
     assert client.get("/v1/models").status_code == 500
     wrong, failed = exporter.get_finished_spans()
