@@ -525,3 +525,16 @@ def test_five_minutes_with_your_agent(served: tuple[str, Service], capsys: pytes
     names["client"].close()
     before, _, after = capsys.readouterr().out.rpartition("\n")[0].partition("\n")
     assert before == "4417" and after.startswith("4417") and after.endswith("5521")
+
+
+def test_the_api_page_does_what_it_says(served: tuple[str, Service], capsys: pytest.CaptureFixture[str]) -> None:
+    page = (Path(__file__).parents[2] / "docs/api.md").read_text(encoding="utf-8")
+    names: dict[str, Any] = {}
+    for snippet in re.findall(r"```python\n(.*?)```", page, re.S):
+        here = snippet.replace("http://127.0.0.1:8420/v1", served[0]).replace('"none"', repr(keys["all"]))
+        exec(compile(here.replace('"ada"', '"api"').replace('"bea"', '"ape"'), "docs/api.md", "exec"), names)
+    names["client"].close()
+    code, tool, same, feedback, response, models, error = capsys.readouterr().out.splitlines()
+    assert re.fullmatch(r'\{"code": ?"[0-9]{4}"\}', code) and tool == "open_gate" and same == "True"
+    assert feedback == "rating" and "4417" in response and models == "['engrain', 'base']"
+    assert error == "temperature invalid_value"
