@@ -30,6 +30,7 @@ from engrain.learner import SPROUT, Learner
 from engrain.learning.loop import Plan
 from engrain.learning.methods import method_named
 from engrain.loops.consolidate import Consolidation, plan_fields
+from engrain.memory import held
 from engrain.records import Batch, Evidence, Example, ItemResult, Memory
 from profiles import Profile, trained_queries
 
@@ -150,7 +151,7 @@ def served(
     """(results, mean context tokens): answers as `Learner.chat` gives them, but recorded nowhere, so that no question of
     this benchmark can become a training query. `call` is taken off the end of answers that follow that style.
     """
-    memories = list(me.store.select(Memory, scope=me.scope))
+    memories = held(list(me.store.select(Memory, scope=me.scope)))
     shown: list[Example] = []
     tokens: list[int] = []
     for item in items:

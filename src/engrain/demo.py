@@ -31,6 +31,7 @@ from engrain.loops.consolidate import Consolidation, Outcome, stale_memories
 from engrain.loops.consolidate import Progress as Tick
 from engrain.loops.prepare import Preparation
 from engrain.loops.study import Study
+from engrain.memory import held
 from engrain.plots import Bar, bars
 from engrain.prompts import UNKNOWN
 from engrain.records import Adapter, Example, ItemResult, Memory, Message
@@ -125,7 +126,7 @@ def measure(
     started = time.perf_counter()
     live = current(learner.store, learner.scope)
     asked = "" if shown != "served" or live is None else live.id
-    memories = [] if shown == "none" else list(learner.store.select(Memory, scope=learner.scope))
+    memories = held([] if shown == "none" else list(learner.store.select(Memory, scope=learner.scope)))
     contexts = [
         look_up(
             learner.store, learner.engine, learner.embedder, [Message(role="user", content=q.text)], memories,

@@ -124,6 +124,10 @@ class MemoryIndex(Protocol):
         """All records of one kind in this scope, in the order they were appended."""
         ...
 
+    def state(self, kind: type[Any], *, scope: Scope) -> tuple[int, int]:
+        """Changes whenever a record of this kind is written or forgotten in this scope."""
+        ...
+
     def search_text(self, query: str, *, scope: Scope, limit: int = 50) -> list[tuple[str, float]]:
         """Ids and lexical scores (BM25, higher is better), best first."""
         ...

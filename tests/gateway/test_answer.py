@@ -15,7 +15,7 @@ from engrain.errors import NotFound
 from engrain.gateway import answer
 from engrain.gateway.answer import Say, Serving, asked_without, look_up
 from engrain.loops import remember
-from engrain.memory import HashedEmbedder
+from engrain.memory import HashedEmbedder, held
 from engrain.protocols import Completion, Conversation
 from engrain.records import (
     Adapter,
@@ -131,7 +131,7 @@ def test_a_version_is_asked_without_notes_first_about_what_it_was_taught(store: 
     def shown(question: str, version: str, say: Say | None = None) -> tuple[str, ...]:
         return look_up(
             store, engine, HashedEmbedder(), [Message(role="user", content=question)],
-            list(store.select(Memory, scope=SCOPE)), scope=SCOPE, serving=Serving(), version=version, say=say,
+            held(list(store.select(Memory, scope=SCOPE))), scope=SCOPE, serving=Serving(), version=version, say=say,
         ).memory_ids  # fmt: skip
 
     north, south = ("What is the gate code of the north barn?", "What is the gate code of the south barn?")

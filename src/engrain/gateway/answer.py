@@ -14,13 +14,12 @@ from engrain.adapters.versions import adapter_of, closed_book, let_through
 from engrain.context.assemble import assemble
 from engrain.errors import InputError, NotFound
 from engrain.evaluation.suites import is_unknown
-from engrain.memory import active, is_answer_style, recall, snapshot
+from engrain.memory import Held, Shelf, recall
 from engrain.prompts import UNKNOWN, add_context
 from engrain.protocols import Completion, Conversation, Embedder, Engine
 from engrain.records import (
     Context,
     Interaction,
-    Memory,
     Message,
     Sampling,
     Scope,
@@ -74,6 +73,7 @@ def answer(
     adapter: str | None = None,
     serving: Serving | None = None,
     seed: int = 0,
+    shelf: Shelf | None = None,
 ) -> Interaction:
     """Answer a conversation and record the interaction durably before it is returned.
 
@@ -86,7 +86,7 @@ def answer(
         try:
             asked = prepare(
                 store, engine, embedder, messages, scope=scope, conversation=conversation, memory=memory, adapter=adapter,
-                serving=serving, seed=seed,
+                serving=serving, seed=seed, shelf=shelf,
             )  # fmt: skip
             completion = engine.sample(
                 [asked.shown], adapter=asked.version, max_tokens=serving.max_tokens, temperature=serving.temperature, seed=seed
@@ -139,8 +139,9 @@ def prepare(
     serving: Serving,
     seed: int = 0,
     say: Say | None = None,
+    shelf: Shelf | None = None,
 ) -> Asked:
-    """What to show, and who is to answer; arguments as in `answer` and `look_up`."""
+    """What to show, and who is to answer; arguments as in `answer` and `look_up`. A `shelf` spares deriving anew what holds."""
     started = time.perf_counter()
     live = current(store, scope)
     version = (live.id if live else "") if adapter is None else adapter
@@ -148,15 +149,14 @@ def prepare(
     canary = on_trial(store, scope) if adapter is None else None
     if canary is not None and answers(canary, conversation or name):
         version = canary.candidate
-    context, held = Context(), ""
+    context, held = Context(), Held()
     if memory:
-        memories = list(store.select(Memory, scope=scope))
-        held = snapshot(memories)
+        held = (shelf or Shelf()).of(store, scope)
         context = look_up(
-            store, engine, embedder, messages, memories, scope=scope, serving=serving, version=version, say=say
+            store, engine, embedder, messages, held, scope=scope, serving=serving, version=version, say=say
         )
     return Asked(
-        id=name, canary=canary.id if canary else "", scope=scope, conversation=conversation, messages=tuple(messages), context=context, version=version, held=held,
+        id=name, canary=canary.id if canary else "", scope=scope, conversation=conversation, messages=tuple(messages), context=context, version=version, held=held.snapshot,
         serving=serving, seed=seed, started=started,
     )  # fmt: skip
 
@@ -209,7 +209,7 @@ def look_up(
     engine: Engine,
     embedder: Embedder,
     messages: Sequence[Message],
-    memories: Sequence[Memory],
+    held: Held,
     *,
     scope: Scope,
     serving: Serving,
@@ -222,17 +222,14 @@ def look_up(
     know. (No note is then shown, also none about something else: beside those a small model trusts them more than itself.)
     `say` gives the first tokens that a version answers to a conversation; `engine.sample` where it is left out.
     """
-    shown = active(memories)
-    styles = [m for m in shown if is_answer_style(m.text)]
-    notes = [m for m in shown if not is_answer_style(m.text)]
     query = next((m.content for m in reversed(messages) if m.role == "user"), "")
-    found = recall(query, index=store, embedder=embedder, scope=scope, memories=notes, limit=serving.recall_limit)
+    found = recall(query, index=store, embedder=embedder, scope=scope, memories=held.notes, limit=serving.recall_limit)
     if found and version and not serving.show_learned and found[0][0].id in asked_without(store, scope, version):
-        bare = assemble([], serving.budget_tokens, engine.count_tokens, preferences=styles)
+        bare = assemble([], serving.budget_tokens, engine.count_tokens, preferences=held.styles)
         begun = (say or _say(engine))(add_context(bare.text, messages), version)
         if begun.strip() and not any(is_unknown(part) for part in re.split(r"[,.;:!\n]", begun)):
             return bare
-    return assemble(found, serving.budget_tokens, engine.count_tokens, preferences=styles)
+    return assemble(found, serving.budget_tokens, engine.count_tokens, preferences=held.styles)
 
 
 def first_tokens(engine: Engine) -> int:

@@ -40,6 +40,7 @@ from engrain.gateway.limits import Bounded, Limits, Rates
 from engrain.gateway.metrics import Metrics
 from engrain.gateway.relay import Relayed
 from engrain.gateway.tools import split
+from engrain.memory import Shelf
 from engrain.protocols import Completion, Conversation, Embedder
 from engrain.records import Feedback, Interaction, Sampling, Scope, Stamp, ToolCall, new_id
 from engrain.store import SqlStore
@@ -78,6 +79,7 @@ class Service:
     on_feedback: Callable[[Scope, wire.FeedbackRequest], list[Feedback]]
     limits: Limits = field(default_factory=Limits)
     metrics: Metrics = field(default_factory=Metrics)
+    shelf: Shelf = field(default_factory=Shelf)
     tracing: Tracing | None = None
     """Where spans go; None: nowhere."""
     tasks: set[asyncio.Task[None]] = field(default_factory=set[asyncio.Task[None]])
@@ -110,6 +112,7 @@ def create_app(service: Service) -> FastAPI:
             except StoreError:  # busy, or full: the next look is soon
                 continue
             if forgotten:
+                service.shelf.clear()
                 await run_in_threadpool(service.engine.clear)
 
     @asynccontextmanager
@@ -392,7 +395,7 @@ def ready(service: Service, body: wire.ChatRequest, scope: Scope, conversation: 
     if service.upstream is not None:  # it has its own window and its own ways to draw
         asked = prepare(
             service.store, service.engine, service.embedder, messages, scope=scope, conversation=conversation, memory=memory, adapter="",
-            serving=service.serving, seed=body.seed or 0,
+            serving=service.serving, seed=body.seed or 0, shelf=service.shelf,
         )  # fmt: skip
         return replace(asked, tools=offered)
     most = body.max_completion_tokens or body.max_tokens
@@ -410,7 +413,7 @@ def ready(service: Service, body: wire.ChatRequest, scope: Scope, conversation: 
     seed = body.seed if body.seed is not None else 0 if serving.temperature == 0 else secrets.randbits(31)
     asked = prepare(
         service.store, service.engine, service.embedder, latest(service.engine, messages, serving, memory=memory),
-        scope=scope, conversation=conversation, memory=memory, adapter=adapter, serving=serving, seed=seed, say=say,
+        scope=scope, conversation=conversation, memory=memory, adapter=adapter, serving=serving, seed=seed, say=say, shelf=service.shelf,
     )  # fmt: skip
     return replace(asked, tools=offered)
 

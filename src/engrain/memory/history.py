@@ -107,7 +107,12 @@ def as_of(
 
 def snapshot(memories: Sequence[Memory]) -> str:
     """Hash of the active set: its texts and kinds, whatever their ids and order; "" where nothing is active."""
-    held = sorted((m.kind, m.text) for m in active(memories))
+    return snapshot_of(active(memories))
+
+
+def snapshot_of(now: Sequence[Memory]) -> str:
+    """The same of memories that are known to be active."""
+    held = sorted((m.kind, m.text) for m in now)
     return content_hash(held, length=16) if held else ""
 
 

@@ -112,6 +112,17 @@ class SqlStore:
         for row in self._paged(wanted, subjects.c.seq):
             yield decode(row.json)
 
+    def state(self, kind: type[Any], *, scope: Scope) -> tuple[int, int]:
+        """(last entry, number of those that are there) of the records of one kind: changes whenever one is written or forgotten."""
+        wanted = (
+            select(func.max(subjects.c.seq), func.count(content.c.seq))
+            .outerjoin(content, content.c.seq == subjects.c.seq)
+            .where(owned(subjects, scope), subjects.c.kind == kind_of(kind))
+        )
+        with self._db.read() as connection:
+            last, there = connection.execute(wanted).one()
+        return last or 0, there
+
     def erase(self, record_ids: Sequence[str], *, scope: Scope, reason: str) -> None:
         """Remove content, salts, search words and vectors, down to the bytes in the files; ids, hashes and reason stay.
 
