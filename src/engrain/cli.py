@@ -1,4 +1,4 @@
-"""The terminal's door to engrain, and the only place that reads the environment (ENGRAIN_HOME, ENGRAIN_BASE, ENGRAIN_DEVICE).
+"""The terminal's door to engrain, and the only place that reads the environment (ENGRAIN_HOME, ENGRAIN_BASE, ENGRAIN_DEVICE; OpenTelemetry's OTEL_*).
 
 Everything heavy is imported inside the command that needs it, so that `engrain --help` answers at once.
 """
@@ -205,7 +205,7 @@ def serve(
     per_minute: Annotated[int, typer.Option(min=0, help="Requests a minute that each key may make; 0: as many as come.")] = 0,
     learn: Annotated[bool, typer.Option(help="Consolidate in the background who has told enough and is quiet.")] = True,
     canary: Share = 0.0,
-    drain: Annotated[int, typer.Option(min=0, help="Seconds after Ctrl-C in which open answers may end.")] = 30,
+    drain: Annotated[int, typer.Option(min=0, help="Seconds that open answers have to end after Ctrl-C; they are recorded whole either way.")] = 30,
     log_json: LogJson = False,
     home: Home = HOME, base: Base = SPROUT, tenant: Tenant = "local", device: Device = "auto",
 ) -> None:  # fmt: skip
