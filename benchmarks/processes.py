@@ -6,6 +6,7 @@ runs the command as a terminal would.
 
 from __future__ import annotations
 
+import ctypes
 import json
 import os
 import signal
@@ -26,6 +27,7 @@ from typing import Any, Self
 import openai
 
 SOURCE = Path(__file__).parents[1] / "src"
+PR_SET_PDEATHSIG = 1
 START_S = 180.0
 """Within which a process must answer, on a machine that is busy with other things."""
 
@@ -237,6 +239,7 @@ def _nursery() -> None:
             continue
         signal.signal(signal.SIGCHLD, signal.SIG_DFL)
         os.setsid()
+        ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)  # whoever began all this may be killed itself
         for number, path in ((0, os.devnull), (1, log), (2, log)):
             os.dup2(os.open(path, os.O_RDWR | os.O_APPEND), number)
         code = 1

@@ -1,4 +1,4 @@
-"""The terminal's door to engrain, and the only place that reads the environment (ENGRAIN_HOME, ENGRAIN_BASE, ENGRAIN_DEVICE).
+"""The terminal's door to engrain, and the only place that reads the environment (ENGRAIN_HOME, ENGRAIN_BASE, ENGRAIN_DEVICE; OpenTelemetry's OTEL_*).
 
 Everything heavy is imported inside the command that needs it, so that `engrain --help` answers at once.
 """
@@ -215,7 +215,7 @@ def serve(
     upstream_model: Annotated[str, typer.Option(help="Its model for requests that name `engrain`; others are passed on as they are.")] = "",
     upstream_key: Annotated[str, typer.Option(metavar="VARIABLE", help="Name of the environment variable that holds its key.")] = "ENGRAIN_UPSTREAM_KEY",
     verify: Verify = None,
-    drain: Annotated[int, typer.Option(min=0, help="Seconds after Ctrl-C in which open answers may end.")] = 30,
+    drain: Annotated[int, typer.Option(min=0, help="Seconds that open answers have to end after Ctrl-C; they are recorded whole either way.")] = 30,
     log_json: LogJson = False,
     home: Home = HOME, base: Base = SPROUT, tenant: Tenant = "local", device: Device = "auto",
 ) -> None:  # fmt: skip
