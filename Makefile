@@ -18,7 +18,7 @@ demo-quick: $(VENV)/ready      ## the same loop on less data: under 90 seconds
 	$(BIN)/engrain demo --quick
 
 test: $(VENV)/ready            ## every test
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest -n 2 --dist loadfile
 
 lint: $(VENV)/ready            ## style
 	$(BIN)/ruff check . && $(BIN)/ruff format --check .
