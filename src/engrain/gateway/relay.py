@@ -3,23 +3,24 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Callable
+from collections.abc import Callable
 from contextlib import aclosing
 from typing import Any
 
 from engrain.engines.upstream import UpstreamClient
 from engrain.errors import UpstreamFailed
 from engrain.gateway.answer import Asked
+from engrain.gateway.answering import Answering
 from engrain.gateway.wire import ChatRequest
 from engrain.prompts import add_context
 from engrain.protocols import Completion
-from engrain.records import Interaction, Message, Stamp, ToolCall, new_id
+from engrain.records import Interaction, Message, ToolCall, new_id
 
 OURS = ("model", "user", "safety_identifier", "metadata", "stream", "stream_options", "n", "seed")
 """Fields that are set here, or say who asks, which does not leave the box."""
 
 
-class Relayed:
+class Relayed(Answering):
     """One answer of an upstream on its way; as `server.Answer`, it is recorded whoever listens, as far as it came."""
 
     def __init__(
@@ -27,9 +28,8 @@ class Relayed:
         tasks: set[asyncio.Task[None]],
     ) -> None:  # fmt: skip
         """`record` writes the interaction, durably, in a thread; `tasks` hold the answers under way."""
-        self.asked, self._upstream, self._body, self._record, self._tasks = asked, upstream, body, record, tasks
-        self.stamp = Stamp(base=upstream.base, memory=asked.held)
-        self._out: asyncio.Queue[str | Interaction | Exception] = asyncio.Queue()
+        super().__init__(asked, upstream.base)
+        self._upstream, self._body, self._record, self._tasks = upstream, body, record, tasks
         self._text: list[str] = []
         self._calls: dict[int, dict[str, str]] = {}
         self._tokens: list[dict[str, Any]] = []
@@ -47,19 +47,8 @@ class Relayed:
             self._task.cancel()
             raise
 
-    async def pieces(self) -> AsyncIterator[str | Interaction]:
-        """The text as it comes, then its record; raises what went wrong. Who stops listening gives the answer up."""
-        try:
-            while True:
-                item = await self._out.get()
-                if isinstance(item, Exception):
-                    raise item
-                yield item
-                if isinstance(item, Interaction):
-                    return
-        except BaseException:
-            self._task.cancel()
-            raise
+    def _give_up(self) -> None:
+        self._task.cancel()
 
     def logprobs(self) -> list[dict[str, Any]]:
         """Each token of the answer with its log-probability, where the upstream says."""

@@ -36,13 +36,14 @@ from engrain.engines.upstream import UpstreamClient
 from engrain.errors import EngrainError, InputError, NotFound, StoreError
 from engrain.gateway import responses, wire
 from engrain.gateway.answer import ATTEMPTS, Asked, Serving, cut_to_window, first_tokens, latest, prepare, recorded
+from engrain.gateway.answering import Answering
 from engrain.gateway.limits import Bounded, Limits, Rates
 from engrain.gateway.metrics import Metrics
 from engrain.gateway.relay import Relayed
 from engrain.gateway.tools import split
 from engrain.memory import Shelf
 from engrain.protocols import Completion, Conversation, Embedder
-from engrain.records import Feedback, Interaction, Sampling, Scope, Stamp, ToolCall, new_id
+from engrain.records import Feedback, Interaction, Sampling, Scope, ToolCall, new_id
 from engrain.store import SqlStore
 
 if TYPE_CHECKING:
@@ -90,13 +91,25 @@ class Service:
         """What answers, without any version: the hash of the engine's base, or the upstream's name."""
         return self.engine.base if self.upstream is None else self.upstream.base
 
-    def count(self, interaction: Interaction) -> None:
-        """One more answer, in the metrics and the trace."""
+    def keep(
+        self,
+        asked: Asked,
+        completion: Completion,
+        calls: Sequence[ToolCall],
+        *,
+        first: bool,
+        sampling: Sampling | None = None,
+    ) -> Interaction:
+        """The answer on disk, counted, and (the `first` to its request alone) what was said remembered. Blocks."""
+        interaction = recorded(self.store, self.base, asked, completion, calls, sampling=sampling)
         if self.tracing is not None:
             self.tracing.answered(interaction)
         self.metrics.tokens.labels("read").inc(interaction.usage.input_tokens)
         self.metrics.tokens.labels("written").inc(interaction.usage.output_tokens)
         self.metrics.notes.inc(interaction.context.tokens)
+        if first:
+            self.after(interaction)
+        return interaction
 
 
 def create_app(service: Service) -> FastAPI:
@@ -493,19 +506,6 @@ async def while_listening(request: Request, making: Coroutine[Any, Any, Made]) -
         task.cancel()
 
 
-class Answering(Protocol):
-    """An answer on its way, whoever makes it."""
-
-    asked: Asked
-    stamp: Stamp
-
-    async def begin(self) -> None: ...
-
-    def pieces(self) -> AsyncIterator[str | Interaction]: ...
-
-    def logprobs(self) -> list[dict[str, Any]]: ...
-
-
 def answering(service: Service, body: wire.ChatRequest, asked: Asked, *, first: bool) -> Answering:
     """The answer to this request; what the user said becomes memory with the first answer to it alone."""
     if service.upstream is None:
@@ -514,11 +514,7 @@ def answering(service: Service, body: wire.ChatRequest, asked: Asked, *, first: 
     def record(asked: Asked, completion: Completion, calls: tuple[ToolCall, ...]) -> Interaction:
         most = body.max_completion_tokens or body.max_tokens
         how = Sampling(temperature=body.temperature, max_tokens=most, seed=body.seed, top_p=body.top_p)
-        interaction = recorded(service.store, service.base, asked, completion, calls, sampling=how)
-        service.count(interaction)
-        if first:
-            service.after(interaction)
-        return interaction
+        return service.keep(asked, completion, calls, first=first, sampling=how)
 
     return Relayed(service.upstream, body, asked, record, service.tasks)
 
@@ -587,14 +583,13 @@ async def events(answers: Sequence[Answering], form: Events) -> AsyncIterator[st
             yield sent
 
 
-class Answer:
-    """One answer on its way. It goes on to its record whoever listens, and ends for the listener once that is on disk."""
+class Answer(Answering):
+    """One that a version here makes."""
 
     def __init__(self, service: Service, body: wire.ChatRequest, asked: Asked, *, first: bool) -> None:
-        self.asked, self._service, self._body, self._first = asked, service, body, first
-        self.stamp = Stamp(base=service.engine.base, adapter=asked.version, memory=asked.held)
+        super().__init__(asked, service.base)
+        self._service, self._body, self._first = service, body, first
         self._arrived: asyncio.Queue[int | None] = asyncio.Queue()
-        self._out: asyncio.Queue[str | Interaction | Exception] = asyncio.Queue()
 
     async def begin(self) -> None:
         """Ask for it. InputError for what does not fit the window, NotFound for a version that is not there."""
@@ -613,19 +608,8 @@ class Answer:
         self._service.tasks.add(task)
         task.add_done_callback(self._service.tasks.discard)
 
-    async def pieces(self) -> AsyncIterator[str | Interaction]:
-        """The text as it comes, then its record; raises what went wrong. Who stops listening gives the answer up."""
-        try:
-            while True:
-                item = await self._out.get()
-                if isinstance(item, Exception):
-                    raise item
-                yield item
-                if isinstance(item, Interaction):
-                    return
-        except BaseException:
-            self._ticket.cancel()
-            raise
+    def _give_up(self) -> None:
+        self._ticket.cancel()
 
     def logprobs(self) -> list[dict[str, Any]]:
         """Each token of the answer with its log-probability."""
@@ -643,12 +627,8 @@ class Answer:
                 text, calls = split(text, [tool.function.name for tool in self._body.callable])
             ended = "tool_calls" if calls else "stop" if cut else done.finish_reason
             completion = replace(done, text=text, finish_reason=ended)
-            interaction = await run_in_threadpool(
-                recorded, self._service.store, self._service.engine.base, self.asked, completion, calls
-            )
-            self._service.count(interaction)
-            if self._first:
-                await run_in_threadpool(self._service.after, interaction)
+            keep = partial(self._service.keep, self.asked, completion, calls, first=self._first)
+            interaction = await run_in_threadpool(keep)
             if len(text) > sent:
                 self._out.put_nowait(text[sent:])
             self._out.put_nowait(interaction)
