@@ -280,8 +280,8 @@ def settings(*, quick: bool) -> Consolidation:
     router = Router(settle_s=0.0)
     if quick:
         return Consolidation(
-            router=router, preparation=Preparation(study=Study(rounds=1)), least_steps=40, most_steps=40, batch_size=16,
-            gate_items=160, scale_items=80,
+            router=router, preparation=Preparation(study=Study(rounds=1)), least_steps=32, most_steps=32, batch_size=16,
+            learning_rate=6e-3, plan={"hold": 8.0}, gate_items=240, scales=(0.7,),
         )  # fmt: skip
     # The forgetting trains and judges once more, so a demo has time for a few memories only (the others stay in text), and for
     # half the items by which the scale is chosen.
@@ -421,6 +421,8 @@ class _Demo:
         if not self.live:
             why = "The gate did not let it through" if outcome.verdict is not None else "Nothing was trained"
             self.say(f"{why}, so the base answers on, with all the notes.", style="yellow")
+            if self.quick:
+                self.say("--quick learns for a minute, seldom enough to convince the gate; without it more is learned.")
         else:
             adapter = self.learner.store.get(self.live, scope=self.learner.scope)
             assert isinstance(adapter, Adapter)

@@ -456,7 +456,9 @@ def choose_scale(
     tick: Progress = quiet,
 ) -> tuple[float, str]:
     """The largest share of the update that does no more harm to unrelated items (not the gate's) than the gate will tolerate,
-    and the adapter that it makes; shares that were tried and refused leave no file."""
+    and the adapter that it makes; shares that were tried and refused leave no file. Where there is one share only, it is that."""
+    if len(settings.scales) == 1:
+        return settings.scales[0], student.save(scale=settings.scales[0])
     spent = [v.decision for v in spent_before(store, batch.scope, at)]
     judging = Counter(group(e) for e in retained(store, engine, batch, settings))
     items = probes("scale", settings.scale_items, engine=engine)
