@@ -33,14 +33,12 @@ class Completion:
     latency_ms: float = 0.0
 
 
-class Engine(Protocol):
-    """Runs one base model with many adapters. `adapter` is a content hash; "" is the bare base.
+class Sampler(Protocol):
+    """What answers prompts: an engine, or the batcher in front of one.
 
-    Asking for an adapter that is absent raises NotFound; nothing else ever answers in its place.
+    `adapter` is a content hash; "" is the bare base. Asking for one that is absent raises NotFound; nothing else ever answers in its
+    place.
     """
-
-    base: str
-    """Content hash of the base weights, tokenizer and chat template."""
 
     def sample(
         self,
@@ -51,6 +49,13 @@ class Engine(Protocol):
         temperature: float = 0.0,
         seed: int = 0,
     ) -> list[Completion]: ...
+
+
+class Engine(Sampler, Protocol):
+    """Runs one base model with many adapters."""
+
+    base: str
+    """Content hash of the base weights, tokenizer and chat template."""
 
     def score(
         self, prompts: Sequence[Conversation], answers: Sequence[Sequence[int]], *, adapter: str = ""

@@ -34,9 +34,9 @@ if TYPE_CHECKING:
 
     from engrain.engines.local import LocalEngine
     from engrain.engines.upstream import Upstream
-    from engrain.gateway.server import Service
+    from engrain.gateway.reply import Service
     from engrain.gateway.wire import FeedbackRequest
-    from engrain.protocols import Verifier
+    from engrain.protocols import Sampler, Verifier
     from engrain.telemetry.tracing import Tracing
 
 log = logging.getLogger(__name__)
@@ -67,7 +67,8 @@ def application(
         from engrain.dashboard import Desk, create
         from engrain.dashboard.api import router
         from engrain.gateway.limits import Limits
-        from engrain.gateway.server import Service, create_app
+        from engrain.gateway.reply import Service
+        from engrain.gateway.server import create_app
     except ModuleNotFoundError as missing:
         raise InputError(f'{missing.name} is not installed; run: pip install "engrain[serve]"') from missing
     from engrain.engines.batching import Batcher
@@ -76,11 +77,12 @@ def application(
 
     store = SqlStore(home)
     engine = LocalEngine(base, adapters_dir=home / "adapters", device=device)
+    batcher = Batcher(engine, rows=rows)
     service = Service(
-        store=store, engine=engine, batcher=Batcher(engine, rows=rows), embedder=HashedEmbedder(),
+        store=store, engine=engine, batcher=batcher, embedder=HashedEmbedder(),
         serving=Serving(max_tokens=ANSWER_TOKENS), tenant=tenant, limits=Limits(requests_per_minute=per_minute), tracing=tracing,
         upstream=UpstreamClient(upstream) if upstream else None,
-        after=lambda interaction: _remember(store, engine, interaction),
+        after=lambda interaction, remembering: _after(store, batcher, interaction, remembering=remembering),
         on_feedback=lambda scope, body: _feedback(store, scope, body),
     )  # fmt: skip
     app = create_app(service)
@@ -264,7 +266,7 @@ def verifiers_of(file: Path) -> Callable[[LocalEngine], Sequence[Verifier]]:
     return make  # type: ignore[no-any-return]
 
 
-def _remember(store: SqlStore, engine: LocalEngine, interaction: Interaction) -> None:
+def _after(store: SqlStore, sampler: Sampler, interaction: Interaction, *, remembering: bool) -> None:
     if (
         interaction.messages[-1].role != "user"
     ):  # a step of a tool loop: what the user said was remembered with the first
@@ -273,8 +275,10 @@ def _remember(store: SqlStore, engine: LocalEngine, interaction: Interaction) ->
         follow.from_next(store, interaction)
     except Exception:
         log.exception("%s: what it says of the answer before was not recorded", interaction.id)
+    if not remembering:
+        return
     try:
-        remember.from_interaction(store, engine, interaction)
+        remember.from_interaction(store, sampler, interaction)
     except Exception:
         log.exception("%s: nothing was remembered of what was said", interaction.id)
 

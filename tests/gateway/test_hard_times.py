@@ -17,7 +17,7 @@ import pytest
 from starlette.testclient import TestClient
 
 from engrain import service
-from engrain.gateway.server import Service
+from engrain.gateway.reply import Service
 from engrain.records import Feedback, Interaction, Scope
 from engrain.service import application
 from engrain.store import SqlStore

@@ -19,7 +19,7 @@ from fastapi.responses import JSONResponse, Response, StreamingResponse
 from engrain.engines.upstream import Upstream
 from engrain.errors import InputError
 from engrain.gateway.relay import shown
-from engrain.gateway.server import Service
+from engrain.gateway.reply import Service
 from engrain.learner import SPROUT
 from engrain.records import Feedback, Interaction, Memory, Scope
 from engrain.service import application, serve

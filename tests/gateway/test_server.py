@@ -18,7 +18,7 @@ import numpy as np
 import openai
 import pytest
 
-from engrain.gateway.server import Service
+from engrain.gateway.reply import Service
 from engrain.learner import SPROUT
 from engrain.records import Feedback, Interaction, Memory, Message, Scope
 from engrain.service import application
@@ -538,3 +538,11 @@ def test_the_api_page_does_what_it_says(served: tuple[str, Service], capsys: pyt
     assert re.fullmatch(r'\{"code": ?"[0-9]{4}"\}', code) and tool == "open_gate" and same == "True"
     assert feedback == "rating" and "4417" in response and models == "['engrain', 'base']"
     assert error == "temperature invalid_value"
+
+
+def test_with_memory_off_nothing_is_kept_but_the_answer(served: tuple[str, Service], client: openai.OpenAI) -> None:
+    off = {"x-engrain-memory": "off"}
+    answer = say(client, "The gate code of the old barn is 7113.", "ivo", extra_headers=off)
+    store, scope = served[1].store, Scope(user="ivo")
+    assert not list(store.select(Memory, scope=scope))
+    assert [i.id for i in store.select(Interaction, scope=scope)] == [answer.id]

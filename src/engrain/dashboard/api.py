@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from dataclasses import asdict
 from typing import Annotated, Any
 
@@ -42,7 +42,7 @@ class Forget(BaseModel):
     reason: str = Field(default="asked over the API", max_length=200)
 
 
-def router(desk: Desk, tenant_for: Callable[[str], Callable[[Request], str]]) -> APIRouter:
+def router(desk: Desk, tenant_for: Callable[[str], Callable[[Request], Awaitable[str]]]) -> APIRouter:
     """The routes, each for the caller's own tenant."""
     api = APIRouter(prefix="/v1/engrain", responses=ERRORS)
     own = Depends(tenant_for("admin"))

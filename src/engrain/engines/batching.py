@@ -10,11 +10,11 @@ import logging
 import threading
 import time
 from collections import deque
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass, field
 from queue import SimpleQueue
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor
@@ -80,6 +80,10 @@ class Ticket:
             raise error
 
 
+def _nobody(_token: int | None) -> None:
+    """Listens to no token: only the whole answer is wanted."""
+
+
 class Batcher:
     """Runs one engine for many callers at once. Close it, or use it in a `with`."""
 
@@ -131,6 +135,19 @@ class Batcher:
             self._waiting.append(ticket)
             self._change.notify()
         return ticket
+
+    def sample(
+        self,
+        prompts: Sequence[Conversation],
+        *,
+        adapter: str = "",
+        max_tokens: int = 64,
+        temperature: float = 0.0,
+        seed: int = 0,
+    ) -> list[Completion]:
+        """Whole answers, in one batch with whatever else is under way; blocks until the last is there."""
+        how: dict[str, Any] = {"adapter": adapter, "max_tokens": max_tokens, "temperature": temperature, "seed": seed}
+        return [t.done.result() for t in [self.submit(p, **how, tell=_nobody) for p in prompts]]
 
     @property
     def rows_in_use(self) -> int:

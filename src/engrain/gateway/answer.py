@@ -91,7 +91,11 @@ def answer(
             completion = engine.sample(
                 [asked.shown], adapter=asked.version, max_tokens=serving.max_tokens, temperature=serving.temperature, seed=seed
             )[0]  # fmt: skip
-            return recorded(store, engine.base, asked, completion)
+            interaction = interaction_of(
+                asked, completion, base=engine.base, verdict=let_through(store, scope, asked.version)
+            )
+            store.append(interaction)
+            return interaction
         except NotFound:
             if attempt == ATTEMPTS - 1:
                 raise
@@ -112,6 +116,8 @@ class Asked:
     """The adapter that is to answer; "" for the bare base."""
     canary: str = ""
     """Id of the trial that this request is part of."""
+    memory: bool = True
+    """Whether notes may be shown, and what the user says be kept."""
     held: str
     """The memory snapshot; "" where no memory took part."""
     serving: Serving
@@ -143,7 +149,7 @@ def prepare(
 ) -> Asked:
     """What to show, and who is to answer; arguments as in `answer` and `look_up`. A `shelf` spares deriving anew what holds."""
     started = time.perf_counter()
-    live = current(store, scope)
+    live = current(store, scope) if adapter is None else None
     version = (live.id if live else "") if adapter is None else adapter
     name = new_id("int")
     canary = on_trial(store, scope) if adapter is None else None
@@ -156,21 +162,22 @@ def prepare(
             store, engine, embedder, messages, held, scope=scope, serving=serving, version=version, say=say
         )
     return Asked(
-        id=name, canary=canary.id if canary else "", scope=scope, conversation=conversation, messages=tuple(messages), context=context, version=version, held=held.snapshot,
+        id=name, canary=canary.id if canary else "", scope=scope, conversation=conversation, messages=tuple(messages), context=context, version=version, memory=memory, held=held.snapshot,
         serving=serving, seed=seed, started=started,
     )  # fmt: skip
 
 
-def recorded(
-    store: SqlStore,
-    base: str,
+def interaction_of(
     asked: Asked,
     completion: Completion,
+    *,
+    base: str,
+    verdict: str,
     calls: Sequence[ToolCall] = (),
     sampling: Sampling | None = None,
 ) -> Interaction:
-    """The answered request, on disk when this returns; `sampling` where it is not that of `Serving`. NotFound if something that it was made from is forgotten meanwhile."""
-    interaction = Interaction(
+    """The record of an answered request; `verdict` is the one that let the version through, `sampling` where it is not that of `Serving`."""
+    return Interaction(
         id=asked.id,
         scope=asked.scope,
         conversation=asked.conversation,
@@ -195,13 +202,8 @@ def recorded(
         finish_reason=completion.finish_reason,
         tools=asked.tools,
         tool_calls=tuple(calls),
-        causes=(
-            *asked.context.memory_ids,
-            *filter(None, (asked.version, let_through(store, asked.scope, asked.version), asked.canary)),
-        ),
+        causes=(*asked.context.memory_ids, *filter(None, (asked.version, verdict, asked.canary))),
     )
-    store.append(interaction)
-    return interaction
 
 
 def look_up(

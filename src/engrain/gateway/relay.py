@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from contextlib import aclosing
 from typing import Any
 
@@ -24,10 +24,10 @@ class Relayed(Answering):
     """One answer of an upstream on its way; as `server.Answer`, it is recorded whoever listens, as far as it came."""
 
     def __init__(
-        self, upstream: UpstreamClient, body: ChatRequest, asked: Asked, record: Callable[[Asked, Completion, tuple[ToolCall, ...]], Interaction],
+        self, upstream: UpstreamClient, body: ChatRequest, asked: Asked, record: Callable[[Asked, Completion, tuple[ToolCall, ...]], Awaitable[Interaction]],
         tasks: set[asyncio.Task[None]],
     ) -> None:  # fmt: skip
-        """`record` writes the interaction, durably, in a thread; `tasks` hold the answers under way."""
+        """`record` writes the interaction, durably; `tasks` hold the answers under way."""
         super().__init__(asked, upstream.base)
         self._upstream, self._body, self._record, self._tasks = upstream, body, record, tasks
         self._text: list[str] = []
@@ -128,7 +128,7 @@ class Relayed(Answering):
             input_tokens=int(self._usage.get("prompt_tokens") or 0), finish_reason=self._ended or "length",
             output_tokens=int(self._usage.get("completion_tokens") or 0),
         )  # fmt: skip
-        return await asyncio.to_thread(self._record, self.asked, completion, calls)
+        return await self._record(self.asked, completion, calls)
 
     def _asking(self, *, stream: bool) -> dict[str, Any]:
         """The body for the upstream: the caller's, with the notes in its system message."""

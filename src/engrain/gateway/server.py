@@ -6,45 +6,36 @@ An answer is recorded, durably, before its last byte is sent. Whatever takes lon
 from __future__ import annotations
 
 import asyncio
-import json
 import logging
 import math
 import secrets
 import time
-from collections.abc import AsyncIterator, Callable, Coroutine, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager, nullcontext
-from dataclasses import dataclass, field, replace
 from functools import partial
-from typing import TYPE_CHECKING, Annotated, Any, Literal, Protocol, TypeVar
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
-from fastapi import Depends, FastAPI, Header, Request, Response
+from fastapi import APIRouter, Depends, FastAPI, Header, Request, Response
 from fastapi.exceptions import RequestValidationError
-from fastapi.responses import JSONResponse, PlainTextResponse, StreamingResponse
+from fastapi.responses import JSONResponse, PlainTextResponse
+from fastapi.routing import APIRoute
+from pydantic import BaseModel, ValidationError
 from starlette.concurrency import run_in_threadpool
 from starlette.datastructures import MutableHeaders
 from starlette.exceptions import HTTPException
-from starlette.routing import Match
+from starlette.routing import Match, request_response
 from starlette.types import ASGIApp, Receive, Send
 from starlette.types import Message as ASGIMessage
 from starlette.types import Scope as ASGIScope
 
 from engrain.adapters import current, versions
-from engrain.adapters.versions import resolve
-from engrain.engines.batching import Batcher
-from engrain.engines.local import LocalEngine
-from engrain.engines.upstream import UpstreamClient
 from engrain.errors import EngrainError, InputError, NotFound, StoreError
 from engrain.gateway import responses, wire
-from engrain.gateway.answer import ATTEMPTS, Asked, Serving, cut_to_window, first_tokens, latest, prepare, recorded
 from engrain.gateway.answering import Answering
-from engrain.gateway.limits import Bounded, Limits, Rates
+from engrain.gateway.limits import Bounded, Rates
 from engrain.gateway.metrics import Metrics
-from engrain.gateway.relay import Relayed
-from engrain.gateway.tools import split
-from engrain.memory import Shelf
-from engrain.protocols import Completion, Conversation, Embedder
-from engrain.records import Feedback, Interaction, Sampling, Scope, ToolCall, new_id
-from engrain.store import SqlStore
+from engrain.gateway.reply import LIVE, Service, reply
+from engrain.records import Interaction, Scope
 
 if TYPE_CHECKING:
     from engrain.telemetry.tracing import Tracing
@@ -52,64 +43,8 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 LOOPBACK = ("127.0.0.1", "::1", "localhost")
-Made = TypeVar("Made")
-
-LISTEN_S = 0.25
-"""Between two looks whether the caller of an answer in one piece still waits for it."""
 FORGET_S = 1.0
 """Between two looks for what another process forgot."""
-LIVE = "engrain"
-"""The model name for whatever version is live for the user who asks; `base` is the bare base, a hash or number one version."""
-
-
-@dataclass(frozen=True, kw_only=True)
-class Service:
-    """What the routes work with."""
-
-    store: SqlStore
-    engine: LocalEngine
-    batcher: Batcher
-    upstream: UpstreamClient | None = None
-    """What answers instead of the engine, which then only says which notes a message leaves."""
-    embedder: Embedder
-    serving: Serving
-    tenant: str = "local"
-    """Whose requests those are that come without a key, which is possible only while there are no keys."""
-    after: Callable[[Interaction], None]
-    """What is done with a recorded interaction before its answer ends: it becomes memory."""
-    on_feedback: Callable[[Scope, wire.FeedbackRequest], list[Feedback]]
-    limits: Limits = field(default_factory=Limits)
-    metrics: Metrics = field(default_factory=Metrics)
-    shelf: Shelf = field(default_factory=Shelf)
-    tracing: Tracing | None = None
-    """Where spans go; None: nowhere."""
-    tasks: set[asyncio.Task[None]] = field(default_factory=set[asyncio.Task[None]])
-    """Answers under way; each goes on to its record whoever listens."""
-
-    @property
-    def base(self) -> str:
-        """What answers, without any version: the hash of the engine's base, or the upstream's name."""
-        return self.engine.base if self.upstream is None else self.upstream.base
-
-    def keep(
-        self,
-        asked: Asked,
-        completion: Completion,
-        calls: Sequence[ToolCall],
-        *,
-        first: bool,
-        sampling: Sampling | None = None,
-    ) -> Interaction:
-        """The answer on disk, counted, and (the `first` to its request alone) what was said remembered. Blocks."""
-        interaction = recorded(self.store, self.base, asked, completion, calls, sampling=sampling)
-        if self.tracing is not None:
-            self.tracing.answered(interaction)
-        self.metrics.tokens.labels("read").inc(interaction.usage.input_tokens)
-        self.metrics.tokens.labels("written").inc(interaction.usage.output_tokens)
-        self.metrics.notes.inc(interaction.context.tokens)
-        if first:
-            self.after(interaction)
-        return interaction
 
 
 def create_app(service: Service) -> FastAPI:
@@ -179,10 +114,10 @@ def create_app(service: Service) -> FastAPI:
             headers["allow"] = ", ".join(allowed(app, asked.scope))
         return JSONResponse(body, error.status_code, headers=headers)
 
-    def tenant_for(right: str) -> Callable[[Request], str]:
+    def tenant_for(right: str) -> Callable[[Request], Awaitable[str]]:
         """A dependency: the tenant of the caller's key, if that allows this."""
 
-        def tenant(request: Request) -> str:
+        async def tenant(request: Request) -> str:  # one short look at the database is not worth a thread
             scheme, _, secret = request.headers.get("authorization", "").partition(" ")
             key = service.store.key_of(secret.strip()) if scheme.lower() == "bearer" else None
             if key is None and service.store.api_keys():  # a home that ever had one is never open again
@@ -224,7 +159,9 @@ def create_app(service: Service) -> FastAPI:
     async def health() -> dict[str, str]:
         return {"status": "ok", "base": service.base}
 
-    @app.post("/v1/chat/completions", response_model=None, responses={200: wire.ANSWERED})
+    answers = APIRouter(route_class=direct(tenant_for("serve")), responses=wire.ERRORS)
+
+    @answers.post("/v1/chat/completions", response_model=None, responses={200: wire.ANSWERED})
     async def chat(
         request: Request,
         body: wire.ChatRequest,
@@ -241,9 +178,9 @@ def create_app(service: Service) -> FastAPI:
         def whole(answers: Sequence[Answering], done: Sequence[Interaction]) -> dict[str, Any]:
             return wire.completion_of(done, body.model, [a.logprobs() for a in answers] if body.logprobs else None)
 
-        return await reply(request, body, scope, x_engrain_conversation, x_engrain_memory, stream, whole)
+        return await reply(service, request, body, scope, x_engrain_conversation, x_engrain_memory, stream, whole)
 
-    @app.post("/v1/responses", response_model=None, responses={200: wire.ANSWERED})
+    @answers.post("/v1/responses", response_model=None, responses={200: wire.ANSWERED})
     async def respond(
         request: Request,
         body: responses.ResponsesRequest,
@@ -267,49 +204,9 @@ def create_app(service: Service) -> FastAPI:
         def whole(_: Sequence[Answering], done: Sequence[Interaction]) -> dict[str, Any]:
             return responses.response_of(done[0], body)
 
-        return await reply(request, body.chat(earlier), scope, conversation, x_engrain_memory, stream, whole)
+        return await reply(service, request, body.chat(earlier), scope, conversation, x_engrain_memory, stream, whole)
 
-    async def reply(
-        request: Request,
-        body: wire.ChatRequest,
-        scope: Scope,
-        conversation: str,
-        memory: Literal["on", "off"],
-        stream: Callable[[str], Events],
-        whole: Callable[[Sequence[Answering], Sequence[Interaction]], dict[str, Any]],
-    ) -> Response:
-        """The answer to a request, in the form of the API that was asked."""
-
-        async def begun() -> list[Answering]:
-            if (len(service.tasks) if service.upstream else service.batcher.waiting) >= service.limits.waiting:
-                said = f"{service.limits.waiting} requests wait already; ask again in a moment"
-                raise HTTPException(503, said, headers={"retry-after": "1"})
-            asked = await run_in_threadpool(ready, service, body, scope, conversation, memory=memory == "on")
-            more = [replace(asked, id=new_id("int"), seed=asked.seed + i) for i in range(1, body.n or 1)]
-            answers = [answering(service, body, one, first=one is asked) for one in (asked, *more)]
-            await asyncio.gather(*(answer.begin() for answer in answers))
-            return answers
-
-        if body.stream:  # what cannot be answered at all is an error with its own status, not one in the stream
-            answers = await begun()
-            first = answers[0]
-            headers = wire.stamp_headers(first.asked.id, first.stamp) | {"cache-control": "no-store"}
-            sent = events(answers, stream(first.asked.id))
-            return StreamingResponse(sent, media_type="text/event-stream", headers=headers)
-
-        async def finished() -> tuple[list[Answering], list[Interaction]]:
-            answers = await begun()
-            made = {place: item async for place, item in together(answers) if isinstance(item, Interaction)}
-            return answers, [made[place] for place in sorted(made)]
-
-        for attempt in range(ATTEMPTS):
-            try:
-                answers, done = await while_listening(request, finished())
-                break
-            except NotFound:  # what it was made from was forgotten meanwhile
-                if attempt == ATTEMPTS - 1:
-                    raise
-        return JSONResponse(whole(answers, done), headers=wire.stamp_headers(done[0].id, done[0].stamp))
+    app.include_router(answers)
 
     @app.post("/v1/embeddings")
     async def embeddings(body: wire.EmbeddingsRequest, tenant: str = serves) -> dict[str, Any]:
@@ -373,6 +270,43 @@ def create_app(service: Service) -> FastAPI:
     return app
 
 
+def direct(tenant: Callable[[Request], Awaitable[str]]) -> type[APIRoute]:
+    """A class of routes that are documented as any other and take a request apart themselves: what FastAPI does for each costs more than
+    all that is done here for an answer. Their endpoints take `request`, `body`, `tenant` and the three headers of a request for an answer."""
+
+    class Direct(APIRoute):
+        def __init__(self, path: str, endpoint: Callable[..., Any], **options: Any) -> None:
+            super().__init__(path, endpoint, **options)
+            assert self.body_field is not None
+            form: type[BaseModel] = self.body_field.field_info.annotation  # type: ignore[assignment]
+
+            async def answer(request: Request) -> Response:
+                whose, headers = await tenant(request), request.headers
+                if headers.get("x-engrain-memory", "on") not in ("on", "off"):
+                    raise _malformed(("x-engrain-memory",), "Input should be 'on' or 'off'")
+                kind = headers.get("content-type", "").partition(";")[0].strip().lower()
+                if kind != "application/json" and not (kind.startswith("application/") and kind.endswith("+json")):
+                    # What a web page may send without being asked; only JSON it may not.
+                    raise _malformed(("content-type",), f"{kind or 'nothing'} is no JSON; send application/json")
+                try:
+                    body = form.model_validate_json(await request.body())
+                except ValidationError as error:
+                    raise RequestValidationError(error.errors(include_url=False)) from error
+                response: Response = await endpoint(
+                    request, body, whose, headers.get("x-engrain-user", ""), headers.get("x-engrain-conversation", ""),
+                    headers.get("x-engrain-memory", "on"),
+                )  # fmt: skip
+                return response
+
+            self.app = request_response(answer)
+
+    return Direct
+
+
+def _malformed(place: tuple[str, ...], said: str) -> RequestValidationError:
+    return RequestValidationError([{"loc": place, "msg": said}])
+
+
 def allowed(app: FastAPI, asked: ASGIScope) -> list[str]:
     """The methods that this path has, by whatever route."""
 
@@ -396,39 +330,6 @@ def scope_of(tenant: str, header: str, *named: str | None) -> Scope:
 def asker(tenant: str, header: str, body: wire.ChatRequest | responses.ResponsesRequest) -> Scope:
     """Whose request for an answer this is: the header's user, or the first of the fields that OpenAI has for it."""
     return scope_of(tenant, header, body.safety_identifier, (body.metadata or {}).get("user"), body.user)
-
-
-def ready(service: Service, body: wire.ChatRequest, scope: Scope, conversation: str, *, memory: bool) -> Asked:
-    """The request made ready to answer."""
-    messages = [turn.message(i, any_part=service.upstream is not None) for i, turn in enumerate(body.messages)]
-    if not any(m.content.strip() for m in messages):
-        raise InputError("messages: all are empty; say or ask something")
-    tools = [tool.model_dump(mode="json", exclude_unset=True) for tool in body.tools or ()]
-    offered = json.dumps(tools, ensure_ascii=False) if tools else ""
-    if service.upstream is not None:  # it has its own window and its own ways to draw
-        asked = prepare(
-            service.store, service.engine, service.embedder, messages, scope=scope, conversation=conversation, memory=memory, adapter="",
-            serving=service.serving, seed=body.seed or 0, shelf=service.shelf,
-        )  # fmt: skip
-        return replace(asked, tools=offered)
-    most = body.max_completion_tokens or body.max_tokens
-    serving = cut_to_window(service.engine, service.serving, most)
-    if body.temperature is not None:
-        serving = replace(serving, temperature=body.temperature)
-    if body.top_p is not None:
-        serving = replace(serving, top_p=body.top_p)
-    adapter = None if body.model == LIVE else resolve(service.store, scope, body.model)
-
-    def say(shown: Conversation, version: str) -> str:
-        ticket = service.batcher.submit(shown, adapter=version, max_tokens=first_tokens(service.engine))
-        return ticket.done.result().text
-
-    seed = body.seed if body.seed is not None else 0 if serving.temperature == 0 else secrets.randbits(31)
-    asked = prepare(
-        service.store, service.engine, service.embedder, latest(service.engine, messages, serving, memory=memory),
-        scope=scope, conversation=conversation, memory=memory, adapter=adapter, serving=serving, seed=seed, say=say, shelf=service.shelf,
-    )  # fmt: skip
-    return replace(asked, tools=offered)
 
 
 def listed(service: Service, scope: Scope) -> list[dict[str, Any]]:
@@ -491,168 +392,3 @@ class Outermost:
 
 def _ms(since: float) -> float:
     return round((time.perf_counter() - since) * 1000, 1)
-
-
-async def while_listening(request: Request, making: Coroutine[Any, Any, Made]) -> Made:
-    """What this makes; given up, with whatever it waits for, when the caller hangs up."""
-    task = asyncio.create_task(making)
-    try:
-        while not task.done():
-            await asyncio.wait({task}, timeout=LISTEN_S)
-            if not task.done() and await request.is_disconnected():
-                raise HTTPException(499, "the caller hung up")
-        return task.result()
-    finally:
-        task.cancel()
-
-
-def answering(service: Service, body: wire.ChatRequest, asked: Asked, *, first: bool) -> Answering:
-    """The answer to this request; what the user said becomes memory with the first answer to it alone."""
-    if service.upstream is None:
-        return Answer(service, body, asked, first=first)
-
-    def record(asked: Asked, completion: Completion, calls: tuple[ToolCall, ...]) -> Interaction:
-        most = body.max_completion_tokens or body.max_tokens
-        how = Sampling(temperature=body.temperature, max_tokens=most, seed=body.seed, top_p=body.top_p)
-        return service.keep(asked, completion, calls, first=first, sampling=how)
-
-    return Relayed(service.upstream, body, asked, record, service.tasks)
-
-
-class Events(Protocol):
-    """An answer as one API's server-sent events."""
-
-    def begin(self, choice: int) -> list[str]: ...
-
-    def piece(self, text: str, choice: int) -> list[str]: ...
-
-    def end(self, interaction: Interaction, choice: int) -> list[str]: ...
-
-    def over(self, made: Sequence[Interaction]) -> list[str]: ...
-
-    def fail(self, error: dict[str, Any]) -> list[str]: ...
-
-
-async def together(answers: Sequence[Answering]) -> AsyncIterator[tuple[int, str | Interaction]]:
-    """What comes of several answers, each piece with its answer's place. Whoever stops listening gives all of them up."""
-    came: asyncio.Queue[tuple[int, str | Interaction | Exception]] = asyncio.Queue()
-
-    async def read(place: int, answer: Answering) -> None:
-        try:
-            async for item in answer.pieces():
-                came.put_nowait((place, item))
-        except Exception as error:
-            came.put_nowait((place, error))
-
-    readers = [asyncio.create_task(read(place, answer)) for place, answer in enumerate(answers)]
-    left = len(answers)
-    try:
-        while left:
-            place, item = await came.get()
-            if isinstance(item, Exception):
-                raise item
-            left -= isinstance(item, Interaction)
-            yield place, item
-    finally:
-        for reader in readers:
-            reader.cancel()
-
-
-async def events(answers: Sequence[Answering], form: Events) -> AsyncIterator[str]:
-    """Server-sent events: the pieces as they come, then how it ended; or what went wrong."""
-    made: dict[int, Interaction] = {}
-    try:
-        for place in range(len(answers)):
-            for sent in form.begin(place):
-                yield sent
-        async for place, item in together(answers):
-            if isinstance(item, Interaction):
-                made[place] = item
-            for sent in form.piece(item, place) if isinstance(item, str) else form.end(item, place):
-                yield sent
-        for sent in form.over([made[place] for place in sorted(made)]):
-            yield sent
-    except NotFound:
-        said = "what this answer was made from was forgotten meanwhile; ask again"
-        for sent in form.fail(wire.error_body(said, "server_error", code="forgotten")):
-            yield sent
-    except Exception as error:
-        if not isinstance(error, EngrainError):
-            log.error("a stream failed", exc_info=error)
-        for sent in form.fail(wire.error_of(error)[1]):
-            yield sent
-
-
-class Answer(Answering):
-    """One that a version here makes."""
-
-    def __init__(self, service: Service, body: wire.ChatRequest, asked: Asked, *, first: bool) -> None:
-        super().__init__(asked, service.base)
-        self._service, self._body, self._first = service, body, first
-        self._arrived: asyncio.Queue[int | None] = asyncio.Queue()
-
-    async def begin(self) -> None:
-        """Ask for it. InputError for what does not fit the window, NotFound for a version that is not there."""
-        loop, asked, body = asyncio.get_running_loop(), self.asked, self._body
-        offered = asked.tools if body.callable and self._service.engine.chat.offers_tools else ""
-
-        def tell(token: int | None) -> None:
-            loop.call_soon_threadsafe(self._arrived.put_nowait, token)
-
-        self._ticket = await run_in_threadpool(
-            self._service.batcher.submit, asked.shown, adapter=asked.version, max_tokens=asked.serving.max_tokens,
-            temperature=asked.serving.temperature, seed=asked.seed, top_p=asked.serving.top_p,
-            schema=body.schema_text, tools=offered, tell=tell,
-        )  # fmt: skip
-        task = asyncio.create_task(self._work())
-        self._service.tasks.add(task)
-        task.add_done_callback(self._service.tasks.discard)
-
-    def _give_up(self) -> None:
-        self._ticket.cancel()
-
-    def logprobs(self) -> list[dict[str, Any]]:
-        """Each token of the answer with its log-probability."""
-        ids = [t for t in self._ticket.tokens if t not in self._service.engine.chat.stop_ids]
-        texts = [self._service.engine.tokenizer.decode([t]) for t in ids]
-        return wire.token_logprobs(self._ticket.done.result(), texts)
-
-    async def _work(self) -> None:
-        """Cut the tokens into pieces; then the record, the memory that it leaves, and the last piece."""
-        try:
-            sent, text, cut = await self._read()
-            done: Completion = await asyncio.wrap_future(self._ticket.done)
-            calls: tuple[ToolCall, ...] = ()
-            if self._body.callable:
-                text, calls = split(text, [tool.function.name for tool in self._body.callable])
-            ended = "tool_calls" if calls else "stop" if cut else done.finish_reason
-            completion = replace(done, text=text, finish_reason=ended)
-            keep = partial(self._service.keep, self.asked, completion, calls, first=self._first)
-            interaction = await run_in_threadpool(keep)
-            if len(text) > sent:
-                self._out.put_nowait(text[sent:])
-            self._out.put_nowait(interaction)
-        except Exception as error:
-            self._out.put_nowait(error)
-
-    async def _read(self) -> tuple[int, str, bool]:
-        """(characters handed out, the whole text, whether a stop text ended it). What could still become a stop text, or the end of
-        a character, is held back; and all of it where it may turn out to be a call of a tool."""
-        stops, sent = self._body.stops, 0
-        held = max((len(s) for s in stops), default=1) - 1
-        while (await self._arrived.get()) is not None:
-            text = self._decoded()
-            if found := [place for stop in stops if (place := text.find(stop)) >= 0]:
-                self._ticket.cancel()
-                return sent, text[: min(found)].rstrip(), True
-            until = len(text.rstrip("\ufffd").rstrip()) - held
-            if until > sent and not self._body.callable:
-                self._out.put_nowait(text[sent:until])
-                sent = until
-        return sent, self._decoded().rstrip(), False
-
-    def _decoded(self) -> str:
-        """The text of the tokens so far."""
-        text = self._service.engine.tokenizer.decode(list(self._ticket.tokens), skip_special_tokens=True)
-        assert isinstance(text, str)
-        return text.lstrip()

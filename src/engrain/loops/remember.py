@@ -29,7 +29,7 @@ from engrain.memory import (
     notes_from_text,
     stated,
 )
-from engrain.protocols import Engine
+from engrain.protocols import Engine, Sampler
 from engrain.records import (
     Feedback,
     FeedbackKind,
@@ -100,7 +100,7 @@ def tell(store: SqlStore, text: str, *, scope: Scope, source: str = "tell") -> M
     return memory
 
 
-def from_interaction(store: SqlStore, engine: Engine, interaction: Interaction) -> list[Memory]:
+def from_interaction(store: SqlStore, engine: Sampler, interaction: Interaction) -> list[Memory]:
     """Keep what the user's last message leaves behind; text that was recalled into the prompt is never kept again."""
     notes = extract(engine, interaction.query, shown=interaction.context.text)
     if not notes:

@@ -7,7 +7,7 @@ import re
 from engrain.memory.lexicon import words
 from engrain.memory.phrases import normalise
 from engrain.prompts import NOTES_HEADER, extract_request
-from engrain.protocols import Engine
+from engrain.protocols import Sampler
 from engrain.records import Message
 
 _FUNCTION = words(
@@ -21,7 +21,7 @@ _FUNCTION = words(
 _NEGATION = re.compile(r"\b(?:not|no|never|none|nobody|nothing|neither|nor|without|cannot|\w+n't)\b", re.I)
 
 
-def extract(engine: Engine, message: str, *, shown: str = "", adapter: str = "", max_tokens: int = 160) -> list[str]:
+def extract(engine: Sampler, message: str, *, shown: str = "", adapter: str = "", max_tokens: int = 160) -> list[str]:
     """The notes worth keeping from what the user said, in the model's words, each borne out by the message.
 
     Pass only what the user said, never a prompt with recalled text; `shown` is the context of that interaction, and

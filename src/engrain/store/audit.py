@@ -6,26 +6,30 @@ import json
 import time
 from typing import Any
 
-from sqlalchemy import Connection, Row, and_, func, insert, select, update
+from sqlalchemy import Connection, Row, and_, bindparam, func, insert, select, update
 
 from engrain.errors import LedgerBroken
 from engrain.records import LedgerEntry, content_hash
 from engrain.store import ledger as chain
 from engrain.store.codec import KINDS
+from engrain.store.once import Once
 from engrain.store.schema import content, edges, head, ledger, moves, subjects
 
+_HEAD = Once(select(head.c.count, head.c.hash))
+_ENTER = Once(insert(ledger))
+_MOVE_HEAD = Once(update(head).values(count=bindparam("to_count"), hash=bindparam("to_hash")))
 _STREAMED = {"yield_per": 1000}  # a long ledger is never all in memory
 
 
 def enter(connection: Connection, *, event: str, subject: str, digest: str, reason: str) -> int:
     """Write the next entry of the ledger; returns its seq. The caller holds the write lock."""
     reason = reason.encode("utf-8", "backslashreplace").decode()  # a file name in it may not be proper Unicode
-    count, previous = connection.execute(select(head.c.count, head.c.hash)).one()
+    count, previous = _HEAD(connection).fetchone()
     entry = chain.seal(
         seq=count + 1, at=time.time(), event=event, subject=subject, digest=digest, reason=reason, previous=previous
     )
-    connection.execute(insert(ledger).values({column.name: getattr(entry, column.name) for column in ledger.columns}))
-    connection.execute(update(head).values(count=entry.seq, hash=entry.hash))
+    _ENTER(connection, **{name: getattr(entry, name) for name in ledger.columns.keys()})  # noqa: SIM118  (not a dict)
+    _MOVE_HEAD(connection, to_count=entry.seq, to_hash=entry.hash)
     return entry.seq
 
 

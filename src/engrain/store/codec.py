@@ -6,7 +6,7 @@ The form carries a version. A field added to a record later needs nothing here: 
 from __future__ import annotations
 
 import json
-from dataclasses import asdict, fields, is_dataclass
+from dataclasses import fields, is_dataclass
 from functools import cache
 from typing import Any, cast, get_args, get_origin, get_type_hints
 
@@ -30,8 +30,8 @@ def encode(record: Record) -> str:
     """Canonical JSON of a record, pure ASCII (so that even unpaired surrogates survive); InputError if it has none."""
     kind = kind_of(type(record))
     try:
-        form = {"version": VERSION, "kind": kind, "id": record.id, "record": asdict(record)}
-        written = json.dumps(form, sort_keys=True, separators=(",", ":"), allow_nan=False)
+        form = {"version": VERSION, "kind": kind, "id": record.id, "record": record}
+        written = json.dumps(form, sort_keys=True, separators=(",", ":"), allow_nan=False, default=_fields)
     except (TypeError, ValueError) as error:  # the id of a batch, too, is made of its JSON
         raise InputError(f"this {kind} cannot be stored as JSON: {error}; use plain finite values") from error
     if not record.id:
@@ -63,6 +63,18 @@ def _identity(text: str) -> dict[str, Any]:
     if KINDS[form["kind"]] in (Batch, Adapter):
         del form["record"]["created_at"]
     return form
+
+
+def _fields(value: Any) -> dict[str, Any]:
+    """A record, or a part of one, by the names of its fields; TypeError for anything else that JSON does not know."""
+    if not is_dataclass(value) or isinstance(value, type):
+        raise TypeError(f"{type(value).__name__} has no JSON")
+    return {name: getattr(value, name) for name in _names(type(value))}
+
+
+@cache
+def _names(record_type: type[Any]) -> tuple[str, ...]:
+    return tuple(field.name for field in fields(record_type))
 
 
 @cache

@@ -63,6 +63,12 @@ class Database:
             yield connection
 
     @contextmanager
+    def peek(self) -> Iterator[Connection]:
+        """For one `Once` that only reads: a transaction around a single statement costs several times what it does."""
+        with self._translated(), self.engine.connect() as connection:
+            yield connection
+
+    @contextmanager
     def write(self) -> Iterator[Connection]:
         """One transaction, alone among all processes; on disk when the block ends, gone without trace if it raises."""
         with self._translated(), self.engine.connect() as plain:

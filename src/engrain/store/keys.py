@@ -6,17 +6,20 @@ import hashlib
 import hmac
 import secrets
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
-from sqlalchemy import Connection, insert, select, update
+from sqlalchemy import Connection, bindparam, insert, select, update
 
 from engrain.errors import InputError, NotFound
+from engrain.store.once import Once
 from engrain.store.schema import api_keys
 
 RIGHTS = ("serve", "feedback", "admin")
 """What a key may allow: ask for answers, say what they were worth, steer (versions, memory, keys)."""
 _PREFIX = "engrain"
+_FIND = Once(select(api_keys).where(api_keys.c.id == bindparam("of")))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -56,15 +59,17 @@ def find(connection: Connection, secret: str) -> Key | None:
     parts = secret.split("-", 2)
     if len(parts) != 3 or parts[0] != _PREFIX:
         return None
-    row = connection.execute(select(api_keys).where(api_keys.c.id == f"key_{parts[1]}")).one_or_none()
-    if row is None or not hmac.compare_digest(row.hash, _hash(secret)) or row.revoked_at is not None:
+    row = _FIND(connection, of=f"key_{parts[1]}").fetchone()
+    fields = dict(zip(api_keys.c.keys(), row or (), strict=bool(row)))
+    if not fields or not hmac.compare_digest(fields["hash"], _hash(secret)) or fields["revoked_at"] is not None:
         return None
-    return _key(row)
+    return _key(fields)
 
 
 def listed(connection: Connection) -> list[Key]:
     """All keys, oldest first."""
-    return [_key(row) for row in connection.execute(select(api_keys).order_by(api_keys.c.created_at, api_keys.c.id))]
+    ordered = select(api_keys).order_by(api_keys.c.created_at, api_keys.c.id)
+    return [_key(row) for row in connection.execute(ordered).mappings()]
 
 
 def revoke(connection: Connection, key: str) -> Key:
@@ -72,11 +77,10 @@ def revoke(connection: Connection, key: str) -> Key:
     good = api_keys.c.id == key, api_keys.c.revoked_at.is_(None)
     if not connection.execute(update(api_keys).where(*good).values(revoked_at=time.time())).rowcount:
         raise NotFound(f"there is no key {key} that is still good; `engrain keys list` shows them")
-    return _key(connection.execute(select(api_keys).where(api_keys.c.id == key)).one())
+    return _key(connection.execute(select(api_keys).where(api_keys.c.id == key)).mappings().one())
 
 
-def _key(row: object) -> Key:
-    fields = row._mapping  # type: ignore[attr-defined]
+def _key(fields: Mapping[Any, Any]) -> Key:
     rights = tuple(str(fields["rights"]).split(","))
     return Key(
         id=fields["id"], tenant=fields["tenant"], rights=rights, name=fields["name"], created_at=fields["created_at"],

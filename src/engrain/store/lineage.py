@@ -9,9 +9,11 @@ from typing import Literal
 from sqlalchemy import Connection, insert, select
 
 from engrain.records import Scope
+from engrain.store.once import Once
 from engrain.store.schema import content, edges, owned, subjects
 
 Direction = Literal["causes", "effects"]
+_LINK = Once(insert(edges).prefix_with("OR IGNORE"))
 _AT_ONCE = 500
 """Ids per query, well below SQLite's limit of bound values."""
 
@@ -31,8 +33,7 @@ class Node:
 def link(connection: Connection, causes: Sequence[str], effect: str, scope: Scope) -> None:
     """Note that `effect` came from each of `causes`."""
     for cause in dict.fromkeys(causes):
-        values = {"tenant": scope.tenant, "user": scope.user, "cause": cause, "effect": effect}
-        connection.execute(insert(edges).prefix_with("OR IGNORE").values(values))
+        _LINK(connection, n=None, tenant=scope.tenant, user=scope.user, cause=cause, effect=effect)
 
 
 def walk(

@@ -6,11 +6,12 @@ import json
 import secrets
 import time
 from collections.abc import Iterator, Mapping, Sequence
+from concurrent.futures import Future
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
-from sqlalchemy import Connection, Row, delete, func, insert, select
+from sqlalchemy import Connection, Row, bindparam, delete, func, insert, select
 
 from engrain.errors import InputError, NotFound, ScopeError, StoreError
 from engrain.records import Interaction, LedgerEntry, Memory, Record, Scope
@@ -20,10 +21,31 @@ from engrain.store.codec import decode, encode, kind_of, named_by_content, same_
 from engrain.store.database import Database
 from engrain.store.jobs import Job
 from engrain.store.keys import Key
+from engrain.store.once import Once
 from engrain.store.schema import content, head, ledger, owned, runs, subjects
+from engrain.store.writing import Writer
 
 _PAGE = 500
 """Rows per read, so that no long read keeps an erasure from clearing the write-ahead log."""
+
+_LATEST = Once(
+    select(subjects.c.seq, content.c.json)
+    .outerjoin(content, content.c.seq == subjects.c.seq)
+    .where(
+        subjects.c.tenant == bindparam("tenant"), subjects.c.user == bindparam("user"), subjects.c.id == bindparam("of")
+    )
+    .order_by(subjects.c.seq.desc())
+    .limit(1)
+)
+_OWN = Once(insert(subjects))
+_KEEP = Once(insert(content))
+
+
+class Latest(NamedTuple):
+    """Where the newest record under an id stands, and what it says: None once erased."""
+
+    seq: int
+    json: str | None
 
 
 class SqlStore:
@@ -36,9 +58,11 @@ class SqlStore:
     def __init__(self, home: str | Path, *, busy_timeout_s: float = 30.0) -> None:
         self.home = Path(home)
         self._db = Database(home, busy_timeout_s=busy_timeout_s)
+        self._writer = Writer(self._db.write, _append)
 
     def close(self) -> None:
-        """Let go of the file."""
+        """Write what was submitted, and let go of the file."""
+        self._writer.close()
         self._db.close()
 
     # -- keys ------------------------------------------------------------------------------------------------------
@@ -50,7 +74,7 @@ class SqlStore:
 
     def key_of(self, secret: str) -> Key | None:
         """The key that this secret is; None if it opens nothing."""
-        with self._db.read() as connection:
+        with self._db.peek() as connection:
             return keys.find(connection, secret)
 
     def api_keys(self) -> list[Key]:
@@ -93,10 +117,15 @@ class SqlStore:
             for record in records:
                 _append(connection, record, reason)
 
+    def submit(self, records: Sequence[Record]) -> Future[None]:
+        """As `append_all`, but in one transaction with whatever else is submitted at the time, and without waiting: done when they are on
+        disk, failed if none of them is."""
+        return self._writer.submit(records)
+
     def get(self, record_id: str, *, scope: Scope) -> Record:
         """NotFound if it never was or is erased; ScopeError if it is somebody else's."""
         with self._db.read() as connection:
-            return decode(_content(connection, record_id, scope).json)
+            return decode(_content(connection, record_id, scope))
 
     def select(self, kind: type[Any], *, scope: Scope) -> Iterator[Any]:
         """All records of one kind that are there now, in the order they were appended."""
@@ -420,33 +449,26 @@ def _append(connection: Connection, record: Record, reason: str) -> None:
             raise NotFound(f"{record.id} comes from {cause}, which was forgotten meanwhile; make it anew without that")
     kind, salt = kind_of(type(record)), secrets.token_hex(16)
     seq = audit.enter(connection, event=kind, subject=record.id, digest=chain.digest(text, salt), reason=reason)
-    owner = {"tenant": scope.tenant, "user": scope.user}
-    connection.execute(insert(subjects).values(seq=seq, id=record.id, kind=kind, **owner))
-    connection.execute(insert(content).values(seq=seq, json=text, salt=salt))
+    _OWN(connection, seq=seq, id=record.id, kind=kind, tenant=scope.tenant, user=scope.user)
+    _KEEP(connection, seq=seq, json=text, salt=salt)
     lineage.link(connection, record.causes, record.id, scope)
     if isinstance(record, Memory) and record.text:
         search.index(connection, seq, record.text, scope)
 
 
-def _latest(connection: Connection, record_id: str, scope: Scope) -> Row[Any, Any] | None:
-    """(seq, json) of the newest record under this id in this scope; json is None once erased."""
-    newest = (
-        select(subjects.c.seq, content.c.json)
-        .outerjoin(content, content.c.seq == subjects.c.seq)
-        .where(owned(subjects, scope), subjects.c.id == record_id)
-        .order_by(subjects.c.seq.desc())
-        .limit(1)
-    )
-    return connection.execute(newest).first()
+def _latest(connection: Connection, record_id: str, scope: Scope) -> Latest | None:
+    """The newest record under this id in this scope."""
+    found = _LATEST(connection, of=record_id, tenant=scope.tenant, user=scope.user).fetchone()
+    return None if found is None else Latest(*found)
 
 
-def _content(connection: Connection, record_id: str, scope: Scope) -> Row[Any, Any]:
+def _content(connection: Connection, record_id: str, scope: Scope) -> str:
     row = _latest(connection, record_id, scope)
     if row is None:
         raise _absent(connection, record_id, scope)
     if row.json is None:
         raise NotFound(f"{record_id} was erased; engrain trace {record_id} says when and why")
-    return row
+    return row.json
 
 
 def _is_elsewhere(connection: Connection, record_id: str) -> bool:
