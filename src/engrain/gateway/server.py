@@ -13,9 +13,9 @@ import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager, nullcontext
 from functools import partial
-from typing import TYPE_CHECKING, Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal, TypeVar
 
-from fastapi import APIRouter, Depends, FastAPI, Header, Request, Response
+from fastapi import Depends, FastAPI, Header, Request, Response
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse, PlainTextResponse
 from fastapi.routing import APIRoute
@@ -43,6 +43,8 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 LOOPBACK = ("127.0.0.1", "::1", "localhost")
+Endpoint = TypeVar("Endpoint", bound=Callable[..., Any])
+
 FORGET_S = 1.0
 """Between two looks for what another process forgot."""
 
@@ -159,9 +161,19 @@ def create_app(service: Service) -> FastAPI:
     async def health() -> dict[str, str]:
         return {"status": "ok", "base": service.base}
 
-    answers = APIRouter(route_class=direct(tenant_for("serve")), responses=wire.ERRORS)
+    def answers_at(path: str) -> Callable[[Endpoint], Endpoint]:
+        """A decorator: this endpoint answers requests for an answer at this path."""
 
-    @answers.post("/v1/chat/completions", response_model=None, responses={200: wire.ANSWERED})
+        def add(endpoint: Endpoint) -> Endpoint:
+            app.router.add_api_route(
+                path, endpoint, methods=["POST"], response_model=None, responses=wire.ERRORS | {200: wire.ANSWERED},
+                route_class_override=direct(tenant_for("serve")),
+            )  # fmt: skip
+            return endpoint
+
+        return add
+
+    @answers_at("/v1/chat/completions")
     async def chat(
         request: Request,
         body: wire.ChatRequest,
@@ -180,7 +192,7 @@ def create_app(service: Service) -> FastAPI:
 
         return await reply(service, request, body, scope, x_engrain_conversation, x_engrain_memory, stream, whole)
 
-    @answers.post("/v1/responses", response_model=None, responses={200: wire.ANSWERED})
+    @answers_at("/v1/responses")
     async def respond(
         request: Request,
         body: responses.ResponsesRequest,
@@ -205,8 +217,6 @@ def create_app(service: Service) -> FastAPI:
             return responses.response_of(done[0], body)
 
         return await reply(service, request, body.chat(earlier), scope, conversation, x_engrain_memory, stream, whole)
-
-    app.include_router(answers)
 
     @app.post("/v1/embeddings")
     async def embeddings(body: wire.EmbeddingsRequest, tenant: str = serves) -> dict[str, Any]:

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import json
 import time
-from typing import Any
+from types import TracebackType
+from typing import Any, Self
 
 from sqlalchemy import Connection, Row, and_, bindparam, func, insert, select, update
 
@@ -18,19 +19,47 @@ from engrain.store.schema import content, edges, head, ledger, moves, subjects
 _HEAD = Once(select(head.c.count, head.c.hash))
 _ENTER = Once(insert(ledger))
 _MOVE_HEAD = Once(update(head).values(count=bindparam("to_count"), hash=bindparam("to_hash")))
+_COLUMNS = tuple(ledger.columns.keys())
 _STREAMED = {"yield_per": 1000}  # a long ledger is never all in memory
+
+
+class Ledger:
+    """The end of the ledger within one transaction that holds the write lock; use it in a `with`, which moves the head at its end."""
+
+    def __init__(self, connection: Connection) -> None:
+        self.connection = connection
+        self.count, self._last = _HEAD(connection).fetchone()
+
+    def enter(self, *, event: str, subject: str, digest: str, reason: str) -> int:
+        """Write the next entry; returns its seq."""
+        reason = reason.encode("utf-8", "backslashreplace").decode()  # a file name in it may not be proper Unicode
+        entry = chain.seal(
+            seq=self.count + 1, at=time.time(), event=event, subject=subject, digest=digest, reason=reason, previous=self._last
+        )  # fmt: skip
+        _ENTER(self.connection, **{name: getattr(entry, name) for name in _COLUMNS})
+        self.count, self._last = entry.seq, entry.hash
+        return entry.seq
+
+    def stand(self) -> tuple[int, str]:
+        """Where it ends now, for `back`."""
+        return self.count, self._last
+
+    def back(self, stand: tuple[int, str]) -> None:
+        """What was entered since then was rolled back."""
+        self.count, self._last = stand
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
+        if kind is None:
+            _MOVE_HEAD(self.connection, to_count=self.count, to_hash=self._last)
 
 
 def enter(connection: Connection, *, event: str, subject: str, digest: str, reason: str) -> int:
     """Write the next entry of the ledger; returns its seq. The caller holds the write lock."""
-    reason = reason.encode("utf-8", "backslashreplace").decode()  # a file name in it may not be proper Unicode
-    count, previous = _HEAD(connection).fetchone()
-    entry = chain.seal(
-        seq=count + 1, at=time.time(), event=event, subject=subject, digest=digest, reason=reason, previous=previous
-    )
-    _ENTER(connection, **{name: getattr(entry, name) for name in ledger.columns.keys()})  # noqa: SIM118  (not a dict)
-    _MOVE_HEAD(connection, to_count=entry.seq, to_hash=entry.hash)
-    return entry.seq
+    with Ledger(connection) as end:
+        return end.enter(event=event, subject=subject, digest=digest, reason=reason)
 
 
 def entry_of(row: Row[Any]) -> LedgerEntry:

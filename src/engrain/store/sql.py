@@ -28,6 +28,10 @@ from engrain.store.writing import Writer
 _PAGE = 500
 """Rows per read, so that no long read keeps an erasure from clearing the write-ahead log."""
 
+KEY_S = 1.0
+"""Seconds for which a key that was looked up is taken for good."""
+MOST_KEYS = 4096
+
 _LATEST = Once(
     select(subjects.c.seq, content.c.json)
     .outerjoin(content, content.c.seq == subjects.c.seq)
@@ -59,6 +63,7 @@ class SqlStore:
         self.home = Path(home)
         self._db = Database(home, busy_timeout_s=busy_timeout_s)
         self._writer = Writer(self._db.write, _append)
+        self._keys: dict[str, tuple[Key, float]] = {}
 
     def close(self) -> None:
         """Write what was submitted, and let go of the file."""
@@ -73,9 +78,17 @@ class SqlStore:
             return keys.create(connection, tenant, rights, name)
 
     def key_of(self, secret: str) -> Key | None:
-        """The key that this secret is; None if it opens nothing."""
+        """The key that this secret is; None if it opens nothing. One that another process revokes may open for `KEY_S` more."""
+        known, at = self._keys.get(secret, (None, -KEY_S))
+        if time.monotonic() - at < KEY_S:
+            return known
         with self._db.peek() as connection:
-            return keys.find(connection, secret)
+            known = keys.find(connection, secret)
+        if known is not None:
+            if len(self._keys) >= MOST_KEYS:
+                self._keys.clear()
+            self._keys[secret] = known, time.monotonic()
+        return known
 
     def api_keys(self) -> list[Key]:
         """Every key that ever was, oldest first."""
@@ -85,13 +98,17 @@ class SqlStore:
     def revoke_key(self, key: str) -> Key:
         """This key opens nothing from now on; NotFound if it does not anyway."""
         with self._db.write() as connection:
-            return keys.revoke(connection, key)
+            revoked = keys.revoke(connection, key)
+        self._keys.clear()
+        return revoked
 
     def rotate_key(self, key: str) -> tuple[Key, str]:
         """Another key of the same rights in the place of this one, in one step; and its secret."""
         with self._db.write() as connection:
             old = keys.revoke(connection, key)
-            return keys.create(connection, old.tenant, old.rights, old.name)
+            made = keys.create(connection, old.tenant, old.rights, old.name)
+        self._keys.clear()
+        return made
 
     def writable(self) -> bool:
         """Whether the database takes something right now."""
@@ -113,9 +130,9 @@ class SqlStore:
 
     def append_all(self, records: Sequence[Record], *, reason: str = "") -> None:
         """Write several records in one transaction: all of them or none."""
-        with self._db.write() as connection:
+        with self._db.write() as connection, audit.Ledger(connection) as end:
             for record in records:
-                _append(connection, record, reason)
+                _append(end, record, reason)
 
     def submit(self, records: Sequence[Record]) -> Future[None]:
         """As `append_all`, but in one transaction with whatever else is submitted at the time, and without waiting: done when they are on
@@ -283,8 +300,9 @@ class SqlStore:
         if event == "promote" and not verdict:
             raise InputError(f"promoting {adapter} needs the id of the verdict that allows it")
         with self._db.write() as connection:
-            for record in records:
-                _append(connection, record, "")
+            with audit.Ledger(connection) as end:
+                for record in records:
+                    _append(end, record, "")
             for record_id in filter(None, (adapter, verdict)):
                 _content(connection, record_id, scope)
             pointer.move(connection, scope, adapter, verdict, event=event, expected=expected, reason=reason)
@@ -305,8 +323,9 @@ class SqlStore:
             "json": json.dumps(dict(value), allow_nan=False),
         }
         with self._db.write() as connection:
-            for record in records:
-                _append(connection, record, "")
+            with audit.Ledger(connection) as end:
+                for record in records:
+                    _append(end, record, "")
             connection.execute(insert(runs).prefix_with("OR REPLACE").values(values))
 
     def get_run(self, key: str, *, scope: Scope) -> dict[str, Any] | None:
@@ -430,8 +449,9 @@ class SqlStore:
             after = rows[-1].seq
 
 
-def _append(connection: Connection, record: Record, reason: str) -> None:
-    text, scope = encode(record), record.scope
+def _append(end: audit.Ledger, record: Record, reason: str) -> None:
+    """Write one record. Whatever is wrong with it is said before anything is written."""
+    text, scope, connection = encode(record), record.scope, end.connection
     earlier = _latest(connection, record.id, scope)
     if earlier is not None and earlier.json is not None:
         if same_content(earlier.json, text):
@@ -448,7 +468,7 @@ def _append(connection: Connection, record: Record, reason: str) -> None:
         if known is not None and known.json is None:  # what came of it may hold its content
             raise NotFound(f"{record.id} comes from {cause}, which was forgotten meanwhile; make it anew without that")
     kind, salt = kind_of(type(record)), secrets.token_hex(16)
-    seq = audit.enter(connection, event=kind, subject=record.id, digest=chain.digest(text, salt), reason=reason)
+    seq = end.enter(event=kind, subject=record.id, digest=chain.digest(text, salt), reason=reason)
     _OWN(connection, seq=seq, id=record.id, kind=kind, tenant=scope.tenant, user=scope.user)
     _KEEP(connection, seq=seq, json=text, salt=salt)
     lineage.link(connection, record.causes, record.id, scope)

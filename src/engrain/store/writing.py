@@ -15,11 +15,12 @@ from sqlalchemy import Connection
 
 from engrain.errors import EngrainError, StoreError
 from engrain.records import Record
+from engrain.store.audit import Ledger
 
 MOST = 64
 """Requests in one transaction, so that other writers get their turn."""
 
-Append = Callable[[Connection, Record, str], None]
+Append = Callable[[Ledger, Record, str], None]
 Waiting = tuple[Sequence[Record], "Future[None]"]
 
 
@@ -27,7 +28,8 @@ class Writer:
     """One thread that writes for all; it begins with the first request."""
 
     def __init__(self, write: Callable[[], AbstractContextManager[Connection]], append: Append) -> None:
-        """`write` opens a transaction that is on disk when it ends; `append` writes a record in it, or raises why not."""
+        """`write` opens a transaction that is on disk when it ends; `append` writes a record in it, or raises why
+        not and has written nothing."""
         self._write, self._append = write, append
         self._waiting: deque[Waiting] = deque()
         self._change, self._closed = threading.Condition(), False
@@ -59,8 +61,8 @@ class Writer:
         while some := self._next():
             ends: list[tuple[Future[None], Exception | None]] = []
             try:
-                with self._write() as connection:
-                    ends = [(done, self._one(connection, records)) for records, done in some]
+                with self._write() as connection, Ledger(connection) as end:
+                    ends = [(done, self._one(end, records)) for records, done in some]
             except Exception as error:  # the whole transaction came to nothing
                 ends = [(done, error) for _, done in some]
             for done, failed in ends:
@@ -76,15 +78,20 @@ class Writer:
                 self._change.wait()
             return [self._waiting.popleft() for _ in range(min(MOST, len(self._waiting)))]
 
-    def _one(self, connection: Connection, records: Sequence[Record]) -> Exception | None:
+    def _one(self, end: Ledger, records: Sequence[Record]) -> Exception | None:
         """Why these records could not be written, and then none of them was; None if they were."""
-        cursor = connection.connection.cursor()
-        cursor.execute("SAVEPOINT one")
+        several = len(records) > 1  # what is wrong with a single one is found before anything is written
+        cursor, stand = end.connection.connection.cursor(), end.stand()
+        if several:
+            cursor.execute("SAVEPOINT one")
         try:
             for record in records:
-                self._append(connection, record, "")
+                self._append(end, record, "")
         except EngrainError as error:  # whatever else goes wrong is the database's, and everybody's
-            cursor.execute("ROLLBACK TO one")
+            if several:
+                cursor.execute("ROLLBACK TO one")
+                end.back(stand)
             return error
-        cursor.execute("RELEASE one")
+        if several:
+            cursor.execute("RELEASE one")
         return None
