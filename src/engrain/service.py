@@ -67,6 +67,7 @@ def application(
         from engrain.dashboard import Desk, create
         from engrain.dashboard.api import router
         from engrain.gateway.limits import Limits
+        from engrain.gateway.recording import Recorder
         from engrain.gateway.reply import Service
         from engrain.gateway.server import create_app
     except ModuleNotFoundError as missing:
@@ -79,7 +80,7 @@ def application(
     engine = LocalEngine(base, adapters_dir=home / "adapters", device=device)
     batcher = Batcher(engine, rows=rows)
     service = Service(
-        store=store, engine=engine, batcher=batcher, embedder=HashedEmbedder(),
+        store=store, recorder=Recorder(store), engine=engine, batcher=batcher, embedder=HashedEmbedder(),
         serving=Serving(max_tokens=ANSWER_TOKENS), tenant=tenant, limits=Limits(requests_per_minute=per_minute), tracing=tracing,
         upstream=UpstreamClient(upstream) if upstream else None,
         after=lambda interaction, remembering: _after(store, batcher, interaction, remembering=remembering),
@@ -87,8 +88,8 @@ def application(
     )  # fmt: skip
     app = create_app(service)
     desk = Desk(
-        store=store, engine=engine, home=home, tenant=tenant, embedder=service.embedder, serving=service.serving
-    )
+        store=store, engine=engine, upstream=upstream, home=home, tenant=tenant, embedder=service.embedder, serving=service.serving,
+    )  # fmt: skip
     app.mount("/dashboard", create(desk))
     app.include_router(router(desk, app.state.tenant_for))
     return app, service

@@ -10,10 +10,12 @@ from pathlib import Path
 import pytest
 from starlette.testclient import TestClient
 
+from engrain.engines.upstream import Upstream
 from engrain.records import Interaction, Memory, Receipt, Scope
 from engrain.service import application
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
+from serving import serving  # noqa: E402
 
 
 @pytest.fixture(scope="module")
@@ -66,3 +68,29 @@ def test_a_key_for_answers_alone_is_none_for_the_dashboard(base: Path, tmp_path:
         for key, status in ((serves, 401), (steers, 200)):
             assert client.post("/dashboard/login", data={"key": key}).status_code == status
         assert "Is it learning?" in client.get("/dashboard/").text
+
+
+def test_where_another_server_answers_play_asks_that(base: Path, tmp_path: Path) -> None:
+    behind, asked = application(tmp_path / "behind", base, rows=2, device="cpu")
+    with serving(behind) as at:
+        app, service = application(
+            tmp_path / "front", base, rows=2, device="cpu", upstream=Upstream(url=f"{at}/v1", model="base")
+        )
+        with TestClient(app, base_url="http://127.0.0.1") as client:
+            said = {"model": "engrain", "messages": [{"role": "user", "content": "Hello."}], "max_tokens": 4}
+            assert client.post("/v1/chat/completions", json=said).status_code == 200
+            token = re.search(r'name="token" value="([^"]+)"', client.get("/dashboard/ledger").text)
+            assert token
+            play = {
+                "token": token[1],
+                "user": "me",
+                "question": "What is the gate code?",
+                "a": "",
+                "a_notes": "on",
+                "b": "",
+            }
+            played = client.post("/dashboard/play/answers", data=play)
+            assert played.status_code == 200 and f"base at {at}/v1" in played.text
+            assert len(list(service.store.select(Interaction, scope=Scope(user="me")))) == 1
+        told = list(asked.store.select(Interaction, scope=Scope(user="me")))
+        assert [i.query for i in told[1:]] == ["What is the gate code?"] * 2

@@ -21,6 +21,7 @@ from engrain.store import SqlStore
 
 if TYPE_CHECKING:
     from engrain.engines.local import LocalEngine
+    from engrain.engines.upstream import Upstream
 
 log = logging.getLogger(__name__)
 
@@ -59,6 +60,8 @@ class Desk:
     engine: LocalEngine
     """Rebuilds what a forgetting takes apart, and answers where one plays. It is the one that serves, so that it drops at once what it
     remembers of what is forgotten."""
+    upstream: Upstream | None = None
+    """What answers in its place where one plays."""
     home: Path
     tenant: str = "local"
     """Whose users are shown while the home has no keys."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from starlette.responses import Response
 
@@ -52,17 +52,34 @@ def asked(visit: Visit) -> Response:
 
 
 def answered(desk: Desk, scope: Scope, question: str, side: Side) -> Side:
-    """What that version says to it, drawn at temperature 0, as the service would have it say."""
+    """What that version, or the upstream, says to it, drawn at temperature 0, as the service would have it say."""
+    if desk.upstream is not None:
+        from engrain.engines.upstream import said_by
+
+        asking = [Message(role="user", content=question)]
+        ready = prepare(
+            desk.store, desk.engine, desk.embedder, asking, scope=scope, memory=side.notes, adapter="", serving=desk.serving
+        )  # fmt: skip
+        said = said_by(desk.upstream, ready.shown)
+        return replace(side, context=ready.context, completion=said)
     serving = cut_to_window(desk.engine, desk.serving)
     messages = latest(desk.engine, [Message(role="user", content=question)], serving, memory=side.notes)
     ready = prepare(
         desk.store, desk.engine, desk.embedder, messages, scope=scope, memory=side.notes, adapter=side.version, serving=serving
     )  # fmt: skip
     (completion,) = desk.engine.sample([ready.shown], adapter=ready.version, max_tokens=serving.max_tokens)
-    return Side(name=side.name, version=side.version, notes=side.notes, context=ready.context, completion=completion)
+    return replace(side, context=ready.context, completion=completion)
 
 
 def _page(visit: Visit, scope: Scope, sides: list[Side], question: str) -> Response:
     versions = adapters.versions(visit.desk.store, scope)
     numbers = {v.adapter: v.number for v in versions}
-    return visit.show("play.html", scope=scope, versions=versions, numbers=numbers, sides=sides, question=question)
+    return visit.show(
+        "play.html",
+        scope=scope,
+        versions=versions,
+        numbers=numbers,
+        sides=sides,
+        question=question,
+        upstream=visit.desk.upstream,
+    )

@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import json
 import random
+import time
 from collections.abc import AsyncGenerator, AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
@@ -19,6 +20,7 @@ from urllib.parse import urlsplit
 import aiohttp
 
 from engrain.errors import InputError, UpstreamFailed
+from engrain.protocols import Completion, Conversation
 
 AGAIN = frozenset({408, 409, 429, 500, 502, 503, 504})
 """Statuses after which the same request may be sent again: nothing of an answer had come."""
@@ -147,6 +149,27 @@ class UpstreamClient:
                         raise await _refused(response)
                     wait = max(wait, min(_seconds(response.headers.get("retry-after")), up.most_wait_s))
             await asyncio.sleep(wait)
+
+
+def said_by(upstream: Upstream, shown: Conversation) -> Completion:
+    """What it answers to this conversation at temperature 0; blocks, on a connection of its own. UpstreamFailed as `UpstreamClient.chat`."""
+
+    async def ask() -> dict[str, Any]:
+        async with UpstreamClient(upstream) as client:
+            messages = [{"role": m.role, "content": m.content} for m in shown]
+            return await client.chat({"model": upstream.model, "messages": messages, "temperature": 0})
+
+    begun = time.perf_counter()
+    found = asyncio.run(ask())
+    try:
+        choice, usage = found["choices"][0], found.get("usage") or {}
+        return Completion(
+            text=choice["message"].get("content") or "", token_ids=(), logprobs=(), input_tokens=int(usage.get("prompt_tokens") or 0),
+            finish_reason=choice.get("finish_reason") or "stop", output_tokens=int(usage.get("completion_tokens") or 0),
+            latency_ms=(time.perf_counter() - begun) * 1000,
+        )  # fmt: skip
+    except (LookupError, TypeError, AttributeError, ValueError) as error:
+        raise UpstreamFailed("the upstream's answer holds no message; is it OpenAI-compatible?") from error
 
 
 async def _json(response: aiohttp.ClientResponse) -> dict[str, Any]:

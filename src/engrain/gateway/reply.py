@@ -35,6 +35,7 @@ from engrain.gateway.answer import (
 from engrain.gateway.answering import Answering
 from engrain.gateway.limits import Limits
 from engrain.gateway.metrics import Metrics
+from engrain.gateway.recording import Recorder
 from engrain.gateway.relay import Relayed
 from engrain.gateway.tools import split
 from engrain.memory import Shelf
@@ -60,6 +61,7 @@ class Service:
     """What the routes work with."""
 
     store: SqlStore
+    recorder: Recorder
     engine: LocalEngine
     batcher: Batcher
     upstream: UpstreamClient | None = None
@@ -100,7 +102,7 @@ class Service:
         if asked.version:
             verdict = await run_in_threadpool(let_through, self.store, asked.scope, asked.version)
         interaction = interaction_of(asked, completion, base=self.base, verdict=verdict, calls=calls, sampling=sampling)
-        await asyncio.wrap_future(self.store.submit([interaction]))
+        await self.recorder.append(interaction)
         if self.tracing is not None:
             self.tracing.answered(interaction)
         self.metrics.tokens.labels("read").inc(interaction.usage.input_tokens)

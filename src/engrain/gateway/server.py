@@ -75,6 +75,7 @@ def create_app(service: Service) -> FastAPI:
             dropping.cancel()
             await asyncio.gather(*service.tasks, return_exceptions=True)
         service.batcher.close()
+        service.recorder.close()
         service.store.close()
         if service.tracing is not None:
             await run_in_threadpool(service.tracing.close)

@@ -6,14 +6,13 @@ import json
 import secrets
 import time
 from collections.abc import Iterator, Mapping, Sequence
-from concurrent.futures import Future
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
 from sqlalchemy import Connection, Row, bindparam, delete, func, insert, select
 
-from engrain.errors import InputError, NotFound, ScopeError, StoreError
+from engrain.errors import EngrainError, InputError, NotFound, ScopeError, StoreError
 from engrain.records import Interaction, LedgerEntry, Memory, Record, Scope
 from engrain.store import audit, jobs, keys, lineage, pointer, reading, search
 from engrain.store import ledger as chain
@@ -23,7 +22,6 @@ from engrain.store.jobs import Job
 from engrain.store.keys import Key
 from engrain.store.once import Once
 from engrain.store.schema import content, head, ledger, owned, runs, subjects
-from engrain.store.writing import Writer
 
 _PAGE = 500
 """Rows per read, so that no long read keeps an erasure from clearing the write-ahead log."""
@@ -62,12 +60,10 @@ class SqlStore:
     def __init__(self, home: str | Path, *, busy_timeout_s: float = 30.0) -> None:
         self.home = Path(home)
         self._db = Database(home, busy_timeout_s=busy_timeout_s)
-        self._writer = Writer(self._db.write, _append)
         self._keys: dict[str, tuple[Key, float]] = {}
 
     def close(self) -> None:
-        """Write what was submitted, and let go of the file."""
-        self._writer.close()
+        """Let go of the file."""
         self._db.close()
 
     # -- keys ------------------------------------------------------------------------------------------------------
@@ -134,10 +130,11 @@ class SqlStore:
             for record in records:
                 _append(end, record, reason)
 
-    def submit(self, records: Sequence[Record]) -> Future[None]:
-        """As `append_all`, but in one transaction with whatever else is submitted at the time, and without waiting: done when they are on
-        disk, failed if none of them is."""
-        return self._writer.submit(records)
+    def append_each(self, requests: Sequence[Sequence[Record]]) -> list[EngrainError | None]:
+        """Write the records of several requests in one transaction, each request's all or none: None, or why they could not be written,
+        for each. Waiting for the disk takes longer than writing a record, and once is enough for all."""
+        with self._db.write() as connection, audit.Ledger(connection) as end:
+            return [_append_or_none(end, records) for records in requests]
 
     def get(self, record_id: str, *, scope: Scope) -> Record:
         """NotFound if it never was or is erased; ScopeError if it is somebody else's."""
@@ -474,6 +471,25 @@ def _append(end: audit.Ledger, record: Record, reason: str) -> None:
     lineage.link(connection, record.causes, record.id, scope)
     if isinstance(record, Memory) and record.text:
         search.index(connection, seq, record.text, scope)
+
+
+def _append_or_none(end: audit.Ledger, records: Sequence[Record]) -> EngrainError | None:
+    """Why these records could not be written, and then none of them was; None if they were."""
+    several = len(records) > 1  # what is wrong with a single one is found before anything is written
+    cursor, stand = end.connection.connection.cursor(), end.stand()
+    if several:
+        cursor.execute("SAVEPOINT one")
+    try:
+        for record in records:
+            _append(end, record, "")
+    except EngrainError as error:  # whatever else goes wrong is the database's, and everybody's
+        if several:
+            cursor.execute("ROLLBACK TO one")
+            end.back(stand)
+        return error
+    if several:
+        cursor.execute("RELEASE one")
+    return None
 
 
 def _latest(connection: Connection, record_id: str, scope: Scope) -> Latest | None:
