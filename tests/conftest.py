@@ -14,7 +14,18 @@ settings.register_profile("untimed", deadline=None)  # how fast a machine is, is
 settings.load_profile("untimed")
 os.environ["HF_HUB_OFFLINE"] = "1"
 os.environ.setdefault("OMP_NUM_THREADS", "1")
+SLOWEST = (
+    "end_to_end/test_loop.py",
+    "evaluation/test_gate_simulation.py",
+    "benchmarks/test_smoke.py",
+    "gateway/test_isolation.py",
+)
+"""Files that are begun first, so that no process is left with one when the other has ended."""
 LOOPBACK = ("127.0.0.1", "::1", "localhost")
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    items.sort(key=lambda item: not str(item.path).endswith(SLOWEST))
 
 
 @pytest.fixture(autouse=True)

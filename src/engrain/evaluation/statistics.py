@@ -142,9 +142,8 @@ def loss_shown_small(broke: int, fixed: int, n: int, limit: float, level: float)
     changed = binomial_upper(broke + fixed, n, NUISANCE * level) if n else 1.0
     if changed < limit:  # so few change at all that no such loss is possible
         return True
-    shares = np.linspace(limit, changed, 9)  # nearly always the last is the worst
-    worst = max(trinomial_cdf(broke - fixed, n, float(q + limit) / 2, float(q - limit) / 2) for q in shares)
-    return worst <= (1 - NUISANCE) * level
+    shares, most = np.linspace(changed, limit, 9), (1 - NUISANCE) * level  # nearly always the first is the worst
+    return all(trinomial_cdf(broke - fixed, n, float(q + limit) / 2, float(q - limit) / 2) <= most for q in shares)
 
 
 def trinomial_cdf(difference: int, n: int, more: float, fewer: float) -> float:
