@@ -7,6 +7,7 @@ consolidated by a worker in a process of its own, at the lowest priority. Needs 
 from __future__ import annotations
 
 import functools
+import gc
 import importlib.util
 import ipaddress
 import logging
@@ -141,6 +142,8 @@ def serve(
         said = "It records, remembers and takes feedback; weights are learned only by an engine that trains (without --upstream)."
         say(f"{upstream.model} at {upstream.url} answers, and is the only address that is called. {said}")
     beside = Beside(home, base, device, canary, verify, train=upstream is None, log_json=log_json)
+    gc.collect()
+    gc.freeze()  # what is loaded by now stays; to look through all of it for garbage again and again stops every answer for 0.3 s
     with beside if learn else nullcontext():
         uvicorn.run(
             app, host=host, port=port, log_level="warning", access_log=False, server_header=False,
