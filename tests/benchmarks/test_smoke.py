@@ -134,6 +134,15 @@ def test_objectives_of_single_kinds_are_merged_into_one_result(bench: Any, capsy
     assert capsys.readouterr().out.count("| objective") == 3
 
 
+def test_gateway_asks_every_arm_and_finds_all_that_was_acknowledged_on_record(bench: Any) -> None:
+    found = bench("gateway")
+    assert set(found["rounds"]) == {"16", "1"}
+    for arms in found["rounds"].values():
+        assert set(arms) == {"direct", "engrain", "memory"}  # LiteLLM needs an environment of its own
+        assert all(r["requests"] > 0 and r["cpu_ms"] > 0 for rounds in arms.values() for r in rounds)
+    assert not found["faults"] and not found["failed"]
+
+
 def test_implicit_has_every_kind_with_its_intervals(bench: Any) -> None:
     results = bench("implicit")
     for kind in ("accepted", "corrected", "rephrased", "retried", "abandoned"):
