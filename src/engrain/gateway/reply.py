@@ -135,8 +135,7 @@ def ready(service: Service, body: wire.ChatRequest, scope: Scope, conversation: 
     adapter = None if body.model == LIVE else resolve(service.store, scope, body.model)
 
     def say(shown: Conversation, version: str) -> str:
-        ticket = service.batcher.submit(shown, adapter=version, max_tokens=first_tokens(service.engine))
-        return ticket.done.result().text
+        return service.batcher.sample([shown], adapter=version, max_tokens=first_tokens(service.engine))[0].text
 
     seed = body.seed if body.seed is not None else 0 if serving.temperature == 0 else secrets.randbits(31)
     asked = prepare(
