@@ -27,6 +27,8 @@ class Completion:
     logprobs: tuple[float, ...]
     """Nats, one per token."""
     input_tokens: int
+    cached_tokens: int = 0
+    """Those of the input that had been read before and were not read again."""
     finish_reason: str
     output_tokens: int | None = None
     """Where the token ids are not known; None: as many as those."""

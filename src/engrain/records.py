@@ -86,6 +86,8 @@ class Usage:
     """What an answer cost: tokens in (query and context), tokens out, and wall time in milliseconds, recall included."""
 
     input_tokens: int = 0
+    cached_tokens: int = 0
+    """Those in that were not read again, because an earlier request began alike."""
     output_tokens: int = 0
     latency_ms: float = 0.0
 
@@ -325,9 +327,10 @@ class Verdict:
     alpha_spent: float = 0.0
     """The share of the sequence's error budget that this decision used."""
     broke: tuple[str, ...] = ()
-    """Content hashes of the items that were right before and are wrong now; their questions stand in the Evidence."""
+    """Places, from 0, in the candidate's Evidence (its results) of the items that were right before and are wrong now. No hash of an item: its
+    few words could be guessed from that when they are forgotten."""
     fixed: tuple[str, ...] = ()
-    """Content hashes of the items that were wrong before and are right now."""
+    """The same of items that were wrong before and are right now."""
     causes: tuple[str, ...] = ()
 
     def __bool__(self) -> bool:

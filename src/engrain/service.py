@@ -27,7 +27,8 @@ from engrain.learner import ANSWER_TOKENS
 from engrain.loops import follow, remember
 from engrain.loops.trial import settle
 from engrain.memory import HashedEmbedder
-from engrain.records import Feedback, Interaction, Scope
+from engrain.prompts import extract_request
+from engrain.records import Feedback, Interaction, Message, Scope
 from engrain.store import SqlStore
 
 if TYPE_CHECKING:
@@ -73,18 +74,19 @@ def application(
         from engrain.gateway.server import create_app
     except ModuleNotFoundError as missing:
         raise InputError(f'{missing.name} is not installed; run: pip install "engrain[serve]"') from missing
-    from engrain.engines.batching import Batcher
+    from engrain.engines.batching import Batcher, Opened
     from engrain.engines.local import LocalEngine
     from engrain.engines.upstream import UpstreamClient
 
     store = SqlStore(home)
     engine = LocalEngine(base, adapters_dir=home / "adapters", device=device)
     batcher = Batcher(engine, rows=rows)
+    reader = Opened(batcher, {"": [Message(role="user", content=extract_request(""))]})
     service = Service(
         store=store, recorder=Recorder(store), engine=engine, batcher=batcher, embedder=HashedEmbedder(),
         serving=Serving(max_tokens=ANSWER_TOKENS), tenant=tenant, limits=Limits(requests_per_minute=per_minute), tracing=tracing,
         upstream=UpstreamClient(upstream) if upstream else None,
-        after=lambda interaction, remembering: _after(store, batcher, interaction, remembering=remembering),
+        after=lambda interaction, remembering: _after(store, reader, interaction, remembering=remembering),
         on_feedback=lambda scope, body: _feedback(store, scope, body),
     )  # fmt: skip
     app = create_app(service)

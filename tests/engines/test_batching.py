@@ -96,6 +96,61 @@ def test_tokens_stream_as_they_come_and_a_latecomer_joins(batcher: Batcher, vers
     assert len(late.done.result(60).token_ids) <= 4
 
 
+def test_what_was_read_before_is_not_read_again_and_the_answer_is_the_same(
+    engine: LocalEngine, batcher: Batcher, versions: list[str]
+) -> None:
+    notes = "Notes:\n- The gate code of the north barn is 4417.\n- The blue chair was made by Ilse."
+    asked = [
+        [Message(role="system", content=notes), *ask(q)]
+        for q in (
+            "What is the gate code of the north barn?",
+            "Who made the blue chair?",
+            "Who made the blue chair, please?",
+        )
+    ]
+    for version in versions[:3]:
+        for number, conversation in enumerate(asked * 2):
+            found = batcher.sample([conversation], adapter=version, max_tokens=12, open_to={"ann": None})[0]
+            alone = engine.sample([conversation], adapter=version, max_tokens=12)[0]
+            assert found.token_ids == alone.token_ids
+            assert found.logprobs == pytest.approx(alone.logprobs, abs=1e-3)
+            assert (found.cached_tokens > 30) == (number > 0), number
+            assert found.cached_tokens < found.input_tokens == alone.input_tokens
+    others = [batcher.submit(c, adapter=versions[1], max_tokens=12, open_to={"ann": None}) for c in asked * 4]
+    for ticket, conversation in zip(others, asked * 4, strict=True):  # with what others have read, in one batch
+        assert ticket.done.result(60).token_ids == engine.sample([conversation], adapter=versions[1], max_tokens=12)[0].token_ids  # fmt: skip
+
+
+def test_others_go_on_only_from_what_is_open_to_them(batcher: Batcher) -> None:
+    system = Message(
+        role="system", content="You answer for the office of the harbour, in one short sentence each time."
+    )
+
+    def cached(question: str, **names: list[Message] | None) -> int:
+        return batcher.sample([[system, *ask(question)]], max_tokens=3, open_to=names)[0].cached_tokens
+
+    own = [system, Message(role="user", content="")]
+    question = "When does the last boat leave for the island on Sunday evening?"
+    assert cached(question, ann=None, harbour=own) == 0
+    mine = cached(question, ann=None, harbour=own)
+    theirs = cached(question, ben=None, harbour=own)
+    assert mine > theirs > 16  # the application's words, and not that the question was asked before
+    assert theirs == cached("Who made the blue chair?", ben=None, harbour=own)
+    assert cached(question) == cached(question, mill=own) == 0
+    batcher.drop()
+    assert cached(question, ann=None) == 0
+
+
+def test_what_is_being_read_when_all_is_dropped_is_not_kept(batcher: Batcher) -> None:
+    ticket = batcher.submit(ask(QUESTIONS[2]), max_tokens=200, temperature=2.0, open_to={"ann": None})
+    next(ticket.stream())
+    batcher.drop()
+    batcher.sample([ask("Hi")], max_tokens=1)  # joins, so that what is dropped has been let go
+    ticket.cancel()
+    ticket.done.result(60)
+    assert batcher.sample([ask(QUESTIONS[2])], max_tokens=1, open_to={"ann": None})[0].cached_tokens == 0
+
+
 def test_what_is_given_up_frees_its_row_and_the_rest_goes_on(batcher: Batcher) -> None:
     tickets = [batcher.submit(ask(q), max_tokens=400, temperature=2.0, seed=3) for q in QUESTIONS[:4]]
     for ticket in tickets:

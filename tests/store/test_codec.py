@@ -48,7 +48,7 @@ RECORDS: list[Record] = [
         answer="hello",
         stamp=Stamp(base="b", adapter="a", memory="m"),
         sampling=Sampling(temperature=0.7, max_tokens=64, seed=3),
-        usage=Usage(input_tokens=3, output_tokens=2, latency_ms=0.25),
+        usage=Usage(input_tokens=3, cached_tokens=1, output_tokens=2, latency_ms=0.25),
         token_ids=(1, 2),
         logprobs=(-0.1, -2.5e-9),
         causes=("int_0",),

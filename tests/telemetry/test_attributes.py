@@ -18,7 +18,7 @@ INTERACTION = Interaction(
     answer="4417",
     stamp=Stamp(base="b", adapter="a", memory="m"),
     sampling=Sampling(temperature=0.0, max_tokens=64),
-    usage=Usage(input_tokens=21, output_tokens=3, latency_ms=12.5),
+    usage=Usage(input_tokens=21, cached_tokens=16, output_tokens=3, latency_ms=12.5),
     finish_reason="length",
 )
 FEEDBACK = Feedback(
@@ -37,6 +37,7 @@ def test_an_interaction_becomes_a_chat_span() -> None:
         "gen_ai.response.id": "int_1",
         "gen_ai.response.finish_reasons": ("length",),
         "gen_ai.usage.input_tokens": 21,
+        "gen_ai.usage.cache_read.input_tokens": 16,
         "gen_ai.usage.output_tokens": 3,
         "gen_ai.conversation.id": "conv_1",
         "user.id": "ada",

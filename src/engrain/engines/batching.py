@@ -10,7 +10,7 @@ import logging
 import threading
 import time
 from collections import deque
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Hashable, Iterator, Mapping, Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass, field
 from queue import SimpleQueue
@@ -23,6 +23,7 @@ from engrain.engines.decode import Sampling, choose, uniforms
 from engrain.engines.forms import Form, Forms
 from engrain.engines.llama import Llama
 from engrain.engines.lora import Weights
+from engrain.engines.prefixes import IDLE_S, Prefixes
 from engrain.engines.slots import Slots
 from engrain.errors import InputError
 from engrain.protocols import Completion, Conversation
@@ -33,6 +34,9 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
+OpenTo = Mapping[Hashable, Conversation | None]
+"""Names, each of those whose requests under the same adapter need not read again what one has read, nor that one what they have: all of
+it (None), or only what a conversation like this begins alike with. Who shares a name can tell by the time what others of it asked."""
 READ_TOKENS = 4096
 """Tokens, padding included, that are read in one go by requests that join; those under way wait for so long."""
 
@@ -54,6 +58,10 @@ class Ticket:
     arrived: SimpleQueue[int | None] = field(default_factory=SimpleQueue)
     form: Form | None = None
     """Which tokens may come; None: all."""
+    open_to: dict[Hashable, int] = field(default_factory=dict[Hashable, int])
+    """Names whose requests may share what was read: this one goes on from theirs, and they from so many of its first tokens."""
+    cached: int = 0
+    """Tokens of the prompt that were not read again."""
     cancelled: bool = False
 
     def cancel(self) -> None:
@@ -80,6 +88,27 @@ class Ticket:
             raise error
 
 
+@dataclass(frozen=True, slots=True)
+class Opened:
+    """A batcher for prompts that begin alike: that beginning is read once for all. Implements `Sampler`."""
+
+    batcher: Batcher
+    open_to: OpenTo
+
+    def sample(
+        self,
+        prompts: Sequence[Conversation],
+        *,
+        adapter: str = "",
+        max_tokens: int = 64,
+        temperature: float = 0.0,
+        seed: int = 0,
+    ) -> list[Completion]:
+        """As the batcher's."""
+        how: dict[str, Any] = {"adapter": adapter, "max_tokens": max_tokens, "temperature": temperature, "seed": seed}
+        return self.batcher.sample(prompts, **how, open_to=self.open_to)
+
+
 def _nobody(_token: int | None) -> None:
     """Listens to no token: only the whole answer is wanted."""
 
@@ -96,6 +125,8 @@ class Batcher:
             raise InputError(f"{engine.path} is not of Llama's family; continuous batching needs one that is")
         self._engine, self._slots = engine, Slots(engine.network, rows)
         self._forms = Forms(engine.tokenizer, engine.chat.stop_ids, engine.network.vocab)
+        self._prefixes = Prefixes()
+        self._dropping = False
         self._rows: list[Ticket] = []
         self._waiting: deque[Ticket] = deque()
         self._change, self._closed = threading.Condition(), False
@@ -113,6 +144,7 @@ class Batcher:
         top_p: float = 1.0,
         schema: str = "",
         tools: str = "",
+        open_to: OpenTo | None = None,
         tell: Callable[[int | None], None] | None = None,
     ) -> Ticket:
         """Begin to answer; returns at once. The answer is JSON by `schema` if one is given, so far as it gets within `max_tokens`; `tools` are
@@ -123,10 +155,14 @@ class Batcher:
                 f"max_tokens={max_tokens}, temperature={temperature}, top_p={top_p}; give at least 1, at least 0, and more than 0 and at most 1"
             )
         how = Sampling(self._engine.chat.stop_ids, max_tokens, temperature, seed, top_p)
-        ids = self._engine.encode(prompt, room=max_tokens, tools=tools)
+        ids = self._engine.encode(prompt, room=max_tokens, tools=tools, keep=False)
         form = self._forms.json(schema) if schema else None
         self._engine.weights(adapter)
         ticket = Ticket(ids, adapter, how, Future(), time.perf_counter(), tell=tell, form=form)
+        ticket.open_to = {
+            name: self._engine.window if like is None else self._alike(ids, like, tools)
+            for name, like in (open_to or {}).items()
+        }
         ticket.noise = uniforms(ids, how) if temperature > 0 else []
         ticket.done.set_running_or_notify_cancel()  # from here on nobody but the batcher ends it
         with self._change:
@@ -144,10 +180,18 @@ class Batcher:
         max_tokens: int = 64,
         temperature: float = 0.0,
         seed: int = 0,
+        open_to: OpenTo | None = None,
     ) -> list[Completion]:
         """Whole answers, in one batch with whatever else is under way; blocks until the last is there."""
         how: dict[str, Any] = {"adapter": adapter, "max_tokens": max_tokens, "temperature": temperature, "seed": seed}
-        return [t.done.result() for t in [self.submit(p, **how, tell=_nobody) for p in prompts]]
+        tickets = [self.submit(p, **how, open_to=open_to, tell=_nobody) for p in prompts]
+        return [t.done.result() for t in tickets]
+
+    def drop(self) -> None:
+        """Let go of all that was read, and of what is being read as soon as it is; before anything else is read."""
+        with self._change:
+            self._dropping = True
+            self._change.notify()
 
     @property
     def rows_in_use(self) -> int:
@@ -158,6 +202,11 @@ class Batcher:
     def waiting(self) -> int:
         """Requests that wait for a row."""
         return len(self._waiting)
+
+    @property
+    def held_bytes(self) -> int:
+        """Of what was read, kept for requests that begin alike."""
+        return self._prefixes.bytes
 
     def close(self) -> None:
         """Stop after the token that is being made; requests under way end with what they have."""
@@ -177,7 +226,8 @@ class Batcher:
             while True:
                 with self._change:
                     while not (self._rows or self._waiting or self._closed):
-                        self._change.wait()
+                        self._let_go()
+                        self._change.wait(IDLE_S / 2 if self._prefixes.bytes else None)
                     joining = [] if self._closed else self._next()
                     if self._closed:
                         for ticket in (*self._rows, *self._waiting):
@@ -213,11 +263,14 @@ class Batcher:
 
     def _join(self, joining: list[Ticket]) -> None:
         """They read their prompts, all at once; what cannot, fails alone."""
+        self._let_go()
         ready: list[Ticket] = []
-        requests: list[tuple[Weights | None, list[int]]] = []
+        requests: list[tuple[Weights | None, list[int], Tensor | None]] = []
         for ticket in joining:
             try:
-                requests.append((self._engine.weights(ticket.adapter), ticket.prompt))
+                before = self._prefixes.find(ticket.adapter, ticket.open_to, ticket.prompt)
+                requests.append((self._engine.weights(ticket.adapter), ticket.prompt, before))
+                ticket.cached = 0 if before is None else before.shape[-2]
                 ready.append(ticket)
             except Exception as error:
                 ticket.fail(error)
@@ -244,9 +297,33 @@ class Batcher:
                 self._end(ticket, stopped=stopped)
                 ended.append(row)
         for row in reversed(ended):
+            self._keep(row)
             self._slots.leave(row)
             self._rows[row] = self._rows[-1]
             self._rows.pop()
+
+    def _keep(self, row: int) -> None:
+        """What this row has read, for those whom it is open to."""
+        ticket, length = self._rows[row], self._slots.lengths[row]
+        read = (*ticket.prompt, *ticket.tokens)[:length]
+        for name, most in ticket.open_to.items():
+            self._prefixes.keep(ticket.adapter, name, read[:most], lambda n: self._slots.read_of(row, n))
+
+    def _let_go(self) -> None:
+        """Of what nobody went on from for long, and of everything if that is asked for."""
+        if self._dropping:
+            self._dropping = False
+            self._prefixes.clear()
+            for ticket in self._rows:
+                ticket.open_to.clear()
+        self._prefixes.drop_idle()
+
+    def _alike(self, ids: Sequence[int], like: Conversation, tools: str) -> int:
+        """How many tokens a prompt begins alike with this conversation."""
+        others = self._engine.encode(like, room=0, tools=tools, keep=False)
+        return next(
+            (i for i, (a, b) in enumerate(zip(ids, others, strict=False)) if a != b), min(len(ids), len(others))
+        )
 
     def _chosen(self, logits: Tensor, rows: list[int]) -> list[tuple[int, float]]:
         """Token and log-probability (nats, at temperature 1, among those that its form allows) of each row: likeliest, or drawn
@@ -271,7 +348,7 @@ class Batcher:
         text = self._engine.tokenizer.decode(ticket.tokens, skip_special_tokens=True).strip()
         ticket.done.set_result(
             Completion(
-                text=text, token_ids=tuple(ticket.tokens), logprobs=tuple(ticket.logprobs), input_tokens=len(ticket.prompt),
+                text=text, token_ids=tuple(ticket.tokens), logprobs=tuple(ticket.logprobs), input_tokens=len(ticket.prompt), cached_tokens=ticket.cached,
                 finish_reason="stop" if stopped else "length", latency_ms=(time.perf_counter() - ticket.started) * 1000,
             )
         )  # fmt: skip

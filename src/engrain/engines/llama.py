@@ -215,7 +215,7 @@ class Llama:
         if cache is not None:
             mask = F.pad(mask, (cache.left, 0))
         if more:
-            ids, positions, mask = (torch.cat([t, t[-1:].expand(more, -1)]) for t in (ids, positions, mask))
+            ids, positions, mask = (torch.cat([t, t[-1:].expand(more, *t.shape[1:])]) for t in (ids, positions, mask))
         return ids, positions, mask, min(ids.shape[1], -(-keep // 4) * 4)
 
     def _layer(
@@ -276,11 +276,6 @@ class Buffer:
         for buffer, value in zip(held, (k, v), strict=True):
             buffer[:, :, self.length : end] = value
         return held
-
-    def keys_and_values(self, length: int) -> list[tuple[Tensor, Tensor]]:
-        """Of each layer, the first `length` tokens [B, heads, length, width] that are no padding."""
-        some = slice(self.left, self.left + length)
-        return [(held[0][:, :, some], held[1][:, :, some]) for held in self._held if held is not None]
 
     def select(self, rows: Tensor) -> None:
         self.filled = rounded_rows(len(rows))
@@ -403,9 +398,14 @@ def _turn(x: Tensor, cos: Tensor, sin: Tensor) -> Tensor:
 
 
 def _bias(fed: int, past: int, end: int, mask: Tensor, x: Tensor) -> Tensor:
-    """What is added to attention scores [B, 1, T, end]: 0 where a token may look, hugely negative elsewhere."""
-    allowed = torch.ones(fed, past + fed, dtype=torch.bool, device=x.device).tril(past)[None] & mask.bool()[:, None]
-    allowed = F.pad(allowed, (0, end - past - fed))
+    """What is added to attention scores [B, 1, T, end]: 0 where a token may look, hugely negative elsewhere.
+
+    A mask [B, T, end] says it for each token; one [B, past + T] which tokens are real, and each looks at those before it."""
+    if mask.dim() == 3:
+        allowed = mask
+    else:
+        before = torch.ones(fed, past + fed, dtype=torch.bool, device=x.device).tril(past)
+        allowed = F.pad(before[None] & mask.bool()[:, None], (0, end - past - fed))
     # Finite, so that a padding token, which may look nowhere, gives numbers and not NaN; nobody looks at it.
     return torch.zeros(allowed.shape, device=x.device).masked_fill_(~allowed, -1e30)[:, None]
 

@@ -192,20 +192,23 @@ class LocalEngine:
         """Tokens that a prompt and its answer may have together."""
         return self._window
 
-    def encode(self, prompt: Conversation, *, room: int, tools: str = "") -> list[int]:
-        """Prompt token ids, with the tools (JSON) that it offers; InputError if they and `room` answer tokens exceed the model's window."""
+    def encode(self, prompt: Conversation, *, room: int, tools: str = "", keep: bool = True) -> list[int]:
+        """Prompt token ids, with the tools (JSON) that it offers, kept for the next time unless `keep` is False (how long it takes would tell others
+        that somebody asked the same); InputError if they and `room` answer tokens exceed the model's window."""
         turns = tuple(prompt)
         key = turns, tools
         self.check_length(turns)
         with self.lock:
-            if key not in self._encoded:
+            ids: list[int] | None = self._encoded.get(key) if keep else None
+            if ids is None:
                 # The template writes the special tokens itself; a tokenizer that adds its own would double the first.
-                self._encoded[key] = self.tokenizer(
-                    self.chat.render(turns, tools=tools), add_special_tokens=False, verbose=False
-                )["input_ids"]
+                text = self.chat.render(turns, tools=tools)
+                ids = self.tokenizer(text, add_special_tokens=False, verbose=False)["input_ids"]
+                assert ids is not None
+            if keep:
+                self._encoded[key] = ids
                 if len(self._encoded) > 4096:
                     self._encoded.popitem(last=False)
-            ids = self._encoded[key]
         if len(ids) + room > self._window:
             raise InputError(
                 f"{len(ids)} prompt tokens and {room} to answer exceed the model's {self._window}; "

@@ -13,7 +13,6 @@ import torch
 import torch.nn.functional as F  # noqa: N812 (its name everywhere)
 from torch import Tensor
 
-from engrain.engines.decode import padded
 from engrain.engines.llama import PARTS, Linear, Llama
 from engrain.engines.lora import SCALE, Weights
 from engrain.engines.network import rounded_length, rounded_rows
@@ -89,43 +88,57 @@ class Slots:
         self._mixed = [{p: Mixed(getattr(layer, p), self.rows, 0) for p in PARTS} for layer in network.parts]
         self._held: list[tuple[Tensor, Tensor]] = []
 
-    def join(self, requests: Sequence[tuple[Weights | None, Sequence[int]]]) -> Tensor:
-        """New last rows that have read their prompts, each under its adapter, all at once; the logits [V] of what comes next, each.
+    def join(self, requests: Sequence[tuple[Weights | None, Sequence[int], Tensor | None]]) -> Tensor:
+        """New last rows that have read their prompts, each under its adapter, all at once; the logits [n, V] of what comes next, each.
 
+        A request brings what `read_of` gave of the first tokens of its prompt, if anybody has read them; the last it always reads itself.
         IndexError if there are not as many rows left."""
         row = len(self.lengths)
         if not self.takes(len(requests)):
             raise IndexError(f"{row} of {self.rows} rows are in use, too many for {len(requests)} more")
-        rank = max((len(a) for weights, _ in requests for a, _ in (weights or {}).values()), default=0)
+        rank = max((len(a) for weights, _, _ in requests for a, _ in (weights or {}).values()), default=0)
         if rank > self._rank:
             self._mixed = [{p: mixed.wider(rank) for p, mixed in layer.items()} for layer in self._mixed]
             self._rank = rank
-        for place, (weights, _) in enumerate(requests, start=row):
+        self._make_room(max(len(prompt) for _, prompt, _ in requests))
+        rest: list[Sequence[int]] = []
+        for place, (weights, prompt, before) in enumerate(requests, start=row):
             for mixed in self._every():
                 mixed.put(place, weights)
-        longest = max(len(prompt) for _, prompt in requests)
-        ids, mask, positions = padded([prompt for _, prompt in requests], [()] * len(requests), self._network.device)
-        logits, read = self._network(self._from(row), ids, mask, positions, keep=1, room=longest)
-        self._make_room(longest + 1)
-        for held, fresh in zip(self._held, read.keys_and_values(longest), strict=True):
-            for buffer, new in zip(held, fresh, strict=True):
-                for place, (_, prompt) in enumerate(requests):
-                    buffer[row + place].zero_()  # whoever was here before may have left what is no number
-                    buffer[row + place, :, : len(prompt)] = new[place, :, longest - len(prompt) :]
-        self.lengths += [len(prompt) for _, prompt in requests]
-        return logits[:, 0]
+            known = 0 if before is None else before.shape[-2]
+            for layer, held in enumerate(self._held):
+                for kind, buffer in enumerate(held):
+                    buffer[place].zero_()  # whoever was here before may have left what is no number
+                    if before is not None:
+                        buffer[place, :, :known] = before[layer, kind]
+            self.lengths.append(known)
+            rest.append(prompt[known:])
+        return self._read(row, rest)
 
     def step(self, tokens: Sequence[int]) -> Tensor:
         """Each row in use reads its next token; the logits [n, V] of what comes next."""
-        device = self._network.device
-        self._make_room(max(self.lengths) + 1)
-        width = rounded_length(max(self.lengths) + 1)
-        lengths = torch.tensor(self.lengths, device=device)[:, None]
-        ids = torch.tensor(tokens, device=device)[:, None]
-        mask = (torch.arange(width, device=device)[None] <= lengths).long()
-        cache = _Columns(self._held, lengths[:, 0], width)
-        logits, _ = self._network(self._from(0), ids, mask, lengths, keep=1, cache=cache)
-        self.lengths = [n + 1 for n in self.lengths]
+        return self._read(0, [[token] for token in tokens])
+
+    def read_of(self, row: int, count: int) -> Tensor:
+        """The keys and values [layers, 2, heads, count, width] of a row's first tokens, to keep."""
+        return torch.stack([torch.stack([buffer[row, :, :count] for buffer in held]) for held in self._held])
+
+    def _read(self, first: int, tokens: Sequence[Sequence[int]]) -> Tensor:
+        """The rows from `first` on read these tokens, each in columns of its own from its length on; the logits [n, V] of what comes next."""
+        device, most = self._network.device, max(map(len, tokens))
+        fed = rounded_length(most) if most > 1 else 1
+        ids = torch.tensor([[0] * (fed - len(t)) + list(t) for t in tokens], device=device)
+        starts = torch.tensor([self.lengths[first + i] - (fed - len(t)) for i, t in enumerate(tokens)], device=device)
+        columns = starts[:, None] + torch.arange(fed, device=device)
+        before = torch.tensor([self.lengths[first + i] for i in range(len(tokens))], device=device)[:, None]
+        self.lengths[first:] = [self.lengths[first + i] + len(t) for i, t in enumerate(tokens)]
+        width = rounded_length(max(self.lengths[first:]) + (fed > 1))
+        self._make_room(width)
+        # Fillers stand to the left and write where nobody looks: into the last column, which no row has reached.
+        written = torch.where(columns < before, width - 1, columns)
+        mask = torch.arange(width, device=device) <= columns[..., None]
+        cache = _Columns(self._held, first, written, width)
+        logits, _ = self._network(self._from(first), ids, mask, columns.clamp(min=0), keep=1, cache=cache)
         return logits[:, 0]
 
     def leave(self, row: int) -> None:
@@ -173,21 +186,23 @@ class Slots:
 
 
 class _Columns:
-    """The buffers of `Slots` as the cache of one step, in which each row writes to a column of its own. Implements `Cache`."""
+    """The buffers of `Slots` as the cache of one reading, in which each row, from `first` on, writes to columns [n, T] of its own. Implements
+    `Cache`."""
 
     left = 0
 
-    def __init__(self, held: list[tuple[Tensor, Tensor]], columns: Tensor, width: int) -> None:
-        self._held, self.room, self.length = held, width, width - 1
+    def __init__(self, held: list[tuple[Tensor, Tensor]], first: int, columns: Tensor, width: int) -> None:
+        self._held, self.room, self.length = held, width, width - columns.shape[1]
         self.filled = rounded_rows(len(columns))
-        self._columns = torch.cat([columns, columns[-1:].expand(self.filled - len(columns))])
-        self._rows = torch.arange(self.filled, device=columns.device)
+        self._columns = torch.cat([columns, columns[-1:].expand(self.filled - len(columns), -1)])
+        self._some = slice(first, first + self.filled)
+        self._rows = torch.arange(first, first + self.filled, device=columns.device)[:, None]
 
     def extend(self, layer: int, k: Tensor, v: Tensor) -> tuple[Tensor, Tensor]:
         found = []
         for buffer, new in zip(self._held[layer], (k, v), strict=True):
-            buffer[self._rows, :, self._columns] = new[:, :, 0]
-            found.append(buffer[: self.filled, :, : self.room])
+            buffer[self._rows, :, self._columns] = new.transpose(1, 2)
+            found.append(buffer[self._some, :, : self.room])
         return found[0], found[1]
 
     def select(self, rows: Tensor) -> None:

@@ -194,6 +194,7 @@ def interaction_of(
         ),
         usage=Usage(
             input_tokens=completion.input_tokens,
+            cached_tokens=completion.cached_tokens,
             output_tokens=len(completion.token_ids) if completion.output_tokens is None else completion.output_tokens,
             latency_ms=(time.perf_counter() - asked.started) * 1000,
         ),

@@ -20,7 +20,12 @@ class Metrics:
         self.seconds = Histogram(
             "engrain_request_seconds", "Time to a response's first byte.", ("route",), buckets=BUCKETS_S, registry=self._registry
         )  # fmt: skip
-        self.tokens = Counter("engrain_tokens", "Tokens read and written.", ("direction",), registry=self._registry)
+        self.tokens = Counter(
+            "engrain_tokens",
+            "Tokens read, not read again because an earlier request began alike, and written.",
+            ("direction",),
+            registry=self._registry,
+        )
         self.notes = Counter(
             "engrain_context_tokens", "Tokens of notes that were shown with queries.", registry=self._registry
         )

@@ -127,6 +127,7 @@ class Relayed(Answering):
             text=text, token_ids=(), logprobs=tuple(float(t.get("logprob") or 0.0) for t in self._tokens),
             input_tokens=int(self._usage.get("prompt_tokens") or 0), finish_reason=self._ended or "length",
             output_tokens=int(self._usage.get("completion_tokens") or 0),
+            cached_tokens=int((self._usage.get("prompt_tokens_details") or {}).get("cached_tokens") or 0),
         )  # fmt: skip
         return await self._record(self.asked, completion, calls)
 

@@ -17,7 +17,7 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response, StreamingResponse
 
 from engrain.adapters.versions import let_through, resolve
-from engrain.engines.batching import Batcher
+from engrain.engines.batching import Batcher, OpenTo
 from engrain.engines.local import LocalEngine
 from engrain.engines.upstream import UpstreamClient
 from engrain.errors import EngrainError, InputError, NotFound
@@ -40,7 +40,7 @@ from engrain.gateway.relay import Relayed
 from engrain.gateway.tools import split
 from engrain.memory import Shelf
 from engrain.protocols import Completion, Conversation, Embedder
-from engrain.records import Feedback, Interaction, Sampling, Scope, ToolCall, new_id
+from engrain.records import Feedback, Interaction, Message, Sampling, Scope, ToolCall, new_id
 from engrain.store import SqlStore
 
 if TYPE_CHECKING:
@@ -105,7 +105,8 @@ class Service:
         await self.recorder.append(interaction)
         if self.tracing is not None:
             self.tracing.answered(interaction)
-        self.metrics.tokens.labels("read").inc(interaction.usage.input_tokens)
+        self.metrics.tokens.labels("read").inc(interaction.usage.input_tokens - interaction.usage.cached_tokens)
+        self.metrics.tokens.labels("cached").inc(interaction.usage.cached_tokens)
         self.metrics.tokens.labels("written").inc(interaction.usage.output_tokens)
         self.metrics.notes.inc(interaction.context.tokens)
         if first and (asked.memory or asked.conversation or len(asked.messages) > 1):
@@ -135,7 +136,9 @@ def ready(service: Service, body: wire.ChatRequest, scope: Scope, conversation: 
     adapter = None if body.model == LIVE else resolve(service.store, scope, body.model)
 
     def say(shown: Conversation, version: str) -> str:
-        return service.batcher.sample([shown], adapter=version, max_tokens=first_tokens(service.engine))[0].text
+        readers = open_to(scope, messages)
+        most = first_tokens(service.engine)
+        return service.batcher.sample([shown], adapter=version, max_tokens=most, open_to=readers)[0].text
 
     seed = body.seed if body.seed is not None else 0 if serving.temperature == 0 else secrets.randbits(31)
     asked = prepare(
@@ -143,6 +146,13 @@ def ready(service: Service, body: wire.ChatRequest, scope: Scope, conversation: 
         scope=scope, conversation=conversation, memory=memory, adapter=adapter, serving=serving, seed=seed, say=say, shelf=service.shelf,
     )  # fmt: skip
     return replace(asked, tools=offered)
+
+
+def open_to(scope: Scope, messages: Conversation) -> OpenTo:
+    """Who may go on from what is read for this request: its user from all of it, others of the tenant from the application's own words."""
+    if messages[0].role != "system":
+        return {scope: None}
+    return {scope: None, scope.tenant: (messages[0], Message(role="user", content=""))}
 
 
 async def reply(
@@ -307,7 +317,7 @@ class Answer(Answering):
         self._ticket = await run_in_threadpool(
             self._service.batcher.submit, asked.shown, adapter=asked.version, max_tokens=asked.serving.max_tokens,
             temperature=asked.serving.temperature, seed=asked.seed, top_p=asked.serving.top_p,
-            schema=body.schema_text, tools=offered, tell=tell,
+            schema=body.schema_text, tools=offered, open_to=open_to(asked.scope, asked.messages), tell=tell,
         )  # fmt: skip
         task = asyncio.create_task(self._work())
         self._service.tasks.add(task)

@@ -84,7 +84,7 @@ def response_of(interaction: Interaction, body: ResponsesRequest) -> dict[str, A
         "output": [_message(interaction.id, interaction.answer, "incomplete" if short else "completed")],
         "usage": {
             "input_tokens": usage.input_tokens,
-            "input_tokens_details": {"cached_tokens": 0},
+            "input_tokens_details": {"cached_tokens": usage.cached_tokens},
             "output_tokens": usage.output_tokens,
             "output_tokens_details": {"reasoning_tokens": 0},
             "total_tokens": usage.input_tokens + usage.output_tokens,

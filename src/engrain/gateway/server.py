@@ -63,6 +63,7 @@ def create_app(service: Service) -> FastAPI:
                 continue
             if forgotten:
                 service.shelf.clear()
+                service.batcher.drop()
                 await run_in_threadpool(service.engine.clear)
 
     @asynccontextmanager
@@ -91,6 +92,11 @@ def create_app(service: Service) -> FastAPI:
     service.metrics.watch("engrain_rows_in_use", "Answers that are being made.", lambda: service.batcher.rows_in_use)
     service.metrics.watch("engrain_rows_waiting", "Requests that wait for a row.", lambda: service.batcher.waiting)
     service.metrics.watch("engrain_adapter_bytes", "Adapters held in memory.", lambda: service.engine.resident_bytes)
+    service.metrics.watch(
+        "engrain_prefix_bytes",
+        "Of what was read, kept for requests that begin alike.",
+        lambda: service.batcher.held_bytes,
+    )
     for state in ("waiting", "running"):
         service.metrics.watch(f"engrain_jobs_{state}", f"Consolidations {state}.", partial(_jobs, service, state))
 

@@ -285,9 +285,13 @@ def _called(calls: Sequence[ToolCall]) -> list[dict[str, Any]]:
     return [{"id": c.id, "type": "function", "function": {"name": c.name, "arguments": c.arguments}} for c in calls]
 
 
-def _cost(made: Sequence[Interaction]) -> dict[str, int]:
+def _cost(made: Sequence[Interaction]) -> dict[str, Any]:
     """What several choices cost together: the prompt, which they share, counts once."""
-    return usage_of(made[0].usage.input_tokens, sum(i.usage.output_tokens for i in made))
+    read, written = made[0].usage, sum(i.usage.output_tokens for i in made)
+    return {
+        "prompt_tokens": read.input_tokens, "completion_tokens": written, "total_tokens": read.input_tokens + written,
+        "prompt_tokens_details": {"cached_tokens": read.cached_tokens},
+    }  # fmt: skip
 
 
 class ChatEvents:
@@ -364,10 +368,6 @@ def embeddings_of(vectors: np.ndarray, body: EmbeddingsRequest, name: str, token
         "model": name,
         "usage": {"prompt_tokens": tokens, "total_tokens": tokens},
     }
-
-
-def usage_of(read: int, written: int) -> dict[str, int]:
-    return {"prompt_tokens": read, "completion_tokens": written, "total_tokens": read + written}
 
 
 def token_logprobs(completion: Completion, texts: list[str]) -> list[dict[str, Any]]:

@@ -16,6 +16,7 @@ CONVERSATION_ID = "gen_ai.conversation.id"
 RESPONSE_ID = "gen_ai.response.id"
 RESPONSE_FINISH_REASONS = "gen_ai.response.finish_reasons"
 USAGE_INPUT_TOKENS = "gen_ai.usage.input_tokens"
+USAGE_CACHED_TOKENS = "gen_ai.usage.cache_read.input_tokens"
 USAGE_OUTPUT_TOKENS = "gen_ai.usage.output_tokens"
 
 # Content: sensitive, and opt-in by the conventions.
