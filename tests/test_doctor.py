@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 import sys
 from pathlib import Path
@@ -19,7 +20,8 @@ __all__ = ["base", "home"]
 def test_the_doctor_finds_what_is_wrong_and_lists_no_address(
     home: Path, base: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setenv("HF_HUB_OFFLINE", "1")
+    for name in [name for name in os.environ if name.startswith("OTEL_")]:
+        monkeypatch.delenv(name)
     engrain("tell", NOTE, home=home)
     name = add_version(home, base)
     well = engrain("doctor", home=home, base=base)
@@ -36,6 +38,24 @@ def test_the_doctor_finds_what_is_wrong_and_lists_no_address(
         assert "were altered on disk" in engrain("doctor", home=home, base=base).stdout
     (home / "adapters" / name).rename(tmp_path / name)
     assert "not on disk" in engrain("doctor", home=home, base=base).stdout
+
+
+@pytest.mark.parametrize(
+    ("variables", "address"),
+    [
+        ({"OTEL_EXPORTER_OTLP_ENDPOINT": "http://collector.example:4318"}, "http://collector.example:4318"),
+        ({"OTEL_TRACES_EXPORTER": "otlp"}, "http://localhost:4318"),
+        ({"OTEL_TRACES_EXPORTER": "none", "OTEL_EXPORTER_OTLP_ENDPOINT": "http://collector.example:4318"}, ""),
+        ({"OTEL_SDK_DISABLED": "true", "OTEL_EXPORTER_OTLP_ENDPOINT": "http://collector.example:4318"}, ""),
+    ],
+)
+def test_the_doctor_names_where_the_environment_has_traces_sent(
+    variables: dict[str, str], address: str, home: Path, base: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name, value in variables.items():
+        monkeypatch.setenv(name, value)
+    said = engrain("doctor", home=home, base=base).stdout
+    assert (address in said) if address else ("no address at all" in said)
 
 
 def test_a_home_that_cannot_be_made_is_a_line_with_the_remedy(base: Path, tmp_path: Path) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
@@ -10,6 +11,7 @@ import pytest
 from engrain.errors import InputError, NotFound
 from engrain.gateway.answer import Serving, cut_to_window
 from engrain.learner import Learner
+from engrain.memory import derive
 from engrain.records import Example, Feedback, FeedbackKind, Interaction, Message, Task
 from engrain.signals import Function
 
@@ -208,9 +210,31 @@ def test_what_was_wrong_is_told_from_what_was_true_once(base: Path, tmp_path: Pa
         asked = me.chat("What is the gate code?")
         me.feedback(asked.id, correction="The gate code is 5521.")
         me.tell("The dog is called Rex.")
-        standings = me.standings()
+        standings = derive(me.memories(all_states=True))
         assert standings[wrong.id].state == "retracted"
         assert standings[old.id].state == "superseded" and standings[old.id].until is not None
+
+
+def test_what_held_on_a_day_can_be_asked_for(base: Path, tmp_path: Path) -> None:
+    with Learner(tmp_path, base=base) as me:
+        me.tell("[2026-03-02] The gate code is 4417.")
+        me.tell("[2026-05-01] The gate code is 5521.")
+        at = datetime(2026, 4, 1, tzinfo=UTC).timestamp()
+        assert [m.text for m in me.memories(at=at)] == ["The gate code is 4417."]
+        assert [m.text for m in me.memories()] == ["The gate code is 5521."]
+        assert me.memories(at=0.0) == []
+
+
+def test_what_is_forgotten_goes_also_where_the_model_cannot_be_opened(tmp_path: Path) -> None:
+    with Learner(tmp_path / "home", base=tmp_path / "no-model") as me:
+        (told,) = me.tell("The gate code is 4417.")
+        agreed = me.preview(told.id)
+        me.tell("The gate code is 4417.")
+        with pytest.raises(InputError, match="look again"):
+            me.forget(told.id, seen=agreed)
+        assert len(me.memories(all_states=True)) == 2
+        me.forget(told.id, seen=me.preview(told.id))
+        assert me.memories(all_states=True) == []
 
 
 def test_an_answer_in_the_users_style_is_right_if_it_holds_what_is_expected(base: Path, tmp_path: Path) -> None:

@@ -97,7 +97,7 @@ def command(home: Path, base: Path, program: str = "") -> StdioServerParameters:
 
 
 async def the_whole_way(agent: Agent) -> None:
-    told = (await agent.remember(text=NOTE))["note"]
+    told = (await agent.remember(text=NOTE))["notes"][0]
     await agent.remember(text="Call me Captain.")
     found = await agent.recall(query="What opens the north barn?")
     assert [n["text"] for n in found["notes"]] == [NOTE] and 0 < found["notes"][0]["score"] <= 1
@@ -137,7 +137,7 @@ def test_it_starts_and_remembers_and_recalls_without_torch(tmp_path: Path) -> No
         async with Client(command(tmp_path / "home", SPROUT, WITHOUT_TORCH)) as client:
             assert [t.name for t in (await client.list_tools()).tools] == ["remember", "recall", "feedback", "forget"]
             agent = Agent(client)
-            told = (await agent.remember(text=NOTE))["note"]["id"]
+            told = (await agent.remember(text=NOTE))["notes"][0]["id"]
             assert (await agent.recall(query="gate code"))["notes"][0]["id"] == told
             assert (await agent.forget(what=told))["notes"][0]["id"] == told
             assert (await agent.feedback(about=told, wrong=True))["wrong"] == [told]
@@ -183,7 +183,7 @@ def test_nothing_but_the_protocol_is_written_to_standard_output(tmp_path: Path) 
         assert process.stdout.read() == ""
         stray = process.stderr.read()
         assert process.wait(30) == 0
-    assert answers[2]["result"]["structuredContent"]["note"]["text"] == NOTE
+    assert answers[2]["result"]["structuredContent"]["notes"][0]["text"] == NOTE
     assert answers[3]["error"]["code"] == -32601
     assert all(line in stray for line in ("a stray line", "and one without an end", "straight to the descriptor"))
 
@@ -244,10 +244,10 @@ def test_whatever_script_it_is_written_in_a_note_comes_back_as_it_was(me: Learne
 def test_what_is_said_again_confirms_and_another_value_replaces(me: Learner) -> None:
     async def talk(agent: Agent) -> None:
         first = await agent.remember(text=NOTE)
-        assert (first["repeats"], first["replaces"]) == ("", [])
-        assert (await agent.remember(text=NOTE))["repeats"] == first["note"]["id"]
+        assert (first["repeats"], first["replaces"]) == ([], [])
+        assert (await agent.remember(text=NOTE))["repeats"] == [first["notes"][0]["id"]]
         changed = await agent.remember(text="The gate code of the north barn is now 5521.")
-        assert first["note"]["id"] in [n["id"] for n in changed["replaces"]]
+        assert first["notes"][0]["id"] in [n["id"] for n in changed["replaces"]]
 
     in_memory(me, talk)
 
@@ -362,7 +362,7 @@ def test_the_configuration_in_the_documents_starts_it(tmp_path: Path) -> None:
 
     async def run() -> None:
         async with Client(server) as client:
-            assert (await Agent(client).remember(text=NOTE))["note"]["text"] == NOTE
+            assert (await Agent(client).remember(text=NOTE))["notes"][0]["text"] == NOTE
 
     anyio.run(run)
     with closing(SqlStore(tmp_path / "home")) as store:

@@ -12,6 +12,7 @@ import shlex
 import sys
 from collections.abc import Callable
 from contextlib import AbstractContextManager, closing
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -19,8 +20,9 @@ import typer
 from rich.console import Console
 from rich.text import Text
 
+from engrain.engines import SPROUT
 from engrain.errors import EngrainError, FormatError, InputError, NotFound
-from engrain.records import Message, Scope, new_id
+from engrain.records import Message, Scope, Task, new_id
 from engrain.reports import (
     clean,
     day,
@@ -50,11 +52,10 @@ log = logging.getLogger(__name__)
 app = typer.Typer(
     name="engrain",
     help="What you tell engrain, it uses at once and comes to know.\n\n"
-    "Try it in this order:  engrain demo --quick,  engrain tell,  engrain chat,  engrain consolidate.",
+    "Try it in this order:  engrain demo,  engrain tell,  engrain chat,  engrain consolidate.",
     no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False, rich_markup_mode="markdown",
 )  # fmt: skip
 
-SPROUT = Path(__file__).parent / "engines" / "sprout"
 Home = Annotated[Path, typer.Option(envvar="ENGRAIN_HOME", help="The folder that everything is kept in.")]
 Base = Annotated[
     Path,
@@ -88,6 +89,20 @@ LogJson = Annotated[
     ),
 ]
 HOME = Path("~/.engrain")
+
+
+@app.callback()
+def options(
+    version: Annotated[
+        bool, typer.Option("--version", is_eager=True, help="Say which engrain this is, and end.")
+    ] = False,
+) -> None:
+    """Options before any command."""
+    if version:
+        import engrain
+
+        print(f"engrain {engrain.__version__}")
+        raise typer.Exit
 
 
 def main() -> None:
@@ -156,11 +171,21 @@ def logged(as_json: bool) -> None:
         log_as_json()
 
 
+def traces_to() -> list[str]:
+    """Where OpenTelemetry's standard variables have traces sent; empty: nowhere."""
+    exporters = [e.strip() for e in os.environ.get("OTEL_TRACES_EXPORTER", "").split(",") if e.strip()]
+    endpoints = (os.environ.get("OTEL_EXPORTER_OTLP_TRACES_ENDPOINT"), os.environ.get("OTEL_EXPORTER_OTLP_ENDPOINT"))
+    endpoint = next(filter(None, endpoints), "")
+    if exporters == ["none"] or os.environ.get("OTEL_SDK_DISABLED", "").lower() == "true":
+        return []
+    if not exporters:
+        return [endpoint] if endpoint else []
+    return [endpoint or "http://localhost:4318" if e == "otlp" else e for e in exporters]
+
+
 def traced_as_configured() -> Tracing | None:
     """OpenTelemetry's tracing, if its standard variables ask for it: an endpoint or an exporter, and nothing that turns it off."""
-    wanted = ("OTEL_EXPORTER_OTLP_ENDPOINT", "OTEL_EXPORTER_OTLP_TRACES_ENDPOINT", "OTEL_TRACES_EXPORTER")
-    off = os.environ.get("OTEL_TRACES_EXPORTER") == "none" or os.environ.get("OTEL_SDK_DISABLED", "").lower() == "true"
-    if off or not any(os.environ.get(name) for name in wanted):
+    if not traces_to():
         return None
     try:
         from engrain.telemetry.tracing import tracing_of
@@ -176,7 +201,11 @@ def traced_as_configured() -> Tracing | None:
 @guarded
 def demo(
     quick: Annotated[
-        bool, typer.Option("--quick", help="Two files and fewer questions: well under two minutes.")
+        bool,
+        typer.Option(
+            "--quick",
+            help="Two files and fewer questions, in under two minutes: too little for the gate, which seldom promotes it.",
+        ),
     ] = False,
     out: Annotated[Path, typer.Option(help="Where the picture of the results goes.")] = Path("engrain-demo.png"),
     home: Annotated[
@@ -190,7 +219,7 @@ def demo(
     Everything is real and measured as it happens. Exit code 1 if a promise is not kept: forgotten text found again,
     answers that differ after a rollback, a broken ledger.
 
-    Example:  engrain demo --quick
+    Example:  engrain demo
     """
     from engrain.demo import run
 
@@ -478,8 +507,12 @@ def obey(
         console.print(f"{len(receipt.removed)} records erased (receipt {receipt.id})", style="dim")
         return None, last.messages[:-1]
     elif command == "/correct":
-        learner.feedback(last.id, correction=rest)
+        given = {f.id for f in learner.feedback(last.id, correction=rest)}
+        every = {m.id: m for m in learner.memories(all_states=True)}
+        wrong = [every[i].text for m in every.values() if not given.isdisjoint(m.causes) for i in m.retracts]
         console.print("Noted; the next answer uses it.", style="dim")
+        for text in wrong:
+            console.print(f"Counts as wrong now: {clean(text)}", style="dim", markup=False, soft_wrap=True)
         return last, last.messages[:-1]
     else:
         learner.feedback(last.id, rating=float(command == "/good"))
@@ -495,7 +528,7 @@ def learn(
 ) -> None:  # fmt: skip
     """Remember notes and chats of your own: one memory for each bullet and sentence.
 
-    What was learned word for word before is not learned twice; nothing leaves this machine. READMEs, files of questions
+    What was learned word for word before is not learned twice, and what a file says no more counts as past; nothing leaves this machine. READMEs, files of questions
     and what begins with a dot are left out of a folder. Exit code 1 if a file could not be read; the others are learned all the same.
 
     Example:  engrain learn ~/notes
@@ -529,13 +562,13 @@ def tell(
     text: Annotated[str, typer.Argument(help="One note, in a sentence.")],
     home: Home = HOME, base: Base = SPROUT, user: User = "me", tenant: Tenant = "local",
 ) -> None:  # fmt: skip
-    """Remember one note as it stands; the next answer already uses it.
+    """Remember what a note states, each fact by itself; the next answer already uses it.
 
     Example:  engrain tell "The gate code of the north barn is 4417."
     """
     with opened(home, base, user, tenant) as learner:
-        memory = learner.tell(text)[0]
-    terminal().print(f"{memory.id}  {memory.kind}  {clean(memory.text)}", soft_wrap=True)
+        for memory in learner.tell(text):
+            terminal().print(f"{memory.id}  {memory.kind}  {clean(memory.text)}", soft_wrap=True)
 
 
 @app.command()
@@ -566,12 +599,14 @@ def consolidate(
 def evaluate(
     file: Annotated[Path | None, typer.Argument(help='Questions: one {"question": …, "answer": …} a line; an empty answer means not known.')] = None,
     keep: Annotated[bool, typer.Option("--keep", help="Judge every later candidate by these questions, too.")] = False,
+    kept: Annotated[bool, typer.Option("--kept", help="Only list the questions that were kept; engrain forget ID withdraws one.")] = False,
     home: Home = HOME, base: Base = SPROUT, user: User = "me", tenant: Tenant = "local", device: Device = "auto",
 ) -> None:  # fmt: skip
     """Measure it: the bare base, the base shown its notes, and the live version on the same questions.
 
     Without a file, the questions are those that the live version never trained on. Nothing of it is recorded, but with
-    --keep the questions themselves: they become your own tasks, which no version is ever trained on.
+    --keep the questions themselves: they become your own tasks, which no version is ever trained on. Of a question that is kept again,
+    the latest answer counts.
 
     Example:  engrain eval questions.jsonl
     """
@@ -579,6 +614,13 @@ def evaluate(
 
     console = terminal()
     with opened(there(home), base, user, tenant, device) as learner:
+        if kept:
+            own = list(learner.store.select(Task, scope=learner.scope))
+            for task in own:
+                console.print(f"{task.id}  {clean(task.question)}  {clean(task.answer)}", soft_wrap=True, markup=False)
+            if not own:
+                console.print("No question of your own was kept yet: engrain eval FILE.jsonl --keep", style="dim")
+            return
         if keep and file is None:
             raise InputError("--keep keeps the questions of a file: engrain eval FILE.jsonl --keep")
         questions = read_questions(file.expanduser()) if file else held_out(learner)
@@ -733,16 +775,21 @@ def meant(learner: Learner, record: str) -> str:
 @guarded
 def memories(
     everything: Annotated[bool, typer.Option("--all", help="Also what was superseded or retracted.")] = False,
+    at: Annotated[datetime | None, typer.Option(formats=["%Y-%m-%d", "%Y-%m-%dT%H:%M"], help="What held then (UTC), by all that is known today.")] = None,
     home: Home = HOME, base: Base = SPROUT, user: User = "me", tenant: Tenant = "local",
 ) -> None:  # fmt: skip
-    """List what is remembered now, with where it came from.
+    """List what is remembered now, with where it came from; or what held on a day.
 
-    Example:  engrain memories --all
+    Example:  engrain memories --all        Example:  engrain memories --at 2026-03-02
     """
+    from engrain.memory import derive
+
+    if everything and at:
+        raise InputError("--all and --at: give one of them")
     console = terminal()
     with opened(there(home), base, user, tenant) as learner:
-        found = learner.memories(all_states=everything)
-        standings = learner.standings()
+        found = learner.memories(all_states=everything, at=at.replace(tzinfo=UTC).timestamp() if at else None)
+        standings = derive(learner.memories(all_states=True))
     for memory in found:
         state = standing_of(standings[memory.id])
         console.print(memory_line(memory) + state, style="dim" if state else "", soft_wrap=True)
@@ -790,7 +837,7 @@ def doctor(
     from engrain.doctor import examine
 
     console = terminal()
-    found = examine(home.expanduser(), base.expanduser(), device)
+    found = examine(home.expanduser(), base.expanduser(), device, traces_to())
     for name, good, said in found:
         mark = ("ok   ", "green") if good else ("WRONG", "bold red")
         console.print(Text.assemble(mark, f"  {name:<10} {clean(said)}"), soft_wrap=True)

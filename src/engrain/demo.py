@@ -258,9 +258,9 @@ def show_outcome(console: Console, outcome: Outcome) -> None:
     console.print(
         f"  {len(verdict.fixed)} questions fixed, {len(verdict.broke)} broke, in {outcome.seconds:.0f} s; version {outcome.adapter[:12]}, {outcome.scale:.0%} of the update"
     )
-    questions = {r.item: r.question for r in outcome.after.results} if outcome.after is not None else {}
-    for item in verdict.broke:
-        console.print(f"   broke: {questions.get(item, item)}", style="red", markup=False)
+    asked = outcome.after.results if outcome.after is not None else ()
+    for place in verdict.broke if asked else ():
+        console.print(f"   broke: {asked[int(place)].question}", style="red", markup=False)
 
 
 # ---- the demo -------------------------------------------------------------------------------------------------------

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import platform
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from pathlib import Path
 
@@ -15,12 +15,13 @@ ENOUGH = 200 << 20
 """Bytes of free disk below which writing soon fails."""
 
 
-def examine(home: Path, base: Path, device: str) -> list[tuple[str, bool, str]]:
-    """Every check with its name, whether all is well, and what it says; none of them raises."""
+def examine(home: Path, base: Path, device: str, calls: Sequence[str] = ()) -> list[tuple[str, bool, str]]:
+    """Every check with its name, whether all is well, and what it says; none of them raises. `calls`: the addresses that the environment
+    has engrain call."""
     checks: dict[str, Callable[[], tuple[bool, str]]] = {
         "versions": check_versions, "processor": lambda: check_processor(device), "base": lambda: check_base(base),
         "database": lambda: check_database(home), "disk": lambda: check_disk(home), "adapters": lambda: check_adapters(home),
-        "network": check_calls,
+        "network": lambda: check_calls(calls),
     }  # fmt: skip
     found: list[tuple[str, bool, str]] = []
     for name, check in checks.items():
@@ -137,9 +138,12 @@ def check_adapters(home: Path) -> tuple[bool, str]:
     return True, f"{len(recorded)} recorded, all on disk and whole{more}"
 
 
-def check_calls() -> tuple[bool, str]:
-    offline = os.environ.get("HF_HUB_OFFLINE") == "1"
-    return (
-        offline,
-        "may call: no address at all (HF_HUB_OFFLINE=1, models from folders only); `engrain serve --upstream URL` calls that one",
-    )
+def check_calls(calls: Sequence[str]) -> tuple[bool, str]:
+    """Every address that may be called: none but what somebody asked for by name."""
+    named = "; `engrain serve --upstream URL` calls that one"
+    if calls:
+        return (
+            True,
+            f"`engrain serve` sends traces to {', '.join(calls)} (OTEL_…; set OTEL_SDK_DISABLED=true to stop it){named}",
+        )
+    return True, f"may call: no address at all (models are read from folders only){named}"

@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Self
 from engrain import adapters
 from engrain.adapters import Version
 from engrain.adapters.versions import resolve
+from engrain.engines import SPROUT as SPROUT  # this door names it, too
 from engrain.errors import InputError
 from engrain.gateway.answer import Serving, answer, cut_to_window, latest
 from engrain.loops import follow, remember
@@ -26,7 +27,7 @@ from engrain.loops.correct import correct
 from engrain.loops.forget import Preview, forget, go_on, preview
 from engrain.loops.trial import settle
 from engrain.loops.verify import verify
-from engrain.memory import HashedEmbedder, Standing, derive, holding
+from engrain.memory import HashedEmbedder, as_of, holding
 from engrain.protocols import Embedder, Verifier
 from engrain.records import (
     Evidence,
@@ -47,8 +48,6 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
-SPROUT = Path(__file__).parent / "engines" / "sprout"
-"""The small model that ships; any other decoder-only Hugging Face folder works in its place."""
 ANSWER_TOKENS = 256
 """How long an answer may be, where nobody says otherwise."""
 
@@ -137,13 +136,14 @@ class Learner:
         return interaction
 
     def tell(self, what: str | Path, *, source: str = "tell") -> list[Memory]:
-        """Remember at once: a note as it stands, or (a Path) a folder or file of notes and chats.
+        """Remember at once: what a text states, each fact a note of its own where words alone tell them apart; or (a Path) a folder or file of
+        notes and chats.
 
         A file of a folder that cannot be read is an error when all others are learned. `source` says who told a note; from a file it is the file.
         """
         if isinstance(what, Path):
             return remember.from_path(self.store, lambda: self.engine, what, scope=self.scope)[0]
-        return [remember.tell(self.store, what, scope=self.scope, source=source)]
+        return remember.tell_facts(self.store, what, scope=self.scope, source=source)
 
     def feedback(
         self,
@@ -208,16 +208,11 @@ class Learner:
             )
         return found
 
-    def memories(self, *, all_states: bool = False) -> list[Memory]:
-        """What is remembered now; with `all_states` also what was superseded or retracted (`standings` tells which)."""
-        from engrain.memory import active
-
+    def memories(self, *, all_states: bool = False, at: float | None = None) -> list[Memory]:
+        """What is remembered and holds now; with `at`, what held then (UTC seconds), by all that is known today; with `all_states` also what
+        was superseded or retracted (`engrain.memory.derive` tells which)."""
         every = list(self.store.select(Memory, scope=self.scope))
-        return every if all_states else active(every)
-
-    def standings(self) -> dict[str, Standing]:
-        """Where each memory stands, by id: active, superseded (was true, and until when), retracted (was wrong) or repeated."""
-        return derive(list(self.store.select(Memory, scope=self.scope)))
+        return every if all_states else as_of(every, valid_at=at)
 
     def versions(self) -> list[Version]:
         """Every version of the weights, oldest first, with the verdict on it; number 0 is the bare base."""
@@ -228,12 +223,24 @@ class Learner:
         is live now."""
         return adapters.rollback(self.store, self.scope, to)
 
-    def forget(self, what: str, *, reason: str = "asked by the user", progress: Progress | None = None) -> Receipt:
-        """Forget a memory or interaction (id), `source:FILE`, `text:EXACT TEXT` or `user:`: in text and in the weights."""
-        return forget(
-            self.store, self.engine, self._whole(what), scope=self.scope, home=self.home, settings=self.consolidation, reason=reason,
-            progress=progress,
-        )  # fmt: skip
+    def forget(
+        self,
+        what: str,
+        *,
+        reason: str = "asked by the user",
+        seen: Preview | None = None,
+        progress: Progress | None = None,
+    ) -> Receipt:
+        """Forget a memory or interaction (id), `source:FILE`, `text:EXACT TEXT` or `user:`: in text and in the weights. With `seen`, what
+        `preview` gave: InputError, and nothing goes, if something else would go by now."""
+        try:
+            return forget(
+                self.store, lambda: self.engine, self._whole(what), scope=self.scope, home=self.home, settings=self.consolidation,
+                reason=reason, seen=seen.fingerprint if seen else "", progress=progress,
+            )  # fmt: skip
+        finally:
+            if self._engine is not None:
+                self._engine.clear()
 
     def preview(self, what: str) -> Preview:
         """What `forget` would touch if it were asked now; nothing is changed."""

@@ -34,7 +34,8 @@ import engrain
 from engrain.errors import EngrainError, InputError, StoreError
 from engrain.learner import Learner
 from engrain.loops.consolidate import Progress
-from engrain.memory import is_answer_style, recall
+from engrain.loops.forget import Preview
+from engrain.memory import derive, is_answer_style, recall
 from engrain.records import Interaction, Memory, content_hash
 from engrain.reports import day
 from engrain.service import is_loopback, refuse_open_door
@@ -80,9 +81,9 @@ class Found(Note):
 class Remembered(BaseModel):
     """What became of a note."""
 
-    note: Note
-    repeats: str = Field(default="", description="Id of the note that says the same already; this one confirms it.")
-    replaces: list[Note] = Field(description="Notes that held until now and do not any more, by what this one says.")
+    notes: list[Note] = Field(description="Each fact of the text as a note of its own.")
+    repeats: list[str] = Field(description="Ids of notes that say the same already; these confirm them.")
+    replaces: list[Note] = Field(description="Notes that held until now and do not any more, by what was said.")
 
 
 class Recalled(BaseModel):
@@ -152,14 +153,16 @@ class Tools:
         """Keep what the user said that will still matter later; the next recall finds it. Said again, it confirms; with another value, it replaces the
         earlier note. A leading date such as "[2026-03-02]" says from when on it holds."""
         allow(context, "serve")
-        memory = self._learner.tell(text, source=SOURCE)[0]
-        standings = self._learner.standings()
-        own = standings[memory.id]
+        told = {m.id for m in self._learner.tell(text, source=SOURCE)}
+        standings = derive(self._learner.memories(all_states=True))
+        mine = [s for s in standings.values() if s.memory.id in told]
         return Remembered(
-            note=Note.of(memory),
-            repeats=own.superseded_by if own.state == "repeated" else "",
-            replaces=[Note.of(s.memory) for s in standings.values() if s.superseded_by == memory.id and s.state == "superseded"],
-        )  # fmt: skip
+            notes=[Note.of(s.memory) for s in mine],
+            repeats=[s.superseded_by for s in mine if s.state == "repeated"],
+            replaces=[
+                Note.of(s.memory) for s in standings.values() if s.superseded_by in told and s.state == "superseded"
+            ],
+        )
 
     @answering
     def recall(
@@ -235,11 +238,12 @@ class Tools:
         if not confirm:
             return self._shown(what)
         with self._forgetting:
-            if confirm != self._shown(what).confirm:
+            found = self._learner.preview(what)
+            if confirm != _confirming(what, found):
                 raise InputError(
                     "this confirms something else than what would go now; call forget without confirm and look again"
                 )
-            receipt = self._learner.forget(what, reason="asked over MCP", progress=_progress(context))
+            receipt = self._learner.forget(what, reason="asked over MCP", seen=found, progress=_progress(context))
         return Forgetting(
             forgotten=True, records=len(receipt.removed), versions=len(receipt.rebuilt), receipt=receipt.id
         )
@@ -249,11 +253,16 @@ class Tools:
         gone = [me.store.get(i, scope=me.scope) for i in found.memories[:MOST_SHOWN]]
         given = [me.store.get(i, scope=me.scope) for i in (*found.interactions, *found.redacted)[:MOST_SHOWN]]
         return Forgetting(
-            forgotten=False, confirm=content_hash([what, found.fingerprint], length=16),
+            forgotten=False, confirm=_confirming(what, found),
             records=len(found.memories + found.interactions + found.redacted + found.others),
             versions=len(found.rebuilt + found.dropped), notes=[Note.of(m) for m in gone if isinstance(m, Memory)],
             answers=[Said(id=i.id, asked=i.query, whole=i.id in found.interactions) for i in given if isinstance(i, Interaction)],
         )  # fmt: skip
+
+
+def _confirming(what: str, found: Preview) -> str:
+    """What one gives back to agree to this."""
+    return content_hash([what, found.fingerprint], length=16)
 
 
 def allow(context: Context, right: str) -> None:

@@ -193,9 +193,3 @@ class Method(Protocol):
     def loss(self, student_BTV: Tensor, teacher_BTV: Tensor, answer_BT: Tensor, mask_BT: Tensor) -> Tensor:
         """One finite number, in nats per token, averaged over the real tokens."""
         ...
-
-
-class Gate(Protocol):
-    """Evidence becomes a verdict."""
-
-    def decide(self, **evidence: Any) -> Any: ...

@@ -11,6 +11,7 @@ from typing import Any
 
 import pytest
 
+from engrain.engines import SPROUT
 from engrain.loops.grammar import Asked
 from engrain.records import content_hash
 
@@ -141,6 +142,17 @@ def test_gateway_asks_every_arm_and_finds_all_that_was_acknowledged_on_record(be
         assert set(arms) == {"direct", "engrain", "memory"}  # LiteLLM needs an environment of its own
         assert all(r["requests"] > 0 and r["cpu_ms"] > 0 for rounds in arms.values() for r in rounds)
     assert not found["faults"] and not found["failed"]
+
+
+def test_catalogue_opens_from_disk_and_serves_more_than_fits(bench: Any) -> None:
+    found = bench("catalogue")
+    assert len(found["cold_ms"]) == len(found["warm_ms"]) == 40
+    assert {"half", "all", "twice", "eight times"} == set(found["tokens_s"])
+
+
+def test_pause_measures_both_arms_while_something_is_learned(bench: Any) -> None:
+    found = bench("pause", "--base", str(SPROUT))  # the worker is a process of its own: it needs a model that studies
+    assert {"alone", "learning"} == set(found["waits"]) and all(ms for arm in found["waits"].values() for ms in arm)
 
 
 def test_implicit_has_every_kind_with_its_intervals(bench: Any) -> None:

@@ -86,7 +86,7 @@ def test_one_broken_item_of_200_still_passes_early_in_the_sequence_and_is_named(
     base = evidence("", new=some(32, 32), reading=some(0, 200))
     verdict = decide(evidence("c", new=some(0, 32), reading=some(1, 200)), live=base, origin=base, index=index)
     assert verdict.decision == "promote"
-    assert verdict.broke == ("reading-0",)
+    assert verdict.broke == ("32",)  # in the candidate's evidence, after 32 new items
 
 
 def test_reasons_never_quote_a_question() -> None:

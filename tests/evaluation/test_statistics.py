@@ -18,7 +18,6 @@ from engrain.evaluation.statistics import (
     backward_transfer,
     betting_e_process,
     binomial_cdf,
-    binomial_lower,
     binomial_p_value,
     binomial_upper,
     confidence_sequence,
@@ -64,12 +63,10 @@ def test_with_nothing_broken_the_upper_bound_has_its_closed_form() -> None:
     assert binomial_upper(0, 150, 0.05) == pytest.approx(1 - 0.05 ** (1 / 150))
     assert binomial_upper(0, 0, 0.05) == 1.0
     assert binomial_upper(5, 5, 0.05) == 1.0
-    assert binomial_lower(0, 5, 0.05) == 0.0
 
 
 def test_clopper_and_pearson_of_one_in_ten_is_the_textbook_interval() -> None:
     assert round(binomial_upper(1, 10, 0.025), 4) == 0.4450
-    assert round(binomial_lower(1, 10, 0.025), 4) == 0.0025
 
 
 @given(st.integers(1, 300), st.data(), st.floats(1e-6, 0.2))
@@ -130,14 +127,11 @@ def test_items_that_tip_both_ways_in_equal_number_are_no_loss() -> None:
 
 def test_mcnemar_of_eight_fixed_and_two_broken_is_fifty_six_in_1024() -> None:
     assert mcnemar(8, 2) == pytest.approx(56 / 1024)
-    assert mcnemar(8, 2, two_sided=True) == mcnemar(2, 8, two_sided=True) == pytest.approx(112 / 1024)
     assert mcnemar(2, 8) == pytest.approx(1013 / 1024)
 
 
 def test_without_any_change_nothing_is_shown_in_either_direction() -> None:
     assert mcnemar(0, 0) == 1.0
-    assert mcnemar(0, 0, two_sided=True) == 1.0
-    assert mcnemar(3, 3, two_sided=True) == 1.0
 
 
 def test_seven_fixed_items_are_needed_at_one_percent_and_more_when_some_broke() -> None:

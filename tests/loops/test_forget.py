@@ -104,20 +104,16 @@ NOTE = "The safe in the office opens with the code zq6094kv."
 """No hash or time in the files holds such a word by chance."""
 
 
-class Idle(FakeEngine):
-    """There is nothing to rebuild."""
-
-    def clear(self) -> None:
-        pass
-
-
 @pytest.fixture
 def store(tmp_path: Path) -> SqlStore:
     return SqlStore(tmp_path / "home", busy_timeout_s=0.1)
 
 
-def let_go(store: SqlStore, what: str, scope: Scope = SCOPE) -> Receipt:
-    engine: Any = Idle()
+def unopened() -> Any:
+    raise AssertionError("there is nothing to rebuild")
+
+
+def let_go(store: SqlStore, what: str, scope: Scope = SCOPE, engine: Any = unopened) -> Receipt:
     return forget(store, engine, what, scope=scope, home=store._db.path.parent)
 
 
@@ -304,7 +300,7 @@ def test_a_rebuild_uses_the_settings_of_its_batch_and_not_those_of_today(store: 
     )  # fmt: skip
     things = ("gate code", "password", "owner", "colour", "Friday dish")
     told = [remember.tell(store, f"The {thing} of the barn is {n}{n}7.", scope=SCOPE) for n, thing in enumerate(things)]
-    engine: Any = Idle()
+    engine: Any = FakeEngine()
     at, wanted = told[-1].recorded_at + 1, [m.id for m in told]
     store.append(batch_for(store, engine, SCOPE, wanted, "", at, then))
     (batch,) = store.select(Batch, scope=SCOPE)
@@ -366,7 +362,7 @@ def test_a_version_that_cannot_be_rebuilt_gives_way_to_its_parent_and_does_not_s
         raise TrainingFailed("training diverged")
 
     monkeypatch.setattr("engrain.loops.forget._rebuild", diverged)
-    receipt = let_go(store, gone.id)
+    receipt = let_go(store, gone.id, engine=FakeEngine)
     assert store.live(SCOPE) == "" and receipt.rebuilt == ((adapter.id, ""),)
     assert "gave way to its parent (TrainingFailed" in receipt.reason
     assert let_go(store, later.id).removed == (later.id,)
@@ -402,7 +398,7 @@ def test_a_version_is_rebuilt_too_where_what_is_forgotten_only_decided_what_it_w
 
     monkeypatch.setattr("engrain.loops.forget._rebuild", rebuild)
     assert let_go(store, other.id).rebuilt == () and made == []
-    assert let_go(store, gone.id).rebuilt == ((adapter.id, ""),) and made == ["again"]
+    assert let_go(store, gone.id, engine=FakeEngine).rebuilt == ((adapter.id, ""),) and made == ["again"]
     assert code in list(store.select(Memory, scope=SCOPE))
 
 

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import functools
 import json
 import os
+import time
 from collections.abc import Sequence
 from datetime import UTC, datetime
 from pathlib import Path
@@ -14,7 +16,8 @@ import pytest
 from engrain.engines.fake import FakeEngine
 from engrain.errors import FormatError, InputError, NotFound, StoreError
 from engrain.loops import remember
-from engrain.memory import active
+from engrain.loops.correct import correct
+from engrain.memory import active, derive
 from engrain.protocols import Completion, Conversation
 from engrain.records import Adapter, Context, Feedback, Interaction, Memory, Message, Receipt, Scope, Stamp
 from engrain.store import SqlStore, home_lock
@@ -57,6 +60,53 @@ def test_a_new_value_of_the_same_thing_supersedes_the_old(store: SqlStore) -> No
     remember.tell(store, "The gate code of the north barn is 4417.", scope=SCOPE)
     remember.tell(store, "The gate code of the north barn is now 5521.", scope=SCOPE)
     assert texts(store) == ["The gate code of the north barn is now 5521."]
+
+
+def test_of_a_note_of_two_facts_each_can_change_by_itself(store: SqlStore) -> None:
+    told = remember.tell_facts(
+        store, "[2026-03-02] The gate code is 4417, and the pump is behind the shed.", scope=SCOPE
+    )
+    assert [m.text for m in told] == ["The gate code is 4417.", "The pump is behind the shed."]
+    assert {datetime.fromtimestamp(m.valid_from, UTC).date().isoformat() for m in told} == {"2026-03-02"}
+    remember.tell(store, "The gate code is now 5521.", scope=SCOPE)
+    assert texts(store) == ["The pump is behind the shed.", "The gate code is now 5521."]
+
+
+def test_what_is_said_later_is_newer_also_where_the_clock_went_back(
+    store: SqlStore, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    now = time.time()
+    monkeypatch.setattr(time, "time", lambda: now + 86400)
+    remember.tell(store, "The gate code of the north barn is 1111.", scope=SCOPE)
+    monkeypatch.setattr(time, "time", lambda: now)
+    gate(tmp_path / "gate.md", "2222")
+    remember.from_path(store, NO_ENGINE, tmp_path / "gate.md", scope=SCOPE)
+    assert texts(store) == ["The gate code of the north barn is 2222."]
+    last = remember.tell(store, "The gate code of the north barn is 3333.", scope=SCOPE)
+    assert texts(store) == ["The gate code of the north barn is 3333."]
+    right = correct(store, last.id, "The gate code of the north barn is 4444.", scope=SCOPE)
+    assert texts(store) == ["The gate code of the north barn is 4444."] and right.recorded_at >= now + 86400
+
+
+def test_what_a_file_says_no_more_was_true_until_now_unless_it_was_said_elsewhere(
+    store: SqlStore, tmp_path: Path
+) -> None:
+    file, warned = tmp_path / "farm.md", list[str]()
+    learn = functools.partial(remember.from_path, store, NO_ENGINE, file, scope=SCOPE, warn=warned.append)
+    vet, dairy, hay = "The vet is Dr. Lund and she comes early.", "Anna and Ben run the dairy.", "Hay comes on Tuesday."
+    file.write_text("".join(f"- {line}\n" for line in (vet, dairy, hay)))
+    learn()
+    remember.tell(store, hay, scope=SCOPE)
+    file.write_text(f"- {dairy}\n- The vet is Dr. Horn and she comes early.\n")
+    learn()
+    assert texts(store) == [dairy, hay, "The vet is Dr. Horn and she comes early."]
+    assert "no longer says 1 of the notes" in warned[0] and "Lund" not in warned[0]
+    states = derive(list(store.select(Memory, scope=SCOPE)))
+    assert [s.state for s in states.values() if s.memory.text == vet] == ["superseded"]
+    file.write_text(f"- {dairy}\n- {vet}\n")  # and back
+    learn()
+    assert texts(store) == [dairy, hay, vet]
+    assert learn() == ([], 1)
 
 
 def test_a_correction_marks_what_it_corrects_wrong_and_not_old(store: SqlStore) -> None:

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from engrain.loops import remember
-from engrain.memory import Shelf, held, snapshot
+from engrain.memory import Shelf, active, held, snapshot
 from engrain.records import Memory, Scope
 from engrain.store import SqlStore
 
@@ -35,7 +35,7 @@ def test_what_holds_is_the_active_memories_told_apart(store: Counting) -> None:
     style = remember.tell(store, "Call me Captain.", scope=ADA)
     every = list(store.select(Memory, scope=ADA))
     now = held(every)
-    assert (now.notes, now.styles, now.snapshot) == ((new,), (style,), snapshot(every))
+    assert (now.notes, now.styles, now.snapshot) == ((new,), (style,), snapshot(active(every)))
     assert old.id not in {m.id for m in now.notes}
     assert held([]).snapshot == ""
 

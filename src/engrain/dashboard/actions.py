@@ -60,7 +60,8 @@ def forget(visit: Visit) -> Response:
         raise InputError(f"everything of {scope.user} would go; type the name into the field to confirm")
     if not what.startswith("user:") and seen != visit.given("seen"):  # who is busy always changes; their name was typed
         return pages.forget(visit, changed=True)
-    if not visit.desk.forget(scope, what, visit.given("reason").strip()[:200] or "asked at the dashboard"):
+    agreed = "" if what.startswith("user:") else seen
+    if not visit.desk.forget(scope, what, visit.given("reason").strip()[:200] or "asked at the dashboard", agreed):
         raise InputError("another forgetting of this home is under way; wait until it has ended")
     return visit.go("user", "It is being forgotten. This page shows how far it is.", user=scope.user)
 

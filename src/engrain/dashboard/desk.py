@@ -79,22 +79,26 @@ class Desk:
         """The user's last one since the service began."""
         return self._forgettings.get(scope)
 
-    def forget(self, scope: Scope, what: str, reason: str) -> bool:
-        """Begin to forget, in a thread of its own; False while another forgetting of this home is under way."""
+    def forget(self, scope: Scope, what: str, reason: str, seen: str = "") -> bool:
+        """Begin to forget, in a thread of its own; False while another forgetting of this home is under way. `seen` as in `forget`."""
         with self._lock:
             if any(f.state == "running" for f in self._forgettings.values()):
                 return False
             going = Forgetting(asked="text:(hidden)" if what.startswith("text:") else what)
             self._forgettings[scope] = going
-        threading.Thread(target=self._forget, args=(going, scope, what, reason), name="forgets", daemon=True).start()
+        threading.Thread(
+            target=self._forget, args=(going, scope, what, reason, seen), name="forgets", daemon=True
+        ).start()
         return True
 
-    def _forget(self, going: Forgetting, scope: Scope, what: str, reason: str) -> None:
+    def _forget(self, going: Forgetting, scope: Scope, what: str, reason: str, seen: str) -> None:
         def tick(stage: str, share: float) -> None:
             going.stage, going.share = stage, share
 
         try:
-            done = forget(self.store, self.engine, what, scope=scope, home=self.home, reason=reason, progress=tick)
+            done = forget(
+                self.store, lambda: self.engine, what, scope=scope, home=self.home, reason=reason, seen=seen, progress=tick
+            )  # fmt: skip
         except Exception as error:  # the thread ends here either way; the page says how
             if not isinstance(error, EngrainError):
                 log.exception("forgetting for %s failed", scope)
@@ -102,6 +106,8 @@ class Desk:
             going.state = "failed"
         else:
             going.receipt, going.state = done.id, "done"
+        finally:
+            self.engine.clear()
 
     def verify(self) -> Checked:
         """Check the whole ledger now."""

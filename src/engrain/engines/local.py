@@ -7,6 +7,7 @@ import time
 from collections import OrderedDict
 from collections.abc import Sequence
 from contextlib import AbstractContextManager, nullcontext
+from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
@@ -23,6 +24,16 @@ if TYPE_CHECKING:
     from engrain.engines.student import LocalStudent
 
 Precision = Literal["auto", "float32", "bfloat16"]
+
+
+@dataclass(slots=True)
+class _Held:
+    """An adapter in memory."""
+
+    weights: lora.Weights
+    ready: Any = None
+    """The same as the network wants it, once it was asked for."""
+    bytes: int = 0
 
 
 class LocalEngine:
@@ -65,7 +76,7 @@ class LocalEngine:
         self.resident_bytes = 0
         """Of the adapters in memory."""
         self._bare = self.network.prepare(None, torch.float32, merge=False)
-        self._adapters: OrderedDict[str, tuple[lora.Weights, Any]] = OrderedDict()
+        self._adapters: OrderedDict[str, _Held] = OrderedDict()
         self._encoded: OrderedDict[tuple[tuple[Message, ...], str], list[int]] = OrderedDict()
 
     def sample(
@@ -87,7 +98,7 @@ class LocalEngine:
             raise InputError(f"max_tokens={max_tokens}, temperature={temperature}; give at least 1 and at least 0")
         started = time.perf_counter()
         how = decode.Sampling(self.chat.stop_ids, max_tokens, temperature, seed)
-        ready = self._open(adapter)[1]
+        ready = self._ready(adapter)
         ids = [self.encode(prompt, room=max_tokens) for prompt in prompts]
         with self.turns:
             sampled = decode.sample(self.network, ready, ids, how, self.device)
@@ -112,7 +123,7 @@ class LocalEngine:
         if not prompts:
             return []
         scores: list[list[float]] = []
-        ready = self._open(adapter)[1]
+        ready = self._ready(adapter)
         ids = [self.encode(prompt, room=len(answer)) for prompt, answer in zip(prompts, answers, strict=True)]
         with self.turns:
             for start in range(0, len(ids), 32):  # logits are large: 32 answers at a time
@@ -169,23 +180,38 @@ class LocalEngine:
 
     def weights(self, adapter: str) -> lora.Weights | None:
         """The adapter's matrices, from memory or disk; None for "". NotFound once it is gone from disk."""
-        return self._open(adapter)[0]
-
-    def _open(self, adapter: str) -> tuple[lora.Weights | None, Any]:
-        """The adapter's matrices and the same made ready to run."""
         if not adapter:
-            return None, self._bare
+            return None
         with self.lock:
-            if not (self.adapters_dir / adapter).is_dir() and adapter in self._adapters:
-                self.resident_bytes -= _size(self._adapters.pop(adapter)[0])
-            if adapter not in self._adapters:
-                weights = lora.load(self.adapters_dir, adapter, base=self.base, device=self.device)
-                self._adapters[adapter] = weights, self.network.prepare(weights, torch.float32, merge=False)
-                self.resident_bytes += _size(weights)
-                while self.resident_bytes > self._adapter_bytes and len(self._adapters) > 1:
-                    self.resident_bytes -= _size(self._adapters.popitem(last=False)[1][0])
-            self._adapters.move_to_end(adapter)
-            return self._adapters[adapter]
+            return self._open(adapter).weights
+
+    def _ready(self, adapter: str) -> Any:
+        """The adapter as the network wants it: made once, where it is first asked for."""
+        if not adapter:
+            return self._bare
+        with self.lock:
+            held = self._open(adapter)
+            if held.ready is None:
+                held.ready = self.network.prepare(held.weights, torch.float32, merge=False)
+                self._grow(held, held.bytes)  # its matrices once more, joined
+            return held.ready
+
+    def _open(self, adapter: str) -> _Held:
+        if not (self.adapters_dir / adapter).is_dir() and adapter in self._adapters:
+            self.resident_bytes -= self._adapters.pop(adapter).bytes
+        if adapter not in self._adapters:
+            weights = lora.load(self.adapters_dir, adapter, base=self.base, device=self.device)
+            held = self._adapters[adapter] = _Held(weights)
+            self._grow(held, sum(t.nbytes for pair in weights.values() for t in pair))
+        self._adapters.move_to_end(adapter)
+        return self._adapters[adapter]
+
+    def _grow(self, held: _Held, size: int) -> None:
+        """An adapter in memory takes so many bytes more; the longest unused make room."""
+        held.bytes += size
+        self.resident_bytes += size
+        while self.resident_bytes > self._adapter_bytes and len(self._adapters) > 1:
+            self.resident_bytes -= self._adapters.popitem(last=False)[1].bytes
 
     @property
     def window(self) -> int:
@@ -250,11 +276,6 @@ def device_of(name: str) -> str:
             f"device {name!r}: torch finds {torch.cuda.device_count()} CUDA devices{built}; give cpu or auto"
         )
     return name
-
-
-def _size(weights: lora.Weights) -> int:
-    """Bytes of an adapter in memory: its matrices, and the same joined as the network wants them."""
-    return 2 * sum(int(t.numel()) * int(t.element_size()) for pair in weights.values() for t in pair)
 
 
 def _check_answers(prompts: Sequence[Conversation], answers: Sequence[Sequence[int]]) -> None:

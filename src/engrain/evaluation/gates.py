@@ -116,8 +116,8 @@ class SequentialGate:
         `index` is 1 plus the number of earlier verdicts of this scope with alpha_spent > 0, and `history` the decisions
         of those among them that used any of these items; () if all items are fresh. `origin` is the anchor: the first
         version, or the untouched base. `clusters` maps an item's hash to the cluster that it hangs together with.
-        Reasons hold counts and never a question, and `broke` and `fixed` (against live) hashes of items: a verdict has no
-        content, so it outlives what is forgotten, and with it the error budget that it spent.
+        Reasons hold counts and never a question, and `broke` and `fixed` (against live) places of items in the candidate's
+        evidence: a verdict has no content, so it outlives what is forgotten, and with it the error budget that it spent.
         Raises ScopeError for somebody else's evidence and InputError where the items differ.
         """
         now, before, anchor = (_items(evidence, scope) for evidence in (candidate, live, origin))
@@ -143,8 +143,8 @@ class SequentialGate:
             candidate=candidate.adapter,
             against=live.adapter,
             alpha_spent=spent,
-            broke=tuple(k for k, r in now.items() if before[k].right and not r.right),
-            fixed=tuple(k for k, r in now.items() if r.right and not before[k].right),
+            broke=tuple(str(i) for i, (k, r) in enumerate(now.items()) if before[k].right and not r.right),
+            fixed=tuple(str(i) for i, (k, r) in enumerate(now.items()) if r.right and not before[k].right),
             causes=(candidate.id, *dict.fromkeys((live.id, origin.id))),
         )
 

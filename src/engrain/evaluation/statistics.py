@@ -81,11 +81,6 @@ def binomial_upper(successes: int, n: int, level: float) -> float:
     return high
 
 
-def binomial_lower(successes: int, n: int, level: float) -> float:
-    """Exact lower bound of a rate: it is too high with probability at most `level`."""
-    return 1 - binomial_upper(n - successes, n, level)
-
-
 def wilson(successes: int, n: int, confidence: float = 0.95) -> tuple[float, float]:
     """Interval for a rate, for display: (low, high) in 0 … 1; (0, 1) where nothing was measured (Wilson, 1927)."""
     _check_count(successes, n)
@@ -102,15 +97,13 @@ def wilson(successes: int, n: int, confidence: float = 0.95) -> tuple[float, flo
 # ---- two versions on the same items --------------------------------------------------------------------------------
 
 
-def mcnemar(more: int, fewer: int, *, two_sided: bool = False) -> float:
+def mcnemar(more: int, fewer: int) -> float:
     """Exact p-value of "a change in either direction is equally likely", from the changed items (McNemar, 1947).
 
     One-sided, small when `more` outweighs `fewer`: mcnemar(fixed, broke) asks for a gain, mcnemar(broke, fixed) for
     harm. Items answered alike by both versions say nothing and do not enter; without any change the p-value is 1.
     """
     _check_count(more, more + fewer)
-    if two_sided:
-        return min(1.0, 2 * binomial_p_value(max(more, fewer), more + fewer, 0.5))
     return binomial_p_value(more, more + fewer, 0.5)
 
 

@@ -174,6 +174,8 @@ def consolidate(
             )
         if not wanted:
             return stop("nothing durable is new: every memory is in the weights already, or stays in text")
+        if said := too_few_new(store, scope, len(wanted), settings, at):
+            return stop(said)
         tick("studying", 0.0)
         try:
             batch = unfinished(store, home, scope, base, settings) or batch_for(
@@ -298,13 +300,10 @@ def judged(store: SqlStore, scope: Scope, batch: Batch, live: str) -> str:
 
 def too_few(store: SqlStore, engine: Engine, batch: Batch, settings: Consolidation, at: float) -> str:
     """Why this batch could not be promoted whatever came of it; "" if it could."""
-    spent = [v.decision for v in spent_before(store, batch.scope, at)]
     new = {e.memory_ids[0] for e in batch.holdout if e.role == "new" and e.memory_ids}
-    if len(new) < (needed := settings.gate.least_new(len(spent) + 1, spent)):
-        return (
-            f"{len(new)} memories are new and can be asked about; at decision {len(spent) + 1} the gate needs {needed} to tell "
-            "a gain from luck. They stay in text; tell more, and consolidate again"
-        )
+    if said := too_few_new(store, batch.scope, len(new), settings, at):
+        return said
+    spent = [v.decision for v in spent_before(store, batch.scope, at)]
     kept = len(retained(store, engine, batch, settings))
     if kept < (needed := settings.gate.least_retained(len(spent) + 1, spent)):
         return (
@@ -312,6 +311,17 @@ def too_few(store: SqlStore, engine: Engine, batch: Batch, settings: Consolidati
             f"{needed}. What is new stays in text; add questions of your own (engrain eval FILE --keep), and consolidate again"
         )
     return ""
+
+
+def too_few_new(store: SqlStore, scope: Scope, new: int, settings: Consolidation, at: float) -> str:
+    """Why so many new memories cannot show a gain; "" if they can."""
+    spent = [v.decision for v in spent_before(store, scope, at)]
+    if new >= (needed := settings.gate.least_new(len(spent) + 1, spent)):
+        return ""
+    return (
+        f"{new} memories are new and can be asked about; at decision {len(spent) + 1} the gate needs {needed} to tell a gain from "
+        "luck. They stay in text; tell more, and consolidate again"
+    )
 
 
 def spent_before(store: SqlStore, scope: Scope, at: float) -> list[Verdict]:
@@ -566,9 +576,10 @@ def judge(
 def suite(store: SqlStore, engine: Engine, batch: Batch, limit: int) -> list[Example]:
     """What a candidate is judged by: what is new and what was taught before (held out both), the user's own tasks, and
     unrelated probes."""
-    held = {e.hash for e in batch.holdout}
+    unrelated = probes("gate", limit, engine=engine)
+    held = {e.hash for e in (*batch.holdout, *unrelated)}
     own = [e for e in tasks(store, batch.scope, batch.created_at) if e.hash not in held]
-    return [*batch.holdout, *own, *probes("gate", limit, engine=engine)]
+    return [*batch.holdout, *own, *unrelated]
 
 
 def retained(store: SqlStore, engine: Engine, batch: Batch, settings: Consolidation) -> list[Example]:
@@ -577,8 +588,8 @@ def retained(store: SqlStore, engine: Engine, batch: Batch, settings: Consolidat
 
 
 def tasks(store: SqlStore, scope: Scope, at: float) -> list[Example]:
-    """The user's own evaluation set as it stood then."""
-    return list(dict.fromkeys(t.example for t in store.select(Task, scope=scope) if t.created_at <= at))
+    """The user's own evaluation set as it stood then; of one question, the answer that was kept last."""
+    return list({t.question: t.example for t in store.select(Task, scope=scope) if t.created_at <= at}.values())
 
 
 def group(example: Example) -> str:

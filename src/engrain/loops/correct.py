@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import time
 from dataclasses import replace
 
 from engrain.errors import InputError
-from engrain.loops.remember import memory_of
+from engrain.loops.remember import memory_of, now_of
 from engrain.memory import derive, is_bare
 from engrain.records import Memory, Scope
 from engrain.store import SqlStore
@@ -28,7 +27,12 @@ def correct(store: SqlStore, memory: str, text: str = "", *, scope: Scope, sourc
         raise InputError(
             "the correction is a bare value and could not be read by itself later; say it in a whole sentence, as the memory does"
         )
-    said = memory_of(text, scope=scope, source=source) if text else _retraction(scope, source)
+    now = now_of(store, scope)
+    said = (
+        memory_of(text, scope=scope, source=source, now=now)
+        if text
+        else Memory(scope=scope, text="", source=source, valid_from=now, recorded_at=now)
+    )
     standing = derive(list(store.select(Memory, scope=scope)))[memory]
     if standing.state == "retracted":
         before = store.get(standing.superseded_by, scope=scope)
@@ -39,7 +43,3 @@ def correct(store: SqlStore, memory: str, text: str = "", *, scope: Scope, sourc
     correction = replace(said, retracts=(memory,), causes=(memory,))
     store.append(correction)
     return correction
-
-
-def _retraction(scope: Scope, source: str) -> Memory:
-    return Memory(scope=scope, text="", source=source, valid_from=time.time())

@@ -8,14 +8,14 @@ from __future__ import annotations
 
 import shutil
 import time
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import asdict, dataclass, fields, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
 
 from engrain.adapters.versions import adapter_of, affected, batch_of
-from engrain.errors import BatchRefused, EngrainError, HomeBusy, NotFound, StoreError
+from engrain.errors import BatchRefused, EngrainError, HomeBusy, InputError, NotFound, StoreError
 from engrain.loops.consolidate import (
     Consolidation,
     Progress,
@@ -100,13 +100,14 @@ class _Old:
 
 def forget(
     store: SqlStore,
-    engine: LocalEngine,
+    engine: Callable[[], LocalEngine],
     what: str,
     *,
     scope: Scope,
     home: Path,
     settings: Consolidation | None = None,
     reason: str = "asked by the user",
+    seen: str = "",
     progress: Progress | None = None,
 ) -> Receipt:
     """Forget a memory or interaction (by id), a source (`source:FILE`), an exact text (`text:…`) or everything (`user:`).
@@ -114,11 +115,15 @@ def forget(
     The same text told more than once goes as one. NotFound if nothing matches. The content goes first, in one transaction;
     if the process dies while adapters are rebuilt, the live pointer already is at a version that never saw the content, and the
     same call finishes the work. A version that cannot be rebuilt gives way to its parent, and the receipt says so. What is learned
-    in the background gives way; HomeBusy if somebody consolidates by hand.
+    in the background gives way; HomeBusy if somebody consolidates by hand. `engine` is opened only to rebuild adapters, when the content
+    is gone already; whoever keeps one open calls its `clear` afterwards, for it remembers prompts. `seen` is the fingerprint of the preview
+    that was agreed to: InputError, and nothing goes, if something else would go by now.
     """
     settings = settings or Consolidation()
     with undisturbed(store, home, progress or quiet):
         finish_forgetting(store, engine, scope=scope, home=home, settings=settings, progress=progress)
+        if seen and preview(store, what, scope=scope, settings=settings).fingerprint != seen:
+            raise InputError("something else would go by now than what was shown; look again")
         doomed, old, removed = _touched(store, what, scope, settings)
         once_live = {m.adapter for m in store.pointer_history(scope)}
         plan = {
@@ -221,12 +226,13 @@ def go_on(
     if store.get_run(RUN, scope=scope) is None:
         return
     with home_lock(home):
-        finish_forgetting(store, engine, scope=scope, home=home, settings=settings, progress=progress)
+        finish_forgetting(store, lambda: engine, scope=scope, home=home, settings=settings, progress=progress)
+    engine.clear()
 
 
 def finish_forgetting(
     store: SqlStore,
-    engine: LocalEngine,
+    engine: Callable[[], LocalEngine],
     *,
     scope: Scope,
     home: Path,
@@ -255,7 +261,6 @@ def finish_forgetting(
     store.erase(held, scope=scope, reason=plan["reason"])
     plan["removed"] += _erase_late(store, scope, plan["removed"], plan["reason"])
     store.put_run(RUN, plan, scope=scope)
-    engine.clear()
     _sweep(store, home / "adapters")
     for number, old in enumerate(olds):
         if old.name in rebuilt:
@@ -263,8 +268,9 @@ def finish_forgetting(
         tick("rebuilding", number / len(olds))
         parent = rebuilt.get(old.parent, old.parent)
         then = _settings_of(old.settings, old.seed, settings)
+        model = engine() if old.was_live else None  # what cannot be opened now is rebuilt by the next run
         try:
-            rebuilt[old.name] = _rebuild(store, engine, parent, old.at, scope, home, then, tick) if old.was_live else ""
+            rebuilt[old.name] = _rebuild(store, model, parent, old.at, scope, home, then, tick) if model else ""
         except EngrainError as error:  # it would fail again, and nothing could be forgotten any more
             rebuilt[old.name] = parent
             plan["reason"] += f"; version {old.name[:12]} gave way to its parent ({type(error).__name__})"

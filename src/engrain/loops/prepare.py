@@ -112,7 +112,8 @@ def prepare(
     train += _near_misses(engine, asking, taken, parent, settings)
     train += _newer(engine, asking, parent, settings)
     done(0.9)
-    train += guard_probes(settings.guards, seed=seed, engine=engine)
+    kept_apart = set(apart)
+    train += [e for e in guard_probes(settings.guards, seed=seed, engine=engine) if last_question(e) not in kept_apart]
     held_queries = {e.query for e in (*holdout, *replay_holdout)}
     train = [e for e in train if e.query not in held_queries]
     learned += [i for e in (*replayed, *replay_holdout) for i in e.memory_ids]
@@ -136,8 +137,8 @@ def check(batch: Batch, settings: Preparation) -> None:
     taught = {i for e in (*batch.train, *batch.holdout) if e.role == "new" for i in e.memory_ids}
     if len(taught) < settings.least_memories:
         raise BatchRefused(
-            f"{len(taught)} memories have questions enough to be learned and judged; it takes {settings.least_memories}. "
-            "They stay in text; tell more, or consolidate later"
+            f"{len(taught)} memories have questions enough to be learned and judged; it takes at least {settings.least_memories}, "
+            "and more by the gate. They stay in text; tell more, or consolidate later"
         )
     if empty := [e.hash for e in (*batch.train, *batch.holdout) if not any(m.content.strip() for m in e.query)]:
         raise BatchRefused(f"examples {empty[:3]} have an empty query; remove the memories that they came from")

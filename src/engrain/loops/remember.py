@@ -21,6 +21,7 @@ from engrain.memory import (
     contradicted,
     derive,
     extract,
+    facts,
     is_mutable,
     is_question_file,
     kind_of,
@@ -87,7 +88,7 @@ def memory_of(
     )  # fmt: skip
 
 
-def _now(store: SqlStore, scope: Scope) -> float:
+def now_of(store: SqlStore, scope: Scope) -> float:
     """The time, but never before that of the user's last memory: where a clock went back, what is said now is still the newer."""
     last: list[tuple[int, Memory]] = store.newest(Memory, tenant=scope.tenant, user=scope.user, limit=1)
     return max([time.time(), *(m.recorded_at for _, m in last)])
@@ -95,9 +96,24 @@ def _now(store: SqlStore, scope: Scope) -> float:
 
 def tell(store: SqlStore, text: str, *, scope: Scope, source: str = "tell") -> Memory:
     """Keep one note as it stands, at once."""
-    memory = memory_of(text, scope=scope, source=source, now=_now(store, scope))
+    memory = memory_of(text, scope=scope, source=source, now=now_of(store, scope))
     store.append(memory)
     return memory
+
+
+def tell_facts(store: SqlStore, text: str, *, scope: Scope, source: str = "tell") -> list[Memory]:
+    """Keep what a text states at once, each fact a note of its own where words alone tell them apart."""
+    now = now_of(store, scope)
+    memories = [memory_of(note, scope=scope, source=source, now=now) for note in _facts(text) or [text]]
+    store.append_all(memories)
+    return memories
+
+
+def _facts(text: str) -> list[str]:
+    """The facts of a text; a date before them holds for each."""
+    dated = _DATED.match(text)
+    date = dated[0] if dated else ""
+    return [f"{date}{fact}" for fact in facts(text[len(date) :])]
 
 
 def from_interaction(store: SqlStore, engine: Sampler, interaction: Interaction) -> list[Memory]:
@@ -105,8 +121,12 @@ def from_interaction(store: SqlStore, engine: Sampler, interaction: Interaction)
     notes = extract(engine, interaction.query, shown=interaction.context.text)
     if not notes:
         return []
-    own, now = interaction.scope, _now(store, interaction.scope)
-    memories = [memory_of(n, scope=own, source="chat", causes=(interaction.id,), now=now) for n in notes]
+    own, now = interaction.scope, now_of(store, interaction.scope)
+    memories = [
+        memory_of(fact, scope=own, source="chat", causes=(interaction.id,), now=now)
+        for n in notes
+        for fact in _facts(n)
+    ]
     store.append_all(memories)
     return memories
 
@@ -184,7 +204,7 @@ def correction_of(store: SqlStore, feedback: Feedback) -> Memory | None:
     assert isinstance(interaction, Interaction)
     said = feedback.text if _DATED.match(feedback.text) else stated(interaction.query, feedback.text)
     scope, causes = feedback.scope, (feedback.id, interaction.id)
-    correction = memory_of(said, scope=scope, source="correction", causes=causes, now=_now(store, scope))
+    correction = memory_of(said, scope=scope, source="correction", causes=causes, now=now_of(store, scope))
     return replace(correction, retracts=_corrected(store, interaction, correction))
 
 
@@ -225,7 +245,8 @@ def from_path(
     """Learn a folder or file of the user's own: notes (.md, .txt) and chats (.jsonl). Returns (new memories, files read).
 
     What is known already, word for word, is not recorded again, wherever the path was typed from: a source is the whole path of
-    its file. What the file itself had replaced and now says again is news. Raises NotFound, FormatError or InputError naming file
+    its file. What the file itself had replaced and now says again is news, and what it said and says no more was true until now, unless it
+    was said elsewhere too. Raises NotFound, FormatError or InputError naming file
     and remedy. A file that cannot be read does not stop the rest of a folder: it goes into `failed`; without that list, FormatError
     names all of them when the rest was learned. `engine` is asked for only if there are chats to read. In a folder, what begins
     with a dot is passed over. `warn` is told of each file that could not be read, each README and file of questions that is left out,
@@ -289,12 +310,19 @@ def from_path(
                 f"{file}: {len(long)} of {len(notes)} notes are longer than {LONGEST_NOTE} characters and were left out "
                 f"(note {which}); split them into sentences and learn the file again"
             )
-        fresh = [
-            memory_of(n, scope=scope, source=source) for n in notes if len(n) <= LONGEST_NOTE and not _only_a_date(n)
+        now = now_of(store, scope)
+        stated = [
+            memory_of(fact, scope=scope, source=source, now=now)
+            for n in notes
+            if len(n) <= LONGEST_NOTE and not _only_a_date(n)
+            for fact in _facts(n)
         ]
-        said = {m.text for m in fresh}
-        fresh = [m for m in fresh if not _is_known(m, known.get((m.text, source)), standings, said)]
-        store.append_all(fresh)
+        said = {m.text for m in stated}
+        fresh = [m for m in stated if not _is_known(m, known.get((m.text, source)), standings, said)]
+        if past := _past(source, said, standings):
+            warn(f"{file} no longer says {len(past)} of the notes that were learned from it; they count as past")
+        ended = [Memory(scope=scope, text="", source=source, valid_from=now, recorded_at=now, supersedes=past)]
+        store.append_all([*fresh, *(ended if past else ())])
         found += fresh
     if failed is not None:
         failed += unread
@@ -311,6 +339,16 @@ def _is_known(note: Memory, before: Standing | None, standings: Mapping[str, Sta
         return before is not None
     by = standings[before.superseded_by].memory
     return by.source != note.source or by.text in said or note.valid_from <= by.valid_from
+
+
+def _past(source: str, said: Collection[str], standings: Mapping[str, Standing]) -> tuple[str, ...]:
+    """Ids of what a file said and says no more, and nobody else said: it was true until now."""
+    others = {s.superseded_by for s in standings.values() if s.state == "repeated" and s.memory.source != source}
+    return tuple(
+        s.memory.id
+        for s in standings.values()
+        if s.state == "active" and s.memory.source == source and s.memory.text not in said and s.memory.id not in others
+    )
 
 
 def located(path: Path) -> Path:
@@ -407,8 +445,12 @@ def _chats(
             )
             reader = engine()
             try:
-                notes = extract(reader, message.content)
-                memories = [memory_of(n, scope=scope, source="chat", causes=(interaction.id,)) for n in notes]
+                notes, now = extract(reader, message.content), now_of(store, scope)
+                memories = [
+                    memory_of(fact, scope=scope, source="chat", causes=(interaction.id,), now=now)
+                    for n in notes
+                    for fact in _facts(n)
+                ]
             except InputError as error:  # too long for the model's window, or for one memory
                 warn(f"{file}, conversation {number}, turn {i + 1} was left out: {error}")
                 continue
@@ -428,6 +470,8 @@ def read_text(file: Path) -> str:
         raise FormatError(
             f"{file} is {size >> 20} MB, more than the {LARGEST_FILE >> 20} MB that notes may have; split it"
         )
+    if data[:2] in (b"\xff\xfe", b"\xfe\xff"):
+        raise FormatError(f"{file} is UTF-16; save it as UTF-8")
     if b"\x00" in data[:65536]:
         raise FormatError(f"{file} is a binary file; give Markdown, plain text or chat JSONL")
     try:

@@ -7,6 +7,7 @@ from engrain.memory.corrections import contradicted, is_bare, stated
 from engrain.memory.documents import is_question_file, messages_from_jsonl, notes_from_markdown, notes_from_text
 from engrain.memory.embed import HashedEmbedder
 from engrain.memory.extract import drop_recalled, extract
+from engrain.memory.facts import facts
 from engrain.memory.held import Held, Shelf, held
 from engrain.memory.history import Standing, active, as_of, derive, holding, snapshot
 from engrain.memory.kinds import is_mutable, kind_of
@@ -25,6 +26,7 @@ __all__ = [
     "derive",
     "drop_recalled",
     "extract",
+    "facts",
     "held",
     "holding",
     "is_answer_style",

@@ -7,7 +7,7 @@ from collections import OrderedDict
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from engrain.memory.history import active, snapshot_of
+from engrain.memory.history import active, snapshot
 from engrain.memory.styles import is_answer_style
 from engrain.protocols import MemoryIndex
 from engrain.records import Memory, Scope
@@ -22,7 +22,7 @@ class Held:
     notes: tuple[Memory, ...] = ()
     """All others."""
     snapshot: str = ""
-    """`history.snapshot` of them."""
+    """`history.snapshot` of them all."""
 
 
 def held(memories: Sequence[Memory]) -> Held:
@@ -32,7 +32,7 @@ def held(memories: Sequence[Memory]) -> Held:
     return Held(
         styles=tuple(m for m in now if m.id in styles),
         notes=tuple(m for m in now if m.id not in styles),
-        snapshot=snapshot_of(now),
+        snapshot=snapshot(now),
     )
 
 

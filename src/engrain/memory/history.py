@@ -105,15 +105,10 @@ def as_of(
     ]
 
 
-def snapshot(memories: Sequence[Memory]) -> str:
-    """Hash of the active set: its texts and kinds, whatever their ids and order; "" where nothing is active."""
-    return snapshot_of(active(memories))
-
-
-def snapshot_of(now: Sequence[Memory]) -> str:
-    """The same of memories that are known to be active."""
-    held = sorted((m.kind, m.text) for m in now)
-    return content_hash(held, length=16) if held else ""
+def snapshot(now: Sequence[Memory]) -> str:
+    """Hash of the active memories by their ids, whatever their order; "" for none. Ids are random, so that nobody can guess from it what
+    was held: it outlives what is forgotten."""
+    return content_hash(sorted(m.id for m in now), length=16) if now else ""
 
 
 def _identity(text: str, claim: Claim | None) -> Words:
