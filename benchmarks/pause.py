@@ -16,7 +16,7 @@ import tempfile
 import threading
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -61,7 +61,7 @@ def main() -> None:
             service = nursery.start("engrain", "serve", "--no-learn", "--port", port, *where)
             wait_until(lambda: status(port) == 200, "the service does not answer", service)
             worker = nursery.start("engrain", "work", "--once", *where)
-            with SqlStore(home) as store:
+            with closing(SqlStore(home)) as store:
                 wait_until(lambda: any(j.state == "running" for j in store.jobs()), "nothing is learned", worker)
                 try:
                     for number in range(rounds):

@@ -691,14 +691,14 @@ def rollback(
 @app.command()
 @guarded
 def forget(
-    what: Annotated[str, typer.Argument(help="An id, source:FILE, text:EXACT TEXT, or user: for everything.")],
+    what: Annotated[str, typer.Argument(help="An id, source:FILE (or FOLDER), text:EXACT TEXT, or user: for everything.")],
     reason: Annotated[str, typer.Option(help="Why; the ledger keeps it, so it must not repeat the content.")] = "asked by the user",
     yes: Annotated[bool, typer.Option("--yes", help="Do not ask before everything of a user goes.")] = False,
     home: Home = HOME, base: Base = SPROUT, user: User = "me", tenant: Tenant = "local", device: Device = "auto",
 ) -> None:  # fmt: skip
     """Forget for good: the content goes from every record, and the weights that learned it are rebuilt without it.
 
-    A source is a file that was learned; its path may be typed from anywhere. Prints a receipt of hashes. It cannot be undone.
+    A source is a file that was learned, or a folder of such; its path may be typed from anywhere. Prints a receipt of hashes. It cannot be undone.
 
     Example:  engrain forget "text:The gate code of the north barn is 4417."
     """
@@ -765,7 +765,12 @@ def meant(learner: Learner, record: str) -> str:
 
     if "_" in record or learner.store.entries(record, scope=learner.scope):
         return record
-    version = resolve(learner.store, learner.scope, record)
+    try:
+        version = resolve(learner.store, learner.scope, record)
+    except NotFound:
+        raise NotFound(
+            f"{record!r} is no record of {learner.scope}; give an id (engrain memories and engrain versions list some), a version's number, and say whose it is (--user, --tenant)"
+        ) from None
     if not version:
         raise InputError(f"{record!r} is the bare base, which came from no record; give a version or another id")
     return version

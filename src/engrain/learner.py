@@ -231,7 +231,7 @@ class Learner:
         seen: Preview | None = None,
         progress: Progress | None = None,
     ) -> Receipt:
-        """Forget a memory or interaction (id), `source:FILE`, `text:EXACT TEXT` or `user:`: in text and in the weights. With `seen`, what
+        """Forget a memory or interaction (id), `source:FILE` (or a folder), `text:EXACT TEXT` or `user:`: in text and in the weights. With `seen`, what
         `preview` gave: InputError, and nothing goes, if something else would go by now."""
         try:
             return forget(

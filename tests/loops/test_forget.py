@@ -182,6 +182,19 @@ def test_a_forgotten_chat_file_with_a_hash_in_its_name_is_found(store: SqlStore)
     assert list(store.select(Interaction, scope=SCOPE)) == []
 
 
+def test_a_folder_is_forgotten_with_all_that_was_learned_from_it(store: SqlStore, tmp_path: Path) -> None:
+    for name in ("notes/a.md", "notes/more/b.md", "notes-2.md"):
+        file = tmp_path / name
+        file.parent.mkdir(parents=True, exist_ok=True)
+        file.write_text(f"- The colour of boat {name[-4]} is red.\n")
+    remember.from_path(store, unopened, tmp_path, scope=SCOPE)
+    assert len(let_go(store, f"source:{tmp_path}/notes").removed) == 2
+    assert [m.source for m in store.select(Memory, scope=SCOPE)] == [f"file:{tmp_path}/notes-2.md"]
+    said: list[str] = []
+    remember.from_path(store, unopened, tmp_path, scope=SCOPE, warn=said.append)
+    assert len(said) == 2 and "was forgotten and is learned again" in said[0]
+
+
 def test_a_redacted_turn_that_lost_its_query_is_never_asked_again(store: SqlStore) -> None:
     gone = remember.tell(store, NOTE, scope=SCOPE)
     kept = remember.tell(store, "The dog is called Biscuit.", scope=SCOPE)

@@ -110,7 +110,7 @@ def forget(
     seen: str = "",
     progress: Progress | None = None,
 ) -> Receipt:
-    """Forget a memory or interaction (by id), a source (`source:FILE`), an exact text (`text:…`) or everything (`user:`).
+    """Forget a memory or interaction (by id), a source (`source:FILE` or the folder of several), an exact text (`text:…`) or everything (`user:`).
 
     The same text told more than once goes as one. NotFound if nothing matches. The content goes first, in one transaction;
     if the process dies while adapters are rebuilt, the live pointer already is at a version that never saw the content, and the
@@ -314,9 +314,13 @@ def _doomed(store: SqlStore, what: str, scope: Scope) -> _Doomed:
         gone_memories = {m.id for m in memories.values() if _same(m.text, what.removeprefix("text:"))}
     elif what.startswith("source:"):
         name = what.removeprefix("source:")
-        sources = {name, f"file:{name}"}
-        gone_memories = {m.id for m in memories.values() if m.source in sources}
-        gone_interactions = {i.id for i in interactions.values() if i.conversation.rpartition("#")[0] in sources}
+        within = f"file:{name.removeprefix('file:').rstrip('/')}/"
+
+        def comes_from(source: str) -> bool:
+            return source in (name, f"file:{name}") or source.startswith(within)
+
+        gone_memories = {m.id for m in memories.values() if comes_from(m.source)}
+        gone_interactions = {i.id for i in interactions.values() if comes_from(i.conversation.rpartition("#")[0])}
     elif what in ("user:", f"user:{scope.user}"):
         gone_memories, gone_interactions, gone_tasks = set(memories), set(interactions), list(tasks)
     if not gone_memories and not gone_interactions and not gone_tasks:

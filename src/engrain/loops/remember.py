@@ -295,7 +295,7 @@ def from_path(
             continue
         read += 1
         source = f"file:{file}"
-        if str(file) in forgotten:
+        if not forgotten.isdisjoint(map(str, (file, *file.parents))):
             warn(
                 f"{file} was forgotten and is learned again, because it is still there; if that is not wanted, delete it "
                 f"and run: engrain forget source:{file}"
