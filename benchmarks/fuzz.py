@@ -74,8 +74,8 @@ def fuzzed(run: Run, folder: Path, cases: int) -> dict[str, Any]:
         _, secret = store.new_key("local", ["serve", "feedback", "admin"])
     with Nursery(folder / "log") as nursery:
         words = ("serve", "--no-learn", "--home", home, "--base", run.args.base, "--port", port, "--device", "cpu")
-        nursery.start("engrain", *words)
-        wait_until(lambda: status(port) == 200, "the service does not answer")
+        service = nursery.start("engrain", *words)
+        wait_until(lambda: status(port) == 200, "the service does not answer", service)
         seed = run.args.seed
         while sum(phases.values()) < cases and not failures:
             report = folder / f"{seed}.ndjson"

@@ -126,7 +126,7 @@ def started(stack: ExitStack, folder: Path, args: Any) -> list[Arm]:
     served = free_port()
     words = ["--home", home, "--base", args.base, "--port", served, "--no-learn"]
     pid = nursery.start("engrain", "serve", *words, "--upstream", at, "--upstream-model", "mock")
-    wait_until(lambda: status(served) == 200, f"engrain serve ({log})")
+    wait_until(lambda: status(served) == 200, f"engrain serve ({log})", pid)
     bearer = {"authorization": f"Bearer {key}"}
     engrain = {"url": f"http://127.0.0.1:{served}/v1", "model": "engrain", "process": psutil.Process(pid)}
     arms.append(Arm(name="engrain", headers=bearer | {"x-engrain-memory": "off"}, **engrain))

@@ -106,9 +106,9 @@ def killed(run: Run, folder: Path, kills: int) -> dict[str, Any]:
                 early += 1
                 time.sleep(rng.uniform(0.0, 0.5))
             else:
-                wait_until(lambda: status(port) == 200, "the service does not answer")
+                wait_until(lambda: status(port) == 200, "the service does not answer", service)
                 starts.append(time.monotonic() - begun)
-                load.wait_for_one_more()
+                load.wait_for_one_more(service)
                 time.sleep(rng.uniform(0.0, run.args.window))
             nursery.end(service)
             nursery.end(learns)
@@ -117,7 +117,7 @@ def killed(run: Run, folder: Path, kills: int) -> dict[str, Any]:
             check.now(f"kill {number + 1}")
             if (number + 1) % 20 == 0:
                 run.say(f"{number + 1} kills, {len(check.acknowledged)} acknowledged, {len(check.faults)} faults")
-        wait_until(lambda: status(port) == 200, "the service does not answer")
+        wait_until(lambda: status(port) == 200, "the service does not answer", service)
     check.acknowledged, check.promoted = load.acknowledged, promoted.read_text().split()
     check.now("the end")
     counts = Counter(a.kind for a in check.acknowledged)
