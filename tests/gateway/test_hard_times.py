@@ -7,6 +7,7 @@ import json
 import logging
 import sqlite3
 import sys
+import time
 from collections.abc import Iterator
 from contextlib import closing
 from functools import partial
@@ -21,6 +22,7 @@ from engrain.gateway.reply import Service
 from engrain.records import Feedback, Interaction, Scope
 from engrain.service import application
 from engrain.store import SqlStore
+from engrain.store.sql import PROBE_S
 from engrain.telemetry.logs import JsonLines
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
@@ -64,6 +66,7 @@ def test_while_another_process_holds_the_database_nothing_is_acknowledged_and_af
         assert (client.get("/ready").status_code, client.get("/health").status_code) == (503, 200)
         assert client.get("/v1/models").status_code == 200  # reading goes on
         other.execute("ROLLBACK")
+    time.sleep(PROBE_S)
     assert client.get("/ready").status_code == 200
     again = say(client, "The gate code of the south barn is 9021.").json()["id"]
     assert [i.id for i in made.store.select(Interaction, scope=ADA)] == [said, again]
