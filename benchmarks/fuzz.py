@@ -81,8 +81,9 @@ def fuzzed(run: Run, folder: Path, cases: int) -> dict[str, Any]:
             report = folder / f"{seed}.ndjson"
             said = asked(port, secret, report, examples, seed)
             events = [json.loads(line) for line in report.read_text(encoding="utf-8").splitlines()]
+            before = sum(phases.values())
             count(events, phases, statuses)
-            if said.returncode:
+            if said.returncode or sum(phases.values()) == before:
                 failures.append(said.stdout[-6000:] + said.stderr[-1000:])
             run.say(f"seed {seed}: {sum(phases.values())} cases, {dict(statuses)}")
             seed += 1

@@ -14,7 +14,6 @@ Bars: none of them in any kill.
 
 from __future__ import annotations
 
-import itertools
 import random
 import statistics
 import tempfile
@@ -154,8 +153,9 @@ class Check:
 
     def _answers(self, store: SqlStore, when: str) -> None:
         known, self.unacknowledged = {a.id for a in self.acknowledged}, 0
-        for user, mine in itertools.groupby(sorted(self.acknowledged, key=lambda a: a.user), key=lambda a: a.user):
-            scope = Scope(user=user)
+        on_record = {p.scope.user for p in store.people(Scope().tenant)}
+        for user in sorted(on_record | {a.user for a in self.acknowledged}):
+            scope, mine = Scope(user=user), [a for a in self.acknowledged if a.user == user]
             kept = list(store.select(Interaction, scope=scope))
             rated = Counter(f.id for f in store.select(Feedback, scope=scope))
             ids, words = Counter(i.id for i in kept), Counter(i.query for i in kept)
