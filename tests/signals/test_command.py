@@ -94,9 +94,11 @@ raise SystemExit("wrong")
     assert (found.score, found.reason) == (0.0, "exit code 1: wrong")
 
 
-def test_folders_in_folders_without_end_change_nothing() -> None:
+def test_folders_in_folders_without_end_change_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
     code = "import os\nfor _ in range(1500):\n    os.mkdir('d')\n    os.chdir('d')"
     assert python(code, seconds=60).verify(answered("x")).score == 1.0
+    assert not list(tmp_path.iterdir())
 
 
 def processes_with(mark: str) -> list[int]:

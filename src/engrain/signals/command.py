@@ -13,7 +13,6 @@ import sys
 import tempfile
 import time
 from collections.abc import Mapping, Sequence
-from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -95,8 +94,10 @@ class Command:
                 code, why = self._run(box, printed.fileno())
                 return self._found(code, why, _last_words(printed.fileno()))
         finally:
-            with suppress(RecursionError):  # folders in folders in folders
+            try:
                 folder.cleanup()
+            except RecursionError:  # folders in folders in folders
+                subprocess.run(["rm", "-rf", "--", folder.name], stderr=subprocess.DEVNULL, check=False)
 
     def _run(self, box: Path, printed: int) -> tuple[int, str]:
         """(exit code, or minus the signal that ended it; why it was killed, "" if it was not)."""
