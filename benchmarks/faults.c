@@ -33,13 +33,15 @@ __attribute__((constructor)) static void open_control(void) {
 
 static int fails(int fd, int sync) {
     char link[32], path[4096];
-    if (!control || control->every < 1 || !(sync ? control->syncs : control->writes)) return 0;
+    /* Read once: whoever holds the lever may set it to 0 meanwhile. */
+    int32_t every = control ? __atomic_load_n(&control->every, __ATOMIC_RELAXED) : 0;
+    if (every < 1 || !(sync ? control->syncs : control->writes)) return 0;
     snprintf(link, sizeof link, "/proc/self/fd/%d", fd);
     ssize_t size = readlink(link, path, sizeof path - 1);
     if (size < 0) return 0;
     path[size] = 0;
     if (!strstr(path, "/engrain.db")) return 0;
-    if (__atomic_add_fetch(&control->calls, 1, __ATOMIC_SEQ_CST) % control->every) return 0;
+    if (__atomic_add_fetch(&control->calls, 1, __ATOMIC_SEQ_CST) % every) return 0;
     __atomic_add_fetch(&control->failed, 1, __ATOMIC_SEQ_CST);
     errno = control->error;
     return 1;

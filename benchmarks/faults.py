@@ -140,7 +140,7 @@ def sick(run: Run, folder: Path, every: Sequence[int], kinds: Sequence[str], spe
     SqlStore(home).close()
     with Faults(folder) as faults, Nursery(folder / "log", faults.environment) as nursery:
         service = nursery.start("engrain", *words)
-        wait_until(lambda: status(port) == 200, "the service does not answer")
+        wait_until(lambda: status(port) == 200, "the service does not answer", service)
         for error in (errno.EIO, errno.ENOSPC):
             for kind in kinds:
                 for k in every:
@@ -148,10 +148,10 @@ def sick(run: Run, folder: Path, every: Sequence[int], kinds: Sequence[str], spe
                     with Load(port, users, said=check.said) as load:
                         faults.begin(k, error, kind)
                         time.sleep(spell_s)
-                        wait_until(partial(since, faults, before), "nothing fails")
+                        wait_until(partial(since, faults, before), "nothing fails", service)
                         faults.end()
                     with Load(port, users[:1], said=load.said) as well:
-                        recovered_s = well.wait_for_one_more()
+                        recovered_s = well.wait_for_one_more(service)
                     check.said = well.said
                     wrong += load.wrong + well.wrong
                     check.acknowledged += load.acknowledged + well.acknowledged
@@ -169,7 +169,7 @@ def sick(run: Run, folder: Path, every: Sequence[int], kinds: Sequence[str], spe
             check.said, check.acknowledged = load.said, check.acknowledged + load.acknowledged
             service = nursery.start("engrain", *words)
             check.now(errno.errorcode[error])
-            wait_until(lambda: status(port) == 200, "the service does not answer")
+            wait_until(lambda: status(port) == 200, "the service does not answer", service)
     return {
         "spells": spells, "wrong": wrong, "acknowledged": len(check.acknowledged), "entries": check.entries,
         "recovered_s": statistics.median(s["recovered_s"] for s in spells),

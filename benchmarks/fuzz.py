@@ -74,15 +74,16 @@ def fuzzed(run: Run, folder: Path, cases: int) -> dict[str, Any]:
         _, secret = store.new_key("local", ["serve", "feedback", "admin"])
     with Nursery(folder / "log") as nursery:
         words = ("serve", "--no-learn", "--home", home, "--base", run.args.base, "--port", port, "--device", "cpu")
-        nursery.start("engrain", *words)
-        wait_until(lambda: status(port) == 200, "the service does not answer")
+        service = nursery.start("engrain", *words)
+        wait_until(lambda: status(port) == 200, "the service does not answer", service)
         seed = run.args.seed
         while sum(phases.values()) < cases and not failures:
             report = folder / f"{seed}.ndjson"
             said = asked(port, secret, report, examples, seed)
             events = [json.loads(line) for line in report.read_text(encoding="utf-8").splitlines()]
+            before = sum(phases.values())
             count(events, phases, statuses)
-            if said.returncode:
+            if said.returncode or sum(phases.values()) == before:
                 failures.append(said.stdout[-6000:] + said.stderr[-1000:])
             run.say(f"seed {seed}: {sum(phases.values())} cases, {dict(statuses)}")
             seed += 1

@@ -126,7 +126,7 @@ def started(stack: ExitStack, folder: Path, args: Any) -> list[Arm]:
     served = free_port()
     words = ["--home", home, "--base", args.base, "--port", served, "--no-learn"]
     pid = nursery.start("engrain", "serve", *words, "--upstream", at, "--upstream-model", "mock")
-    wait_until(lambda: status(served) == 200, f"engrain serve ({log})")
+    wait_until(lambda: status(served) == 200, f"engrain serve ({log})", pid)
     bearer = {"authorization": f"Bearer {key}"}
     engrain = {"url": f"http://127.0.0.1:{served}/v1", "model": "engrain", "process": psutil.Process(pid)}
     arms.append(Arm(name="engrain", headers=bearer | {"x-engrain-memory": "off"}, **engrain))
@@ -200,8 +200,13 @@ async def load(arm: Arm, many: int, seconds: float) -> dict[str, float]:
                 "user": f"user-{number % USERS}",
             }
             begun = time.perf_counter()
-            async with session.post(f"{arm.url}/chat/completions", json=body) as response:
-                said = await response.read()
+            try:
+                async with session.post(f"{arm.url}/chat/completions", json=body) as response:
+                    said = await response.read()
+            except (aiohttp.ClientError, TimeoutError) as error:
+                arm.failed.append(f"no answer: {type(error).__name__}")
+                await asyncio.sleep(0.05)
+                continue
             took.append(time.perf_counter() - begun)
             if response.status == 200 and b"Wednesday" in said:
                 arm.acknowledged += 1
@@ -217,6 +222,9 @@ async def load(arm: Arm, many: int, seconds: float) -> dict[str, float]:
         over = begun + seconds
         await asyncio.gather(*(ask(session) for _ in range(many)))
         wall, cpu = time.perf_counter() - begun, processor_s(arm.process) - cpu
+    if not took:
+        arm.failed.append(f"no answer in {wall:.1f} s with {many} in flight")
+        return {"per_s": 0.0, "p50_ms": 1000 * wall, "p99_ms": 1000 * wall, "cpu_ms": 1000 * cpu, "requests": 0}
     ordered = sorted(took)
     return {
         "per_s": len(took) / wall, "p50_ms": 1000 * statistics.median(ordered), "p99_ms": 1000 * ordered[int(0.99 * len(ordered))],
@@ -246,8 +254,8 @@ def show(many: int, arms: Sequence[Arm]) -> None:
 
 
 def ratio(one: Sequence[float], other: Sequence[float]) -> float:
-    """Median of the rounds' ratios."""
-    return statistics.median(a / b for a, b in zip(one, other, strict=True))
+    """Median of the rounds' ratios; infinite where the other is 0."""
+    return statistics.median(a / b if b else math.inf for a, b in zip(one, other, strict=True))
 
 
 def judge(arms: Sequence[Arm], faults: Sequence[str]) -> Bars:

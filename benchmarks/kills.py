@@ -14,7 +14,6 @@ Bars: none of them in any kill.
 
 from __future__ import annotations
 
-import itertools
 import random
 import statistics
 import tempfile
@@ -106,9 +105,9 @@ def killed(run: Run, folder: Path, kills: int) -> dict[str, Any]:
                 early += 1
                 time.sleep(rng.uniform(0.0, 0.5))
             else:
-                wait_until(lambda: status(port) == 200, "the service does not answer")
+                wait_until(lambda: status(port) == 200, "the service does not answer", service)
                 starts.append(time.monotonic() - begun)
-                load.wait_for_one_more()
+                load.wait_for_one_more(service)
                 time.sleep(rng.uniform(0.0, run.args.window))
             nursery.end(service)
             nursery.end(learns)
@@ -117,7 +116,7 @@ def killed(run: Run, folder: Path, kills: int) -> dict[str, Any]:
             check.now(f"kill {number + 1}")
             if (number + 1) % 20 == 0:
                 run.say(f"{number + 1} kills, {len(check.acknowledged)} acknowledged, {len(check.faults)} faults")
-        wait_until(lambda: status(port) == 200, "the service does not answer")
+        wait_until(lambda: status(port) == 200, "the service does not answer", service)
     check.acknowledged, check.promoted = load.acknowledged, promoted.read_text().split()
     check.now("the end")
     counts = Counter(a.kind for a in check.acknowledged)
@@ -154,8 +153,9 @@ class Check:
 
     def _answers(self, store: SqlStore, when: str) -> None:
         known, self.unacknowledged = {a.id for a in self.acknowledged}, 0
-        for user, mine in itertools.groupby(sorted(self.acknowledged, key=lambda a: a.user), key=lambda a: a.user):
-            scope = Scope(user=user)
+        on_record = {p.scope.user for p in store.people(Scope().tenant)}
+        for user in sorted(on_record | {a.user for a in self.acknowledged}):
+            scope, mine = Scope(user=user), [a for a in self.acknowledged if a.user == user]
             kept = list(store.select(Interaction, scope=scope))
             rated = Counter(f.id for f in store.select(Feedback, scope=scope))
             ids, words = Counter(i.id for i in kept), Counter(i.query for i in kept)

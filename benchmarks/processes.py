@@ -7,6 +7,7 @@ runs the command as a terminal would.
 from __future__ import annotations
 
 import ctypes
+import faulthandler
 import json
 import os
 import signal
@@ -107,10 +108,12 @@ def status(port: int, path: str = "/ready") -> int:
         return 0
 
 
-def wait_until(happens: Callable[[], object], what: str, within_s: float = START_S) -> float:
-    """Seconds until it happened; TimeoutError if it does not."""
+def wait_until(happens: Callable[[], object], what: str, pid: int | None = None, within_s: float = START_S) -> float:
+    """Seconds until it happened; TimeoutError if it does not, ChildProcessError as soon as this process is gone."""
     begun = time.monotonic()
     while not happens():
+        if pid is not None and not Path(f"/proc/{pid}").exists():
+            raise ChildProcessError(f"{what}: process {pid} has died; see its log")
         if time.monotonic() - begun > within_s:
             raise TimeoutError(f"{what}: not within {within_s:.0f} s")
         time.sleep(0.01)
@@ -161,10 +164,10 @@ class Load:
         with self._lock:
             return list(self.acknowledged)
 
-    def wait_for_one_more(self) -> float:
-        """Seconds until something else was acknowledged."""
+    def wait_for_one_more(self, pid: int) -> float:
+        """Seconds until this process acknowledged something else."""
         before = len(self.so_far())
-        return wait_until(lambda: len(self.so_far()) > before, "nothing is acknowledged")
+        return wait_until(lambda: len(self.so_far()) > before, "nothing is acknowledged", pid)
 
     def _talk(self, user: str) -> None:
         at = f"http://127.0.0.1:{self.port}/v1"
@@ -242,6 +245,7 @@ def _nursery() -> None:
         ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)  # whoever began all this may be killed itself
         for number, path in ((0, os.devnull), (1, log), (2, log)):
             os.dup2(os.open(path, os.O_RDWR | os.O_APPEND), number)
+        faulthandler.enable()
         code = 1
         try:
             if run == "engrain":

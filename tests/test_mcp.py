@@ -21,7 +21,7 @@ from mcp import Client, StdioServerParameters
 from mcp.client.streamable_http import streamable_http_client
 
 from engrain import mcp
-from engrain.errors import InputError
+from engrain.errors import InputError, StoreError
 from engrain.learner import SPROUT, Learner
 from engrain.mcp import application, create
 from engrain.records import Memory, Scope
@@ -398,11 +398,25 @@ def test_without_keys_this_machine_is_served_over_http(me: Learner, mode: str) -
 def test_without_keys_a_web_page_is_refused(me: Learner) -> None:
     async def talk(url: str) -> None:
         assert await status_of(url, host="rebound.example:8421") == 403
-        assert await status_of(url, host="[") == 403
+        for host in ("[", "a{b.evil.example", ""):
+            assert await status_of(url, host=host) == 403
         for origin in ("https://evil.example", "null", "http://["):
             assert await status_of(url, origin=origin) == 403
         assert await status_of(url, origin="http://localhost:3000") != 403
 
+    over_http(me, talk)
+
+
+def test_what_the_database_refuses_is_not_told_to_who_has_no_key(me: Learner, monkeypatch: pytest.MonkeyPatch) -> None:
+    def fails() -> bool:
+        raise StoreError(f"{me.home}/engrain.db: disk I/O error")
+
+    async def talk(url: str) -> None:
+        async with httpx2.AsyncClient() as http:
+            refused = await http.post(url, json={})
+        assert refused.status_code == 503 and str(me.home) not in refused.text
+
+    monkeypatch.setattr(me.store, "ever_keyed", fails)
     over_http(me, talk)
 
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import functools
 import io
+import logging
 import signal
 import sys
 import threading
@@ -15,7 +16,6 @@ from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
 from typing import Annotated, ParamSpec, TypeVar
-from urllib.parse import urlsplit
 
 import anyio.from_thread
 from mcp.server import MCPServer
@@ -32,14 +32,17 @@ from starlette.types import Scope as ASGIScope
 
 import engrain
 from engrain.errors import EngrainError, InputError, StoreError
+from engrain.gateway.here import is_here
 from engrain.learner import Learner
 from engrain.loops.consolidate import Progress
 from engrain.loops.forget import Preview
 from engrain.memory import derive, is_answer_style, recall
 from engrain.records import Interaction, Memory, content_hash
 from engrain.reports import day
-from engrain.service import is_loopback, refuse_open_door
+from engrain.service import refuse_open_door
 from engrain.store import SqlStore
+
+log = logging.getLogger(__name__)
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -327,7 +330,8 @@ class Door:
             try:
                 refused = await run_in_threadpool(self._refuse, Request(scope))
             except StoreError as error:
-                refused = 503, str(error)
+                log.error("no key could be looked up: %s", error)
+                refused = 503, "the keys could not be read, so it was not answered; ask again"
             if refused:
                 status, said = refused
                 headers = {"www-authenticate": "Bearer"} if status == 401 else None
@@ -339,23 +343,17 @@ class Door:
         """Status and reason; None, and the key is noted, for who may pass."""
         scheme, _, secret = request.headers.get("authorization", "").partition(" ")
         key = self._store.key_of(secret.strip()) if scheme.lower() == "bearer" else None
-        if key is None and self._store.api_keys():  # a home that ever had one is never open again
+        if key is None and self._store.ever_keyed():
             return 401, "the API key is missing or wrong; give it as: Authorization: Bearer KEY"
         if key is None and not (
-            _is_here(f"//{request.headers.get('host', '')}") and _is_here(request.headers.get("origin", "//localhost"))
+            is_here(request.headers.get("host", ""))
+            and is_here(request.headers.get("origin", "//localhost").partition("//")[2])
         ):  # a web page, maybe by a name that it had rebound to this machine
             return 403, "this request does not come from this machine; make a key first: engrain keys new"
         if key is not None and key.tenant != self._tenant:
             return 403, f"this key is of tenant {key.tenant}, and this server of another"
         request.scope[KEY] = key
         return None
-
-
-def _is_here(url: str) -> bool:
-    try:
-        return is_loopback(urlsplit(url).hostname or "")
-    except ValueError:
-        return False
 
 
 def run(

@@ -9,7 +9,6 @@ from __future__ import annotations
 import functools
 import gc
 import importlib.util
-import ipaddress
 import logging
 import os
 import subprocess
@@ -23,6 +22,7 @@ from typing import TYPE_CHECKING, Self
 
 from engrain.errors import InputError
 from engrain.gateway.answer import Serving
+from engrain.gateway.here import is_loopback
 from engrain.learner import ANSWER_TOKENS
 from engrain.loops import follow, remember
 from engrain.loops.trial import settle
@@ -136,7 +136,6 @@ def serve(
         home, base, tenant=tenant, rows=rows, device=device, per_minute=per_minute, upstream=upstream, tracing=tracing
     )
     import uvicorn
-    from uvicorn.config import LOGGING_CONFIG
 
     at = f"http://{f'[{host}]' if ':' in host else host}:{port}"
     say(f"engrain answers at {at}/v1 (model: engrain), and shows itself at {at}/dashboard/. Ctrl-C ends it.")
@@ -149,7 +148,7 @@ def serve(
     with beside if learn else nullcontext():
         uvicorn.run(
             app, host=host, port=port, log_level="warning", access_log=False, server_header=False,
-            timeout_graceful_shutdown=drain_s, log_config=None if log_json else LOGGING_CONFIG,
+            timeout_graceful_shutdown=drain_s, log_config=None,
         )  # fmt: skip
 
 
@@ -244,14 +243,6 @@ def refuse_open_door(store: SqlStore, host: str) -> None:
     """InputError for an address that is reachable from outside while there is no key."""
     if not is_loopback(host) and not any(k.revoked_at is None for k in store.api_keys()):
         raise InputError(f"--host {host} is reachable from outside; make a key first: engrain keys new")
-
-
-def is_loopback(host: str) -> bool:
-    """Whether this name or address is this machine's own."""
-    try:
-        return host == "localhost" or ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return False
 
 
 def verifiers_of(file: Path) -> Callable[[LocalEngine], Sequence[Verifier]]:

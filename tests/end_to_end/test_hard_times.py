@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import errno
 import importlib
 import json
 import os
 import shutil
 import signal
 import socket
+import subprocess
 import sys
 import time
 from collections.abc import Iterator
@@ -49,10 +51,6 @@ def test_killed_at_random_moments_it_keeps_what_it_acknowledged_once_and_no_half
     assert found["counts"]["promotion"] and found["counts"]["answer"] + found["counts"]["stream"]
 
 
-@pytest.mark.skipif(
-    "ENGRAIN_SICK_DISK" not in os.environ,
-    reason="OPEN DEFECT: 2 of 9 runs were never answered again after a spell (docs/lab-log.md); set ENGRAIN_SICK_DISK=1 to run it",
-)
 @compiles
 def test_on_a_sick_or_full_disk_it_acknowledges_nothing_wrongly_and_recovers_without_a_restart(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
@@ -60,6 +58,40 @@ def test_on_a_sick_or_full_disk_it_acknowledges_nothing_wrongly_and_recovers_wit
     found = run("faults", tmp_path, monkeypatch)
     assert {s["error"] for s in found["spells"]} == {"EIO", "ENOSPC"}
     assert any(s["failed"] for s in found["spells"])
+
+
+@compiles
+def test_the_disk_may_be_made_well_at_any_moment(tmp_path: Path) -> None:
+    from faults import Faults
+
+    program = """
+import os, sys, time
+file, until = os.open(sys.argv[1], os.O_CREAT | os.O_WRONLY), time.monotonic() + 1
+while time.monotonic() < until:
+    try:
+        os.pwrite(file, b"x", 0)
+    except OSError:
+        pass
+"""
+    with (
+        Faults(tmp_path) as levers,
+        subprocess.Popen(
+            [sys.executable, "-c", program, tmp_path / "engrain.db"], env=os.environ | levers.environment
+        ) as writer,
+    ):
+        while writer.poll() is None:
+            levers.begin(2, errno.EIO, "writes")
+            levers.end()
+        assert writer.returncode == 0 and levers.failed
+
+
+def test_a_process_that_dies_is_not_waited_for() -> None:
+    from processes import wait_until
+
+    with subprocess.Popen([sys.executable, "-c", ""]) as brief:
+        pass
+    with pytest.raises(ChildProcessError, match="has died"):
+        wait_until(lambda: False, "it does not answer", brief.pid)
 
 
 @pytest.fixture(scope="module")
@@ -85,7 +117,7 @@ def started(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Any, Any
             SPROUT,
         )
         pid = nursery.start("engrain", *words, "--log-json")
-        wait_until(lambda: status(port) == 200, "the service does not answer")
+        wait_until(lambda: status(port) == 200, "the service does not answer", pid)
         yield levers, nursery, pid, port, folder / "home"
 
 
@@ -136,9 +168,10 @@ def test_who_never_reads_holds_nobody_up_and_is_not_waited_for_at_the_end(
     assert time.monotonic() - begun < 60  # two seconds, and what a busy machine adds
     for one in mute:
         one.close()
-    log = [line for line in nursery.log.read_text(encoding="utf-8").splitlines() if '"message": "request"' in line]
-    assert log and not any("8118" in line or "2222" in line for line in log)
-    assert json.loads(log[-1])["route"]
+    log = nursery.log.read_text(encoding="utf-8")
+    assert "barn" not in log  # digits may stand in an id or a time
+    requests = [line for line in log.splitlines() if '"message": "request"' in line]
+    assert json.loads(requests[-1])["route"]
 
 
 def asking(port: int, path: str, body: dict[str, Any]) -> socket.socket:

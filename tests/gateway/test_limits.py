@@ -63,7 +63,7 @@ def test_a_key_that_asks_too_often_waits_and_the_others_do_not(served: tuple[str
 
 
 def test_the_metrics_count_and_say_nothing_of_anybody(served: tuple[str, dict[str, str], Any]) -> None:
-    assert get(served, "/metrics", "serve")[0] in (403, 429) and get(served, "/metrics", "wrong")[0] == 401
+    assert get(served, "/metrics", "serve")[0] == 403 and get(served, "/metrics", "wrong")[0] == 401
     get(served, "/v1/nowhere/4417", "admin")
     status, text = get(served, "/metrics", "admin")
     assert status == 200

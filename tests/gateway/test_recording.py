@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+import math
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from engrain.errors import EngrainError, InputError, NotFound, StoreError
+from engrain.errors import InputError, NotFound, StoreError
 from engrain.gateway.recording import MOST, Recorder
 from engrain.records import Interaction, Memory, Message, Record, Scope, Stamp
 from engrain.store import SqlStore
@@ -37,20 +38,20 @@ class Watched(SqlStore):
         self.groups: list[int] = []
         self.broken = False
 
-    def append_each(self, requests: Sequence[Sequence[Record]]) -> list[EngrainError | None]:
+    def append_each(self, records: Sequence[Record]) -> list[Exception | None]:
         if self.broken:
             raise StoreError("the disk is full")
-        self.groups.append(len(requests))
-        return super().append_each(requests)
+        self.groups.append(len(records))
+        return super().append_each(records)
 
 
-def recorded(store: SqlStore, requests: Sequence[Sequence[Record]]) -> list[Any]:
-    """What each of the requests hears when all come at once."""
+def recorded(store: SqlStore, records: Sequence[Record]) -> list[Any]:
+    """What each request hears of its record when all come at once."""
 
     async def all_at_once() -> list[Any]:
         recorder = Recorder(store)
         try:
-            return await asyncio.gather(*(recorder.append(*r) for r in requests), return_exceptions=True)
+            return await asyncio.gather(*(recorder.append(r) for r in records), return_exceptions=True)
         finally:
             recorder.close()
 
@@ -60,7 +61,7 @@ def recorded(store: SqlStore, requests: Sequence[Sequence[Record]]) -> list[Any]
 def test_what_waits_goes_into_few_transactions_and_all_of_it_is_there_in_order(tmp_path: Path) -> None:
     store = Watched(tmp_path)
     records = [said(f"order {n}") for n in range(200)]
-    assert recorded(store, [[r] for r in records]) == [None] * 200
+    assert recorded(store, records) == [None] * 200
     assert [i.id for i in store.select(Interaction, scope=ME)] == [r.id for r in records]
     assert sum(store.groups) == 200 and max(store.groups) == MOST and len(store.groups) < 10
     assert store.verify() == 200
@@ -73,10 +74,10 @@ def test_what_is_wrong_with_one_request_is_its_own_and_leaves_nothing_of_it(stor
     store.erase([gone.id], scope=ME, reason="asked")
     late = Memory(scope=ME, kind="fact", text="It came too late.", source="chat", valid_from=0.0, causes=(gone.id,))
     good = [said("before"), said("after")]
-    half = said("half")
-    heard = recorded(store, [[good[0]], [half, late], [said("other words", id=first.id)], [good[1]]])
-    assert heard[0] is None and heard[3] is None
-    assert isinstance(heard[1], NotFound) and isinstance(heard[2], InputError)
+    wrong = [said("other words", id=first.id), said("no id", id="int_\ud800"), said("no number", created_at=math.nan)]
+    heard = recorded(store, [good[0], late, *wrong, good[1]])
+    assert heard[0] is None and heard[-1] is None
+    assert list(map(type, heard[1:-1])) == [NotFound, InputError, UnicodeEncodeError, InputError]
     assert [i.id for i in store.select(Interaction, scope=ME)] == [first.id, *(g.id for g in good)]
     assert not list(store.select(Memory, scope=ME))
     store.verify()
@@ -85,9 +86,9 @@ def test_what_is_wrong_with_one_request_is_its_own_and_leaves_nothing_of_it(stor
 def test_when_the_database_fails_everybody_hears_of_it_and_the_next_is_written(tmp_path: Path) -> None:
     store = Watched(tmp_path)
     store.broken = True
-    assert all(isinstance(e, StoreError) for e in recorded(store, [[said("a")], [said("b")]]))
+    assert all(isinstance(e, StoreError) for e in recorded(store, [said("a"), said("b")]))
     store.broken = False
-    assert recorded(store, [[said("c")]]) == [None]
+    assert recorded(store, [said("c")]) == [None]
     assert [i.query for i in store.select(Interaction, scope=ME)] == ["c"]
     store.close()
 

@@ -243,6 +243,53 @@ def test_a_caller_that_hangs_up_ends_the_upstreams_answer(tmp_path: Path, stream
             assert kept[0].answer.startswith("a") and kept[0].finish_reason == "length"
 
 
+def test_a_caller_that_hangs_up_while_it_is_recorded_loses_nothing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    async def whole() -> AsyncIterator[str]:
+        yield 'data: {"choices": [{"index": 0, "delta": {"content": "Noted."}, "finish_reason": "stop"}]}\n\n'
+        yield "data: [DONE]\n\n"
+
+    recorded: list[Any] = []
+    with (
+        misbehaving(lambda _: StreamingResponse(whole(), media_type="text/event-stream")) as (url, _),
+        relaying(tmp_path, url) as (client, service),
+    ):
+        append = service.recorder.append
+
+        async def slowly(record: Any) -> None:
+            await append(record)
+            recorded.append(record)
+            await asyncio.sleep(0.5)
+
+        monkeypatch.setattr(service.recorder, "append", slowly)
+        with say(client, "The gate code is 4417.", "ada", stream=True) as answer:
+            next(iter(answer))
+            while not recorded:
+                time.sleep(0.01)
+        until = time.monotonic() + 10
+        while not (kept := list(service.store.select(Memory, scope=Scope(user="ada")))) and time.monotonic() < until:
+            time.sleep(0.05)
+        assert len(kept) == len(recorded) == len(list(service.store.select(Interaction, scope=Scope(user="ada")))) == 1
+    assert not [r for r in caplog.records if r.levelname == "ERROR"]
+
+
+def test_what_says_who_asks_does_not_leave_the_box(tmp_path: Path) -> None:
+    app, came = FastAPI(), list[dict[str, Any]]()
+
+    @app.post("/v1/chat/completions")
+    async def chat(request: Request) -> Response:
+        came.append(await request.json())
+        return fine()
+
+    who = {"user": "ada", "safety_identifier": "ada", "prompt_cache_key": "ada", "metadata": {"user": "ada"}}
+    message = {"role": "user", "content": "Hi", "name": "clerk"}
+    with serving(app) as at, relaying(tmp_path, f"{at}/v1") as (client, _):
+        body = {"model": "engrain", "messages": [message], "seed": 1} | who
+        client.post("/chat/completions", body=body, cast_to=dict[str, Any])
+    assert not who.keys() & came[0].keys() and came[0]["messages"] == [message]
+
+
 @pytest.mark.parametrize("url", ["", "ftp://x/v1", "http://", "http://me:secret@x/v1", "http://x/v1?key=1"])
 def test_an_address_that_is_none_is_refused(url: str) -> None:
     with pytest.raises(InputError, match="upstream"):

@@ -206,6 +206,8 @@ def test_models_name_the_base_and_what_may_be_asked_for(served: tuple[str, Servi
         ({"temperature": -1}, openai.BadRequestError, "temperature"),
         ({"top_p": 0}, openai.BadRequestError, "top_p"),
         ({"n": 17}, openai.BadRequestError, "n"),
+        ({"stop": [str(n) for n in range(17)]}, openai.BadRequestError, "stop: .*at most 16 texts"),
+        ({"stop": "x" * 257}, openai.BadRequestError, "stop: .*at most 256 characters"),
         ({"tool_choice": "required"}, openai.BadRequestError, "tools"),
         ({"response_format": {"type": "json_schema", "json_schema": {"name": "x", "schema": {"type": "objct"}}}}, openai.BadRequestError, "objct"),
         ({"response_format": {"type": "xml"}}, openai.BadRequestError, "response_format"),
@@ -258,12 +260,13 @@ def test_a_caller_that_hangs_up_frees_its_row(served: tuple[str, Service], clien
         stream = say(client, "Tell me everything.", "jon", stream=True, temperature=2.0, max_tokens=2000)
         next(iter(stream))
         stream.close()
+    assert waited_for(lambda: [] if served[1].batcher.rows_in_use else [True], within_s=2)
     assert say(client, "Hi", "jon").choices[0].message.content
 
 
-def waited_for(found: Callable[[], list[Any]]) -> list[Any]:
-    """What is found within ten seconds."""
-    until = time.monotonic() + 10
+def waited_for(found: Callable[[], list[Any]], within_s: float = 10) -> list[Any]:
+    """What is found within so many seconds."""
+    until = time.monotonic() + within_s
     while not found() and time.monotonic() < until:
         time.sleep(0.02)
     return found()
@@ -279,9 +282,10 @@ def test_a_caller_that_hangs_up_loses_nothing_of_what_was_said_and_holds_nobody_
     stream.close()
     assert len(waited_for(lambda: list(store.select(Interaction, scope=scope)))) == 1
     assert waited_for(lambda: list(store.select(Memory, scope=scope)))
-    stream = say(client, "Hello, who are you?", scope.user, stream=True, **options)
+    stream = say(client, "Hello, who are you?", scope.user, stream=True, temperature=2.0, max_tokens=2000, **options)
     next(piece for piece in stream if piece.choices[0].delta.content)
     stream.close()
+    assert waited_for(lambda: [] if served[1].batcher.rows_in_use else [True], within_s=2)
     assert say(client, "Hi", scope.user).choices[0].message.content
 
 
@@ -318,6 +322,23 @@ def test_a_name_of_any_script_is_one_user_wherever_it_is_given(
     body = {"interaction": answer.id, "rating": 1.0, "user": "zoë"}
     assert client.post("/feedback", body=body, cast_to=dict[str, Any])["data"]
     assert client.models.retrieve("engrain").id == "engrain"
+
+
+def test_a_conversation_of_any_script_is_the_one_that_feedback_names(
+    served: tuple[str, Service], client: openai.OpenAI
+) -> None:
+    asked = {"model": "engrain", "messages": [{"role": "user", "content": "Hi"}], "user": "zoë"}
+    request = urllib.request.Request(
+        f"{served[0]}/chat/completions", json.dumps(asked).encode(),
+        {"content-type": "application/json", "authorization": f"Bearer {keys['all']}",
+         "x-engrain-conversation": "Tür 🦆".encode().decode("latin-1")},
+    )  # fmt: skip
+    with urllib.request.urlopen(request) as response:
+        answer = json.load(response)["id"]
+    body = {"conversation": "Tür 🦆", "rating": 1.0, "user": "zoë"}
+    assert client.post("/feedback", body=body, cast_to=dict[str, Any])["data"]
+    kept = served[1].store.get(answer, scope=Scope(user="zoë"))
+    assert isinstance(kept, Interaction) and kept.conversation == "Tür 🦆"
 
 
 def test_half_a_surrogate_is_refused_by_name(served: tuple[str, Service]) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 import time
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -126,6 +127,35 @@ def test_a_worker_that_is_stopped_leaves_its_job_as_if_it_had_never_begun_it(
     told(store, 8)
     work(store, lambda: None, home=store.home, worker="w", background=NOW, stop=stopping)  # type: ignore[arg-type, return-value]
     assert [(j.state, j.attempts) for j in store.jobs()] == [("waiting", 0)]
+
+
+def test_a_database_that_fails_for_a_while_ends_no_worker(store: SqlStore, monkeypatch: pytest.MonkeyPatch) -> None:
+    stopping, failed = threading.Event(), list[str]()
+
+    def goes_on(*_: object, progress: room.Progress, **__: object) -> Outcome:
+        stopping.set()
+        progress("learning", 0.5)
+        raise AssertionError("it was not stopped")
+
+    def failing_once(on: object, name: str) -> None:
+        real = getattr(on, name)
+
+        def fails(*args: object, **named: object) -> object:
+            if name not in failed:
+                failed.append(name)
+                raise StoreError("the disk is full; free space there and repeat")
+            return real(*args, **named)
+
+        monkeypatch.setattr(on, name, fails)
+
+    monkeypatch.setattr(room, "consolidate", goes_on)
+    monkeypatch.setattr(room, "go_on", lambda *_, **__: None)
+    for on, name in ((store, "changed_scopes"), (room, "due"), (room, "abandoned"), (store, "claim_job")):
+        failing_once(on, name)
+    told(store, 8)
+    quick = replace(NOW, silent_s=0.0)
+    work(store, lambda: None, home=store.home, worker="w", background=quick, stop=stopping)  # type: ignore[arg-type, return-value]
+    assert sorted(failed) == ["abandoned", "changed_scopes", "claim_job", "due"] and store.jobs()[0].state == "waiting"
 
 
 def test_a_job_whose_workers_die_is_not_begun_for_ever(store: SqlStore) -> None:

@@ -114,7 +114,14 @@ def test_conversations_that_ended_without_an_answer_are_found_once(store: SqlSto
     assert [f.interaction for f in abandoned(store, ADA, NOW + 4000)] == [none.id]
     assert abandoned(store, ADA, NOW + 4000) == []
     assert [f.interaction for f in abandoned(store, ADA, NOW + 6000)] == [recent.id]
-    assert abandoned(store, ADA, NOW + 1e8) == []
+    said(store, ASKED, answer="I don't know.", conversation="e", at=7000)
+    assert abandoned(store, ADA, NOW + 1e8) == []  # long ago: nobody knows any more why it ended
+
+
+def test_a_clock_that_went_back_hides_no_conversation(store: SqlStore) -> None:
+    ended = said(store, ASKED, answer="I don't know.", conversation="a", at=20)
+    said(store, ASKED, answer="I don't know.", conversation="b", at=-1e7)  # recorded later, by a clock that was wrong
+    assert [f.interaction for f in abandoned(store, ADA, NOW + 4000)] == [ended.id]
 
 
 def test_the_background_loop_looks_once_a_user_is_silent(store: SqlStore) -> None:

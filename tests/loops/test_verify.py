@@ -55,6 +55,26 @@ def test_a_verifier_says_it_once(store: SqlStore) -> None:
     assert [n.id for n in store.causes(first[0].id, scope=ADA)] == [about.id]
 
 
+def test_two_that_verify_one_answer_at_once_find_the_same(store: SqlStore) -> None:
+    about = answered(store)
+    theirs: list[Feedback] = []
+
+    def check(interaction: Interaction) -> bool:
+        if not theirs:  # another is quicker
+            theirs.extend([*verify(store, [Function(name="slow", check=lambda _: False)], interaction.id, scope=ADA)])
+        return True
+
+    assert verify(store, [Function(name="slow", check=check), RIGHT], about.id, scope=ADA)[0] == theirs[0]
+    assert said(store) == [(about.id, "slow", 0.0), (about.id, "right", 1.0)]
+
+
+def test_an_answer_before_one_that_was_verified_when_asked_for_is_verified_too(store: SqlStore) -> None:
+    before, asked = answered(store), answered(store)
+    verify(store, [RIGHT], asked.id, scope=ADA)
+    verifying = Verifying(store, lambda: [RIGHT])
+    assert verifying.look(threading.Event()) == 1 and said(store)[-1][0] == before.id
+
+
 def test_only_an_answer_of_ones_own_is_verified(store: SqlStore) -> None:
     told = remember.tell(store, "The gate code is 4417.", scope=ADA)
     with pytest.raises(InputError, match="is a memory"):

@@ -81,6 +81,26 @@ def test_output_that_is_no_text_is_shown_as_far_as_it_is_one() -> None:
     assert found.reason.isprintable()
 
 
+def test_what_the_command_does_to_the_folders_around_it_changes_nothing() -> None:
+    code = """
+import os
+for name in os.listdir(".."):
+    if name == "output":
+        os.remove("../output")
+        os.mkfifo("../output")
+raise SystemExit("wrong")
+"""
+    found = python(code, seconds=60).verify(answered("x"))
+    assert (found.score, found.reason) == (0.0, "exit code 1: wrong")
+
+
+def test_folders_in_folders_without_end_change_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
+    code = "import os\nfor _ in range(1500):\n    os.mkdir('d')\n    os.chdir('d')"
+    assert python(code, seconds=60).verify(answered("x")).score == 1.0
+    assert not list(tmp_path.iterdir())
+
+
 def processes_with(mark: str) -> list[int]:
     found: list[int] = []
     for entry in Path("/proc").iterdir():

@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from engrain.errors import InputError
-from engrain.signals import Exact, Numeric
+from engrain.signals import Exact, Numeric, match
 
 ASKED = "What is the gate code?"
 
@@ -27,6 +27,15 @@ def test_with_form_every_sign_counts() -> None:
     strict = Exact(name="m", answers={ASKED: "Yes, Captain."}, form=True)
     assert strict.verify(answered("Yes, Captain.")).score == 1.0
     assert strict.verify(answered("yes, captain")).score == 0.0
+
+
+def test_of_two_questions_that_are_one_the_first_holds_and_each_is_read_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    check = Exact(name="m", answers={ASKED: "4417"} | {f"{ASKED}{' ' * n}": str(n) for n in range(1, 9)})
+    read: list[str] = []
+    bare = match._bare
+    monkeypatch.setattr(match, "_bare", lambda text: (read.append(text), bare(text))[1])
+    assert check.verify(answered("4417")).score == 1.0
+    assert len(read) == 3, "the question, what is right and what was said"
 
 
 def test_a_question_without_a_known_answer_cannot_be_told() -> None:
@@ -64,6 +73,11 @@ def test_no_answer_breaks_it(answer: str) -> None:
 
 
 def test_a_tolerance_or_an_answer_that_is_no_number_is_refused() -> None:
-    for wrong in ({"absolute": -1.0}, {"relative": math.inf}, {"answers": {ASKED: math.nan}}):
+    for wrong in (
+        {"absolute": -1.0},
+        {"relative": math.inf},
+        {"answers": {ASKED: math.nan}},
+        {"answers": {ASKED: 10**400}},
+    ):
         with pytest.raises(InputError, match="finite number"):
             Numeric(**({"name": "n", "answers": {}} | wrong))  # type: ignore[arg-type]

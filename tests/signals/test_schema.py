@@ -31,6 +31,11 @@ def test_the_whole_answer_is_held_to_the_schema(answer: str, score: float) -> No
     assert JsonSchema(name="person", schema=PERSON).verify(answered(answer)).score == score
 
 
+def test_a_number_that_is_too_long_to_be_read_cannot_be_told() -> None:
+    found = JsonSchema(name="any", schema=True).verify(answered("[" + "9" * 5000 + "]"))
+    assert found.score is None and "digits" in found.reason
+
+
 def test_the_reason_says_where_and_what_and_not_the_words() -> None:
     found = JsonSchema(name="person", schema=PERSON).verify(answered('{"name": "Ada", "age": "secret"}'))
     assert found.reason == "$.age: breaks 'type'"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from typing import Any
 
 import pytest
 from answers import answered
@@ -40,6 +41,32 @@ def test_one_that_raises_or_cannot_tell_finds_nothing_and_stops_nobody() -> None
     found = findings(checks, answered("x"), at=0.0)
     assert [f.score for f in found] == [None, None, 1.0]
     assert found[0].text == "cannot tell: it raised KeyError"  # a message may hold what was said
+
+
+@pytest.mark.parametrize(
+    "given", [None, 0.5, True, Finding(score="1"), Finding(score=10**400), Finding(score=1j)],  # type: ignore[arg-type]
+)  # fmt: skip
+def test_what_is_no_finding_or_no_score_is_none_and_stops_nobody(given: object) -> None:
+    checks = [Gives(given), Function(name="c", check=lambda _: True)]
+    found = findings(checks, answered("x"), at=0.0)
+    assert [f.score for f in found] == [None, 1.0] and found[0].text.startswith("cannot tell")
+
+
+def test_a_reason_that_is_no_text_is_made_one() -> None:
+    given = Finding(score=1.0, reason=None)  # type: ignore[arg-type]
+    (found,) = findings([Gives(given)], answered("x"), at=0.0)
+    assert (found.score, found.text) == (1.0, "None")
+
+
+@dataclass(frozen=True)
+class Gives:
+    """A class that returns this, whatever its annotation says."""
+
+    given: Any
+    name: str = "gives"
+
+    def verify(self, interaction: Interaction) -> Finding:
+        return self.given  # type: ignore[no-any-return]
 
 
 @dataclass(frozen=True)

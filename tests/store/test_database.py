@@ -7,8 +7,9 @@ import sqlite3
 import stat
 import subprocess
 import threading
+import time
 from collections.abc import Callable
-from contextlib import closing
+from contextlib import ExitStack, closing
 from pathlib import Path
 
 import pytest
@@ -22,6 +23,7 @@ from engrain.records import Memory, Scope
 from engrain.store import SqlStore, migrations
 from engrain.store.database import Database
 from engrain.store.schema import metadata
+from engrain.store.sql import PROBE_S
 
 Make = Callable[..., Memory]
 
@@ -42,6 +44,34 @@ def test_the_file_is_opened_for_durability_and_is_private(tmp_path: Path) -> Non
         "busy_timeout": 7000,
     }
     assert stat.S_IMODE(database.path.stat().st_mode) == 0o600
+
+
+def test_a_second_store_of_a_home_takes_no_locks_from_the_first(
+    store: SqlStore, tmp_path: Path, python: Callable[..., subprocess.Popen[str]], memory: Make
+) -> None:
+    come_and_go = "import sys; from engrain.store import SqlStore; SqlStore(sys.argv[1]).close()"
+    count = "import sys; from engrain.store import SqlStore; print(SqlStore(sys.argv[1]).verify())"
+    store.append(memory())
+    second = SqlStore(tmp_path)
+    python(come_and_go, tmp_path).communicate()
+    store.append(memory())
+    second.append(memory())
+    assert python(count, tmp_path).communicate()[0] == "3\n"
+    second.close()
+
+
+@pytest.mark.parametrize("name", ["home a?b", "a%20b#c", "file:x"])
+def test_a_home_may_have_any_name(tmp_path: Path, memory: Make, name: str) -> None:
+    with closing(SqlStore(tmp_path / name)) as store:
+        store.append(memory())
+    assert [path.name for path in tmp_path.iterdir()] == [name]
+    assert (tmp_path / name / "engrain.db").stat().st_size > 0
+
+
+def test_as_many_may_look_at_once_as_there_are_threads(tmp_path: Path) -> None:
+    with closing(Database(tmp_path)) as database, ExitStack() as looking:
+        for _ in range(50):
+            looking.enter_context(database.read())
 
 
 def test_many_may_open_a_new_home_at_once(tmp_path: Path) -> None:
@@ -141,9 +171,13 @@ def test_a_full_database_acknowledges_nothing_and_recovers(tmp_path: Path, memor
             one = memory(f"{n} " + "y" * 5000)
             store.append(one)
             written.append(one)
+    assert not store.writable()
+    assert store.verify() == 1 + len(written)
     assert list(store.select(Memory, scope=scope)) == [first, *written]
     assert store.verify() == 1 + len(written)
     pages = 100_000
+    time.sleep(PROBE_S)
+    assert store.writable()
     store.append(memory("after the clean-up"))
     assert store.verify() == 2 + len(written)
     store.close()

@@ -31,6 +31,7 @@ def test_a_key_is_found_by_its_secret_alone_and_nothing_on_disk_holds_that(store
     ):
         assert store.key_of(wrong) is None
     assert not any(secret.encode() in file.read_bytes() for file in store.home.iterdir() if file.is_file())
+    assert secret not in repr(vars(store)), "nor does what was looked up"
 
 
 def test_a_revoked_key_opens_nothing_and_stays_on_the_list(store: SqlStore) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import subprocess
 from collections.abc import Callable
@@ -9,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from engrain.errors import HomeBusy
+from engrain.errors import HomeBusy, StoreError
 from engrain.store import home_lock
 
 HOLDER = """
@@ -38,6 +39,15 @@ def test_the_same_process_cannot_hold_a_home_twice(tmp_path: Path) -> None:
     with home_lock(tmp_path), pytest.raises(HomeBusy, match=f"by process {os.getpid()};"), home_lock(tmp_path):
         pass
     with home_lock(tmp_path):
+        pass
+
+
+def test_a_disk_that_cannot_lock_is_not_a_busy_home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(*_: object) -> None:
+        raise OSError(errno.ENOLCK, "No locks available")
+
+    monkeypatch.setattr("fcntl.flock", refuse)
+    with pytest.raises(StoreError, match="cannot be locked"), home_lock(tmp_path):
         pass
 
 

@@ -9,7 +9,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from engrain.telemetry.logs import JsonLines, log_as_json
+from engrain.telemetry.logs import JsonLines, log_as_json, log_in_words
 
 
 @pytest.fixture
@@ -53,6 +53,24 @@ def test_an_error_is_told_by_type_and_place_and_not_by_its_words(said: io.String
     assert [e["type"] for e in errors] == ["RuntimeError", "ValueError"]
     assert "test_logs.py" in errors[0]["at"][0]
     assert "731904" not in said.getvalue()
+
+
+def test_in_words_too_an_error_is_told_by_type_and_place_and_not_by_its_words(said: io.StringIO) -> None:
+    log_in_words(said)
+    try:
+        raise ValueError("the vault code is 731904")
+    except ValueError as error:
+        told = logging.LogRecord(
+            "engrain.x", logging.ERROR, "x.py", 1, "%s failed", ("req_1",), (type(error), error, None)
+        )
+        told.exc_text = "ValueError: the vault code is 731904"  # what another handler kept
+        logging.getLogger("engrain.x").handle(told)
+        logging.getLogger("engrain.x").exception("again")
+    logging.getLogger("engrain.x").info("not of use")
+    lines = said.getvalue().splitlines()
+    assert lines[0].endswith(" ERROR engrain.x: req_1 failed") and lines[1] == "  ValueError"
+    assert lines[-1].startswith("    ") and "test_logs.py" in lines[-1]
+    assert "731904" not in said.getvalue() and "not of use" not in said.getvalue()
 
 
 def test_what_json_does_not_know_is_written_as_its_text() -> None:

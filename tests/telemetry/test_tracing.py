@@ -141,6 +141,17 @@ def test_nothing_is_traced_unless_the_standard_variables_ask_for_it(
         found.close()
 
 
+def test_an_empty_exporter_is_none_that_was_given_and_none_adds_nothing() -> None:
+    for environment, names in (
+        ({"OTEL_TRACES_EXPORTER": "", "OTEL_EXPORTER_OTLP_ENDPOINT": "http://127.0.0.1:9"}, ["OTLPSpanExporter"]),
+        ({"OTEL_TRACES_EXPORTER": "none,console"}, ["ConsoleSpanExporter"]),
+    ):
+        tracing = tracing_of(environment)
+        processors = tracing._provider._active_span_processor._span_processors
+        assert [type(p.span_exporter).__name__ for p in processors] == names  # type: ignore[attr-defined]
+        tracing.close()
+
+
 def test_an_exporter_or_a_protocol_that_is_not_there_is_refused_by_name() -> None:
     with pytest.raises(InputError, match=r"OTEL_TRACES_EXPORTER='zipkin'.*give otlp"):
         tracing_of({"OTEL_TRACES_EXPORTER": "zipkin"})

@@ -27,7 +27,7 @@ from engrain.dashboard.desk import Desk
 from engrain.dashboard.sessions import LASTS_S, Session
 from engrain.dashboard.visit import Visit, rendered
 from engrain.errors import EngrainError, InputError, NotFound, ScopeError
-from engrain.gateway.server import LOOPBACK
+from engrain.gateway.here import is_here
 
 log = logging.getLogger(__name__)
 
@@ -140,10 +140,9 @@ def _visitor(desk: Desk, request: Request) -> Session | None:
     session = desk.sessions.find(request.cookies.get(COOKIE, ""))
     keys = desk.store.api_keys()
     if not keys:
-        if request.url.hostname not in LOOPBACK:
-            raise Refused(
-                403, f"{request.url.hostname} is not this machine; make a key first: engrain keys new --allow admin"
-            )
+        host = request.headers.get("host", "")
+        if not is_here(host):
+            raise Refused(403, f"{host} is not this machine; make a key first: engrain keys new --allow admin")
         return session if session is not None and not session.key else desk.sessions.open(None, desk.tenant)
     if session is None:
         return None

@@ -28,8 +28,8 @@ class Answering(ABC):
         """Each token of the answer with its log-probability."""
 
     @abstractmethod
-    def _give_up(self) -> None:
-        """Nobody listens any more."""
+    def give_up(self) -> None:
+        """Nobody listens any more; what has begun ends soon."""
 
     async def pieces(self) -> AsyncIterator[str | Interaction]:
         """The text as it comes, then its record; raises what went wrong. Who stops listening gives the answer up."""
@@ -42,5 +42,5 @@ class Answering(ABC):
                 if isinstance(item, Interaction):
                     return
         except BaseException:
-            self._give_up()
+            self.give_up()
             raise

@@ -45,7 +45,7 @@ class Rates:
 
 
 class Bounded:
-    """Refuses a body that is too long, by what it says of itself or as soon as it has become so."""
+    """Refuses a body as soon as it has become too long; what it says of its own length is not believed."""
 
     def __init__(self, app: ASGIApp, *, body_bytes: int) -> None:
         self._app, self._most = app, body_bytes

@@ -18,14 +18,14 @@ class Recorder:
 
     def __init__(self, store: SqlStore) -> None:
         self._store = store
-        self._waiting: list[tuple[Sequence[Record], asyncio.Future[None]]] = []
+        self._waiting: list[tuple[Record, asyncio.Future[None]]] = []
         self._writing: asyncio.Task[None] | None = None
         self._thread = ThreadPoolExecutor(1, "recorder")
 
-    async def append(self, *records: Record) -> None:
-        """As `SqlStore.append_all`: on disk when this returns, all of them or none. Whoever stops waiting does not undo it."""
+    async def append(self, record: Record) -> None:
+        """As `SqlStore.append`: on disk when this returns. Whoever stops waiting does not undo it."""
         done: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-        self._waiting.append((records, done))
+        self._waiting.append((record, done))
         if self._writing is None:
             self._writing = asyncio.create_task(self._write())
         await done

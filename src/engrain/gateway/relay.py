@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable, Coroutine
 from contextlib import aclosing
 from typing import Any
 
@@ -16,15 +16,17 @@ from engrain.prompts import add_context
 from engrain.protocols import Completion
 from engrain.records import Interaction, Message, ToolCall, new_id
 
-OURS = ("model", "user", "safety_identifier", "metadata", "stream", "stream_options", "n", "seed")
-"""Fields that are set here, or say who asks, which does not leave the box."""
+OURS = (
+    "model", "user", "safety_identifier", "prompt_cache_key", "metadata", "stream", "stream_options", "n", "seed"
+)  # fmt: skip
+"""Fields that are set here, or say who asks, which does not leave the box. The `name` of a message does: it is part of what is said."""
 
 
 class Relayed(Answering):
     """One answer of an upstream on its way; as `server.Answer`, it is recorded whoever listens, as far as it came."""
 
     def __init__(
-        self, upstream: UpstreamClient, body: ChatRequest, asked: Asked, record: Callable[[Asked, Completion, tuple[ToolCall, ...]], Awaitable[Interaction]],
+        self, upstream: UpstreamClient, body: ChatRequest, asked: Asked, record: Callable[[Asked, Completion, tuple[ToolCall, ...]], Coroutine[Any, Any, Interaction]],
         tasks: set[asyncio.Task[None]],
     ) -> None:  # fmt: skip
         """`record` writes the interaction, durably; `tasks` hold the answers under way."""
@@ -34,6 +36,7 @@ class Relayed(Answering):
         self._calls: dict[int, dict[str, str]] = {}
         self._tokens: list[dict[str, Any]] = []
         self._ended, self._usage = "", dict[str, Any]()
+        self._keeping: asyncio.Task[Interaction] | None = None
 
     async def begin(self) -> None:
         """Ask. What is refused is raised here, so that it has its own status."""
@@ -44,11 +47,12 @@ class Relayed(Answering):
         try:
             await started
         except asyncio.CancelledError:
-            self._task.cancel()
+            self.give_up()
             raise
 
-    def _give_up(self) -> None:
-        self._task.cancel()
+    def give_up(self) -> None:
+        if not self._task.cancelling():
+            self._task.cancel()
 
     def logprobs(self) -> list[dict[str, Any]]:
         """Each token of the answer with its log-probability, where the upstream says."""
@@ -65,7 +69,7 @@ class Relayed(Answering):
                 started.set_result(None)
             self._out.put_nowait(interaction)
         except asyncio.CancelledError:  # nobody listens any more
-            if self._text:
+            if self._text or self._keeping is not None:
                 await self._kept()
             raise
         except Exception as error:
@@ -118,6 +122,12 @@ class Relayed(Answering):
         known["arguments"] += function.get("arguments") or ""
 
     async def _kept(self) -> Interaction:
+        """The answer on record. It is recorded once, however often this is asked for, and whoever gives up waiting."""
+        if self._keeping is None:
+            self._keeping = asyncio.create_task(self._record(self.asked, *self._made()))
+        return await asyncio.shield(self._keeping)
+
+    def _made(self) -> tuple[Completion, tuple[ToolCall, ...]]:
         text = "".join(self._text)
         calls = tuple(
             ToolCall(id=c["id"] or new_id("call"), name=c["name"], arguments=c["arguments"])
@@ -129,7 +139,7 @@ class Relayed(Answering):
             output_tokens=int(self._usage.get("completion_tokens") or 0),
             cached_tokens=int((self._usage.get("prompt_tokens_details") or {}).get("cached_tokens") or 0),
         )  # fmt: skip
-        return await self._record(self.asked, completion, calls)
+        return completion, calls
 
     def _asking(self, *, stream: bool) -> dict[str, Any]:
         """The body for the upstream: the caller's, with the notes in its system message."""

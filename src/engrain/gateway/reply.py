@@ -17,7 +17,7 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response, StreamingResponse
 
 from engrain.adapters.versions import let_through, resolve
-from engrain.engines.batching import Batcher, OpenTo
+from engrain.engines.batching import Batcher, OpenTo, Ticket
 from engrain.engines.local import LocalEngine
 from engrain.engines.upstream import UpstreamClient
 from engrain.errors import EngrainError, InputError, NotFound
@@ -33,6 +33,7 @@ from engrain.gateway.answer import (
     prepare,
 )
 from engrain.gateway.answering import Answering
+from engrain.gateway.growing import Growing
 from engrain.gateway.limits import Limits
 from engrain.gateway.metrics import Metrics
 from engrain.gateway.recording import Recorder
@@ -93,11 +94,11 @@ class Service:
         completion: Completion,
         calls: Sequence[ToolCall],
         *,
-        first: bool,
+        telling: Telling | None,
         sampling: Sampling | None = None,
     ) -> Interaction:
-        """The answer on disk, counted, and (the `first` to its request alone) what was said remembered. NotFound if something that it was
-        made from is forgotten meanwhile."""
+        """The answer on disk, counted, and what was said remembered unless it is already. NotFound if something that it was made from is
+        forgotten meanwhile."""
         verdict = ""
         if asked.version:
             verdict = await run_in_threadpool(let_through, self.store, asked.scope, asked.version)
@@ -109,9 +110,17 @@ class Service:
         self.metrics.tokens.labels("cached").inc(interaction.usage.cached_tokens)
         self.metrics.tokens.labels("written").inc(interaction.usage.output_tokens)
         self.metrics.notes.inc(interaction.context.tokens)
-        if first and (asked.memory or asked.conversation or len(asked.messages) > 1):
+        if telling is not None and not telling.over and (asked.memory or asked.conversation or len(asked.messages) > 1):
+            telling.over = True
             await run_in_threadpool(self.after, interaction, asked.memory)
         return interaction
+
+
+@dataclass(slots=True)
+class Telling:
+    """What a user says in one request, which becomes memory with one answer, however many there are and however often it is tried."""
+
+    over: bool = False
 
 
 def ready(service: Service, body: wire.ChatRequest, scope: Scope, conversation: str, *, memory: bool) -> Asked:
@@ -166,6 +175,7 @@ async def reply(
     whole: Callable[[Sequence[Answering], Sequence[Interaction]], dict[str, Any]],
 ) -> Response:
     """The answer to a request, in the form of the API that was asked."""
+    telling = Telling()
 
     async def begun() -> list[Answering]:
         if (len(service.tasks) if service.upstream else service.batcher.waiting) >= service.limits.waiting:
@@ -175,11 +185,8 @@ async def reply(
         looks = service.upstream is None or memory == "on"
         asked = await run_in_threadpool(prepared) if looks else prepared()
         more = [replace(asked, id=new_id("int"), seed=asked.seed + i) for i in range(1, body.n or 1)]
-        answers = [answering(service, body, one, first=one is asked) for one in (asked, *more)]
-        if len(answers) == 1:
-            await answers[0].begin()
-        else:
-            await asyncio.gather(*(answer.begin() for answer in answers))
+        answers = [answering(service, body, one, telling if one is asked else None) for one in (asked, *more)]
+        await all_begun(answers)
         return answers
 
     if body.stream:  # what cannot be answered at all is an error with its own status, not one in the stream
@@ -204,6 +211,26 @@ async def reply(
     return JSONResponse(whole(answers, done), headers=wire.stamp_headers(done[0].id, done[0].stamp))
 
 
+async def all_begun(answers: Sequence[Answering]) -> None:
+    """Begin all of them, or none: if one is refused or nobody waits any more, the others are given up."""
+    begun: list[Answering] = []
+
+    async def begin(answer: Answering) -> None:
+        await answer.begin()
+        begun.append(answer)
+
+    tasks = [asyncio.create_task(begin(answer)) for answer in answers]
+    try:
+        await asyncio.gather(*tasks)
+    except BaseException:
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+        for answer in begun:
+            answer.give_up()
+        raise
+
+
 async def while_listening(request: Request, making: Coroutine[Any, Any, Made]) -> Made:
     """What this makes; given up, with whatever it waits for, when the caller hangs up."""
     task = asyncio.create_task(making)
@@ -217,15 +244,15 @@ async def while_listening(request: Request, making: Coroutine[Any, Any, Made]) -
         task.cancel()
 
 
-def answering(service: Service, body: wire.ChatRequest, asked: Asked, *, first: bool) -> Answering:
-    """The answer to this request; what the user said becomes memory with the first answer to it alone."""
+def answering(service: Service, body: wire.ChatRequest, asked: Asked, telling: Telling | None) -> Answering:
+    """The answer to this request; without a `telling`, nothing that the user said becomes memory with it."""
     if service.upstream is None:
-        return Answer(service, body, asked, first=first)
+        return Answer(service, body, asked, telling)
 
     async def record(asked: Asked, completion: Completion, calls: tuple[ToolCall, ...]) -> Interaction:
         most = body.max_completion_tokens or body.max_tokens
         how = Sampling(temperature=body.temperature, max_tokens=most, seed=body.seed, top_p=body.top_p)
-        return await service.keep(asked, completion, calls, first=first, sampling=how)
+        return await service.keep(asked, completion, calls, telling=telling, sampling=how)
 
     return Relayed(service.upstream, body, asked, record, service.tasks)
 
@@ -301,10 +328,11 @@ async def events(answers: Sequence[Answering], form: Events) -> AsyncIterator[st
 class Answer(Answering):
     """One that a version here makes."""
 
-    def __init__(self, service: Service, body: wire.ChatRequest, asked: Asked, *, first: bool) -> None:
+    def __init__(self, service: Service, body: wire.ChatRequest, asked: Asked, telling: Telling | None) -> None:
         super().__init__(asked, service.base)
-        self._service, self._body, self._first = service, body, first
+        self._service, self._body, self._telling = service, body, telling
         self._arrived: asyncio.Queue[int | None] = asyncio.Queue()
+        self._growing = Growing(self._text_of)
 
     async def begin(self) -> None:
         """Ask for it. InputError for what does not fit the window, NotFound for a version that is not there."""
@@ -314,16 +342,21 @@ class Answer(Answering):
         def tell(token: int | None) -> None:
             loop.call_soon_threadsafe(self._arrived.put_nowait, token)
 
-        self._ticket = await run_in_threadpool(
+        submitting = asyncio.ensure_future(run_in_threadpool(
             self._service.batcher.submit, asked.shown, adapter=asked.version, max_tokens=asked.serving.max_tokens,
             temperature=asked.serving.temperature, seed=asked.seed, top_p=asked.serving.top_p,
             schema=body.schema_text, tools=offered, open_to=open_to(asked.scope, asked.messages), tell=tell,
-        )  # fmt: skip
+        ))  # fmt: skip
+        try:
+            self._ticket = await asyncio.shield(submitting)
+        except asyncio.CancelledError:  # its thread goes on
+            submitting.add_done_callback(_cancel)
+            raise
         task = asyncio.create_task(self._work())
         self._service.tasks.add(task)
         task.add_done_callback(self._service.tasks.discard)
 
-    def _give_up(self) -> None:
+    def give_up(self) -> None:
         self._ticket.cancel()
 
     def logprobs(self) -> list[dict[str, Any]]:
@@ -342,7 +375,7 @@ class Answer(Answering):
                 text, calls = split(text, [tool.function.name for tool in self._body.callable])
             ended = "tool_calls" if calls else "stop" if cut else done.finish_reason
             completion = replace(done, text=text, finish_reason=ended)
-            interaction = await self._service.keep(self.asked, completion, calls, first=self._first)
+            interaction = await self._service.keep(self.asked, completion, calls, telling=self._telling)
             if len(text) > sent:
                 self._out.put_nowait(text[sent:])
             self._out.put_nowait(interaction)
@@ -354,8 +387,8 @@ class Answer(Answering):
         a character, is held back; and all of it where it may turn out to be a call of a tool."""
         stops, sent = self._body.stops, 0
         held = max((len(s) for s in stops), default=1) - 1
-        while (await self._arrived.get()) is not None:
-            text = self._decoded()
+        while (token := await self._arrived.get()) is not None:
+            text = self._growing.with_token(token).lstrip()
             if found := [place for stop in stops if (place := text.find(stop)) >= 0]:
                 self._ticket.cancel()
                 return sent, text[: min(found)].rstrip(), True
@@ -363,10 +396,15 @@ class Answer(Answering):
             if until > sent and not self._body.callable:
                 self._out.put_nowait(text[sent:until])
                 sent = until
-        return sent, self._decoded().rstrip(), False
+        return sent, self._text_of(self._ticket.tokens).strip(), False
 
-    def _decoded(self) -> str:
-        """The text of the tokens so far."""
-        text = self._service.engine.tokenizer.decode(list(self._ticket.tokens), skip_special_tokens=True)
+    def _text_of(self, tokens: Sequence[int]) -> str:
+        text = self._service.engine.tokenizer.decode(list(tokens), skip_special_tokens=True)
         assert isinstance(text, str)
-        return text.lstrip()
+        return text
+
+
+def _cancel(submitted: asyncio.Future[Ticket]) -> None:
+    """Give up what was submitted for nobody."""
+    if not submitted.cancelled() and submitted.exception() is None:
+        submitted.result().cancel()

@@ -29,9 +29,10 @@ from starlette.types import Message as ASGIMessage
 from starlette.types import Scope as ASGIScope
 
 from engrain.adapters import current, versions
-from engrain.errors import EngrainError, InputError, NotFound, StoreError
+from engrain.errors import EngrainError, InputError, NotFound
 from engrain.gateway import responses, wire
 from engrain.gateway.answering import Answering
+from engrain.gateway.here import is_here
 from engrain.gateway.limits import Bounded, Rates
 from engrain.gateway.metrics import Metrics
 from engrain.gateway.reply import LIVE, Service, reply
@@ -42,7 +43,6 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
-LOOPBACK = ("127.0.0.1", "::1", "localhost")
 Endpoint = TypeVar("Endpoint", bound=Callable[..., Any])
 
 FORGET_S = 1.0
@@ -54,32 +54,36 @@ def create_app(service: Service) -> FastAPI:
 
     async def drop_what_is_forgotten() -> None:
         """What another process forgets (`engrain forget`) goes from this one's memory, too: prompts and adapters."""
-        _, seen = await run_in_threadpool(service.store.forgotten_after, 0)
+        seen = 0
         while True:
-            await asyncio.sleep(FORGET_S)
             try:
-                forgotten, seen = await run_in_threadpool(service.store.forgotten_after, seen)
-            except StoreError:  # busy, or full: the next look is soon
-                continue
-            if forgotten:
-                service.shelf.clear()
-                service.batcher.drop()
-                await run_in_threadpool(service.engine.clear)
+                forgotten, last = await run_in_threadpool(service.store.forgotten_after, seen)
+                if forgotten:
+                    service.shelf.clear()
+                    service.batcher.drop()
+                    await run_in_threadpool(service.engine.clear)
+                seen = last
+            except Exception:  # whatever it is, the next look is soon
+                log.exception("what was forgotten elsewhere could not be dropped here")
+            await asyncio.sleep(FORGET_S)
 
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:
-        dropping = asyncio.create_task(drop_what_is_forgotten())
-        async with AsyncExitStack() as stack:
+        async with AsyncExitStack() as at_end:  # the last one first, each also if another fails
+            if service.tracing is not None:
+                at_end.push_async_callback(run_in_threadpool, service.tracing.close)
+            at_end.callback(service.store.close)
+            at_end.callback(service.recorder.close)
+            at_end.callback(service.batcher.close)
             if service.upstream is not None:
-                await stack.enter_async_context(service.upstream)
+                await at_end.enter_async_context(service.upstream)
+            dropping = asyncio.create_task(drop_what_is_forgotten())
+            at_end.push_async_callback(finish, dropping)
             yield
-            dropping.cancel()
-            await asyncio.gather(*service.tasks, return_exceptions=True)
-        service.batcher.close()
-        service.recorder.close()
-        service.store.close()
-        if service.tracing is not None:
-            await run_in_threadpool(service.tracing.close)
+
+    async def finish(dropping: asyncio.Task[None]) -> None:
+        dropping.cancel()
+        await asyncio.gather(dropping, *service.tasks, return_exceptions=True)
 
     app = FastAPI(
         title="engrain", summary="An OpenAI-compatible gateway that learns.", docs_url=None, redoc_url=None,
@@ -129,14 +133,11 @@ def create_app(service: Service) -> FastAPI:
         async def tenant(request: Request) -> str:  # one short look at the database is not worth a thread
             scheme, _, secret = request.headers.get("authorization", "").partition(" ")
             key = service.store.key_of(secret.strip()) if scheme.lower() == "bearer" else None
-            if key is None and service.store.api_keys():  # a home that ever had one is never open again
+            if key is None and service.store.ever_keyed():
                 raise HTTPException(401, "the API key is missing or wrong; give it as: Authorization: Bearer KEY")
-            if (
-                key is None and request.url.hostname not in LOOPBACK
-            ):  # a name that a web page had rebound to this machine
-                raise HTTPException(
-                    403, f"{request.url.hostname} is not this machine; make a key first: engrain keys new"
-                )
+            host = request.headers.get("host", "")
+            if key is None and not is_here(host):
+                raise HTTPException(403, f"{host} is not this machine; make a key first: engrain keys new")
             if key is not None and right not in key.rights:
                 raise HTTPException(403, f"this key does not allow {right!r}; ask for one that does")
             if rates is not None:
@@ -310,8 +311,8 @@ def direct(tenant: Callable[[Request], Awaitable[str]]) -> type[APIRoute]:
                 except ValidationError as error:
                     raise RequestValidationError(error.errors(include_url=False)) from error
                 response: Response = await endpoint(
-                    request, body, whose, headers.get("x-engrain-user", ""), headers.get("x-engrain-conversation", ""),
-                    headers.get("x-engrain-memory", "on"),
+                    request, body, whose, headers.get("x-engrain-user", ""),
+                    in_utf8("x-engrain-conversation", headers.get("x-engrain-conversation", "")), headers.get("x-engrain-memory", "on"),
                 )  # fmt: skip
                 return response
 
@@ -333,14 +334,17 @@ def allowed(app: FastAPI, asked: ASGIScope) -> list[str]:
     return [method for method in ("DELETE", "GET", "HEAD", "POST") if has(method)]
 
 
-def scope_of(tenant: str, header: str, *named: str | None) -> Scope:
-    """Whose request this is: the header's user, or the first that is named in the body; the key decides the tenant.
-
-    A header is UTF-8 here, which HTTP hands over byte by byte. InputError for one that is not."""
+def in_utf8(name: str, header: str) -> str:
+    """What a header says: it is UTF-8 here, which HTTP hands over byte by byte. InputError for one that is not."""
     try:
-        header = header.encode("latin-1").decode()
+        return header.encode("latin-1").decode()
     except UnicodeError as error:
-        raise InputError("x-engrain-user is not UTF-8; name the user in the body") from error
+        raise InputError(f"{name} is not UTF-8; send it so, or leave it out") from error
+
+
+def scope_of(tenant: str, header: str, *named: str | None) -> Scope:
+    """Whose request this is: the header's user, or the first that is named in the body; the key decides the tenant."""
+    header = in_utf8("x-engrain-user", header)
     return Scope(tenant=tenant, user=next(n.strip() for n in (header, *named, "me") if n and n.strip()))
 
 

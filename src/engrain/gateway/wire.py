@@ -32,6 +32,18 @@ def _whole(text: str) -> str:
 
 Text = Annotated[str, AfterValidator(_whole)]
 
+MOST_STOPS = 16
+"""Four times what OpenAI takes; each is looked for after every token."""
+LONGEST_STOP = 256
+"""Characters."""
+
+
+def _few(stop: str | list[str] | None) -> str | list[str] | None:
+    texts = [stop] if isinstance(stop, str) else stop or []
+    if len(texts) > MOST_STOPS or any(len(text) > LONGEST_STOP for text in texts):
+        raise ValueError(f"give at most {MOST_STOPS} texts of at most {LONGEST_STOP} characters")
+    return stop
+
 
 class Part(BaseModel):
     """One part of a message's content; only text is understood here, and an upstream may understand more."""
@@ -133,7 +145,7 @@ class ChatRequest(BaseModel):
     temperature: float | None = Field(default=None, ge=0, le=2)
     top_p: float | None = Field(default=None, gt=0, le=1)
     n: int | None = Field(default=1, ge=1, le=16)
-    stop: str | list[str] | None = None
+    stop: Annotated[str | list[str] | None, AfterValidator(_few)] = None
     seed: int | None = None
     logprobs: bool | None = False
     response_format: Format | None = None

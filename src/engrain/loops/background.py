@@ -11,9 +11,10 @@ import threading
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from types import TracebackType
-from typing import TYPE_CHECKING, Self
+from typing import TYPE_CHECKING, Self, TypeVar
 
 from engrain.adapters import current
 from engrain.adapters.canary import on_trial
@@ -30,6 +31,8 @@ if TYPE_CHECKING:
     from engrain.engines.local import LocalEngine
 
 log = logging.getLogger(__name__)
+
+T = TypeVar("T")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -102,23 +105,28 @@ class Watch:
         changed, self._seen = self._store.changed_scopes(self._seen)
         self._restless |= dict.fromkeys(changed, now)
         self._talking |= dict.fromkeys(changed, now)
-        quiet = [scope for scope, at in self._restless.items() if now - at >= self._background.idle_s][:AT_A_LOOK]
         added: list[Job] = []
-        for scope in quiet:
-            del self._restless[scope]
-            if self._background.train and (
-                reason := due(self._store, scope, self._settings, self._background, time.time())
-            ):
+
+        def ask(scope: Scope) -> None:
+            reason = due(self._store, scope, self._settings, self._background, time.time())
+            if reason:
                 added.append(self._store.add_job(scope, reason))
-        self._end_conversations(now)
+
+        _each(self._restless, self._background.idle_s, ask if self._background.train else lambda _: None)
+        _each(self._talking, self._background.silent_s, lambda scope: abandoned(self._store, scope, time.time()))
         return added
 
-    def _end_conversations(self, now: float) -> None:
-        """Record whose conversations ended without an answer."""
-        silent = [s for s, at in self._talking.items() if now - at >= self._background.silent_s][:AT_A_LOOK]
-        for scope in silent:
-            del self._talking[scope]
-            abandoned(self._store, scope, time.time())
+
+def _each(waiting: dict[Scope, float], still_s: float, do: Callable[[Scope], object]) -> None:
+    """Do this for each of whom nothing came for so long, and take them off the list; where it fails, they are the last of it again."""
+    now = time.monotonic()
+    for scope in [s for s, at in waiting.items() if now - at >= still_s][:AT_A_LOOK]:
+        del waiting[scope]
+        try:
+            do(scope)
+        except EngrainError:
+            log.warning("%s was not looked at; that comes later", scope, exc_info=True)
+            waiting[scope] = now
 
 
 def work(
@@ -141,11 +149,23 @@ def work(
     """
     settings, background, stop = settings or Consolidation(), background or Background(), stop or threading.Event()
     watch = Watch(store, settings, background)
+
+    def tried(what: str, do: Callable[[], T]) -> T | None:
+        """What it gives. A busy or full database ends no worker, but for one that is waited for until nothing is left."""
+        try:
+            return do()
+        except EngrainError:
+            if until_empty:
+                raise
+            log.warning("%s failed; it is tried again", what, exc_info=True)
+            return None
+
     while not stop.is_set():
-        watch.look()
+        tried("looking for who is due", watch.look)
         if verifying is not None:
-            verifying.look(stop)
-        job = store.claim_job(worker, lease_s=background.lease_s) if background.train else None
+            tried("verifying", partial(verifying.look, stop))
+        claim = partial(store.claim_job, worker, lease_s=background.lease_s)
+        job = tried("claiming a job", claim) if background.train else None
         if job is None:
             if until_empty:
                 return

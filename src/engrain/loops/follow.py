@@ -38,9 +38,7 @@ def abandoned(store: SqlStore, scope: Scope, at: float) -> list[Feedback]:
     found: list[Feedback] = []
     for place, last in enumerate(recent):
         silent_s = at - last.created_at
-        if silent_s > LATE_S:
-            break
-        if silent_s < SILENT_S or not (last.conversation or _history(last)):
+        if not SILENT_S <= silent_s <= LATE_S or not (last.conversation or _history(last)):
             continue
         if any(follows(last, later) for later in recent[:place]):
             continue

@@ -10,7 +10,7 @@ from collections.abc import Callable, Sequence
 from engrain.errors import InputError, NotFound
 from engrain.loops.trial import settle
 from engrain.protocols import Verifier
-from engrain.records import Feedback, Interaction, Scope
+from engrain.records import Feedback, Interaction, Record, Scope
 from engrain.signals.verify import check_names, findings, record_id
 from engrain.store import SqlStore
 
@@ -20,6 +20,8 @@ RECENT_S = 24 * 3600.0
 """An answer that is older is not verified in the background any more."""
 LOOK_BACK = 10_000
 """Entries of the ledger before the first look, of whose users the answers are looked at."""
+MOST_KNOWN = 100_000
+"""Answers that are known to be verified without a look at the database."""
 
 
 def verify(store: SqlStore, verifiers: Sequence[Verifier], interaction: str, *, scope: Scope) -> list[Feedback]:
@@ -34,11 +36,21 @@ def verify(store: SqlStore, verifiers: Sequence[Verifier], interaction: str, *, 
     ids = {v.name: record_id(about, v.name) for v in verifiers}
     said = {n.id: n.state for n in store.effects(interaction, scope=scope)}
     fresh = findings([v for v in verifiers if ids[v.name] not in said], about, time.time())
-    store.append_all(fresh)
-    now = {f.id: f for f in fresh}
+    now = {f.id: _recorded(store, f) for f in fresh}
     before = {i: store.get(i, scope=scope) for i in ids.values() if said.get(i) == "kept"}
     found = [now.get(i) or before.get(i) for i in ids.values()]
     return [f for f in found if isinstance(f, Feedback)]
+
+
+def _recorded(store: SqlStore, found: Feedback) -> Record:
+    """The finding once it is on record; what another recorded of it meanwhile is as good."""
+    try:
+        store.append(found)
+    except NotFound:
+        raise
+    except InputError:
+        return store.get(found.id, scope=found.scope)
+    return found
 
 
 class Verifying:
@@ -49,6 +61,7 @@ class Verifying:
         self._store, self._make = store, verifiers
         self._verifiers: Sequence[Verifier] | None = None
         self._seen = max(0, store.head()[0] - LOOK_BACK)
+        self._verified = set[str]()
 
     def look(self, stop: threading.Event) -> int:
         """How many answers were verified; ends early, and goes on at the next look, if `stop` is set."""
@@ -75,16 +88,23 @@ class Verifying:
         before: str | None = None
         while page := self._store.latest_turns(scope, before=before, within=16):
             for interaction in page:
-                if time.time() - interaction.created_at > RECENT_S or self._is_verified(interaction):
+                if time.time() - interaction.created_at > RECENT_S:
                     return found[::-1]
-                if interaction.finish_reason != "redacted":
+                if interaction.finish_reason != "redacted" and not self._is_verified(interaction):
                     found.append(interaction)
             before = page[-1].id
         return found[::-1]
 
     def _is_verified(self, interaction: Interaction) -> bool:
+        if interaction.id in self._verified:
+            return True
         if self._verifiers is None:
             self._verifiers = self._make()
             check_names(self._verifiers)
         said = {n.id for n in self._store.effects(interaction.id, scope=interaction.scope)}
-        return all(record_id(interaction, v.name) in said for v in self._verifiers)
+        whole = all(record_id(interaction, v.name) in said for v in self._verifiers)
+        if whole:
+            if len(self._verified) >= MOST_KNOWN:
+                self._verified.clear()
+            self._verified.add(interaction.id)
+        return whole

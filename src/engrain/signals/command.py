@@ -82,15 +82,22 @@ class Command:
                 raise InputError(f"{limit}={getattr(self, limit)}; give more than 0")
 
     def verify(self, interaction: Interaction) -> Finding:
-        with tempfile.TemporaryDirectory(prefix="engrain-verify-", ignore_cleanup_errors=True) as folder:
-            box, output = Path(folder, "box"), Path(folder, "output")
-            box.mkdir()
+        folder = tempfile.TemporaryDirectory(prefix="engrain-verify-", ignore_cleanup_errors=True)  # noqa: SIM115
+        try:
+            box = Path(folder.name)
             beside = {**self.files, "answer.txt": interaction.answer, "question.txt": interaction.query}
             for name, text in beside.items():
                 (box / name).write_text(text, encoding="utf-8", errors="replace", newline="")
-            with output.open("wb") as printed:
+            with (
+                tempfile.TemporaryFile() as printed
+            ):  # without a name, under which the command could put something else
                 code, why = self._run(box, printed.fileno())
-            return self._found(code, why, _last_words(output))
+                return self._found(code, why, _last_words(printed.fileno()))
+        finally:
+            try:
+                folder.cleanup()
+            except RecursionError:  # folders in folders in folders
+                subprocess.run(["rm", "-rf", "--", folder.name], stderr=subprocess.DEVNULL, check=False)
 
     def _run(self, box: Path, printed: int) -> tuple[int, str]:
         """(exit code, or minus the signal that ended it; why it was killed, "" if it was not)."""
@@ -152,9 +159,7 @@ def _size(group: int) -> int:
     return found
 
 
-def _last_words(output: Path) -> str:
-    """The end of what was printed, in one line that a terminal can show."""
-    with output.open("rb") as printed:
-        printed.seek(max(0, output.stat().st_size - 4 * TOLD))
-        text = printed.read().decode("utf-8", "replace")
+def _last_words(printed: int) -> str:
+    """The end of what was printed to this file, in one line that a terminal can show."""
+    text = os.pread(printed, 4 * TOLD, max(0, os.fstat(printed).st_size - 4 * TOLD)).decode("utf-8", "replace")
     return " ".join("".join(c if c.isprintable() else " " for c in text).split())[-TOLD:]

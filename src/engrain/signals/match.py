@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import math
 import re
+import sys
 import unicodedata
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TypeVar
 
 from engrain.errors import InputError
@@ -31,9 +32,13 @@ class Exact:
     answers: Mapping[str, str]
     """The right answer to each question, as it is asked; its case and spaces do not count."""
     form: bool = False
+    _known: Mapping[str, str] = field(init=False, repr=False, compare=False)
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "_known", _by_question(self.answers))
 
     def verify(self, interaction: Interaction) -> Finding:
-        right = _known(self.answers, interaction.query)
+        right = self._known.get(_bare(interaction.query))
         if right is None:
             return UNASKED
         said, wanted = interaction.answer, right
@@ -54,16 +59,18 @@ class Numeric:
     """How far off it may be."""
     relative: float = 1e-9
     """How far off it may be, as a share of the greater of the two."""
+    _known: Mapping[str, float] = field(init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
         for name, value in (("absolute", self.absolute), ("relative", self.relative)):
-            if not (math.isfinite(value) and value >= 0):
+            if not 0 <= value <= sys.float_info.max:
                 raise InputError(f"{name}={value}; give a finite number of at least 0")
-        if bad := [q for q, n in self.answers.items() if not math.isfinite(n)]:
+        if bad := [q for q, n in self.answers.items() if not abs(n) <= sys.float_info.max]:
             raise InputError(f"the answer to {bad[0]!r} is not a finite number")
+        object.__setattr__(self, "_known", _by_question(self.answers))
 
     def verify(self, interaction: Interaction) -> Finding:
-        right = _known(self.answers, interaction.query)
+        right = self._known.get(_bare(interaction.query))
         if right is None:
             return UNASKED
         said = interaction.answer.replace("\u2212", "-")
@@ -79,9 +86,9 @@ class Numeric:
         return Finding(score=float(same), reason="within the tolerance" if same else "another number")
 
 
-def _known(answers: Mapping[str, T], question: str) -> T | None:
-    asked = _bare(question)
-    return next((right for q, right in answers.items() if _bare(q) == asked), None)
+def _by_question(answers: Mapping[str, T]) -> dict[str, T]:
+    """The right answers by their bare questions; of two that are the same so, the first holds."""
+    return {_bare(question): right for question, right in reversed(list(answers.items()))}
 
 
 def _bare(text: str) -> str:

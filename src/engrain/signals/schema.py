@@ -39,8 +39,10 @@ class JsonSchema:
     def verify(self, interaction: Interaction) -> Finding:
         try:
             value = json.loads(interaction.answer, parse_constant=_refuse, object_pairs_hook=_once)
-        except (ValueError, RecursionError):
+        except (json.JSONDecodeError, RecursionError):
             return Finding(score=0.0, reason="not JSON")
+        except ValueError:  # Python reads no number of more than 4,300 digits
+            return Finding(score=None, reason="cannot tell: a number of too many digits")
         try:
             wrong = next(self._validator.iter_errors(value), None)
         except RecursionError:
@@ -51,11 +53,11 @@ class JsonSchema:
 
 
 def _refuse(constant: str) -> NoReturn:
-    raise ValueError(f"{constant} is not JSON")
+    raise json.JSONDecodeError(f"{constant} is not JSON", "", 0)
 
 
 def _once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     found = dict(pairs)
     if len(found) < len(pairs):
-        raise ValueError("a key stands twice")
+        raise json.JSONDecodeError("a key stands twice", "", 0)
     return found

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import math
 from collections.abc import Sequence
 
 from engrain.errors import InputError
@@ -43,7 +42,7 @@ def findings(verifiers: Sequence[Verifier], interaction: Interaction, at: float)
     return [
         Feedback(
             id=record_id(interaction, v.name), scope=interaction.scope, created_at=at, interaction=interaction.id, kind="automated",
-            name=v.name, score=found.score, text=found.reason[:LONGEST_REASON], causes=(interaction.id,),
+            name=v.name, score=found.score, text=found.reason, causes=(interaction.id,),
         )
         for v in verifiers
         for found in [_asked(v, interaction)]
@@ -52,11 +51,13 @@ def findings(verifiers: Sequence[Verifier], interaction: Interaction, at: float)
 
 def _asked(verifier: Verifier, interaction: Interaction) -> Finding:
     try:
-        found = verifier.verify(interaction)
+        found: object = verifier.verify(interaction)
+        if not isinstance(found, Finding):
+            return Finding(score=None, reason=f"cannot tell: it gave {type(found).__name__} instead of a Finding")
+        score, reason = found.score, str(found.reason)
+        if score is not None and not (isinstance(score, (int, float)) and 0 <= score <= 1):
+            score, reason = None, f"cannot tell: its score {score!r} is none between 0 and 1"
+        return Finding(score=score, reason=reason[:LONGEST_REASON])
     except Exception as error:  # it is the user's code: nothing that it does ends the others
         log.warning("verifier %s raised %s on %s", verifier.name, type(error).__name__, interaction.id)
         return Finding(score=None, reason=f"cannot tell: it raised {type(error).__name__}")
-    score = found.score
-    if score is None or (isinstance(score, (int, float)) and math.isfinite(score) and 0 <= score <= 1):
-        return found
-    return Finding(score=None, reason=f"cannot tell: its score {score!r} is none between 0 and 1")

@@ -40,14 +40,6 @@ class Ledger:
         self.count, self._last = entry.seq, entry.hash
         return entry.seq
 
-    def stand(self) -> tuple[int, str]:
-        """Where it ends now, for `back`."""
-        return self.count, self._last
-
-    def back(self, stand: tuple[int, str]) -> None:
-        """What was entered since then was rolled back."""
-        self.count, self._last = stand
-
     def __enter__(self) -> Self:
         return self
 

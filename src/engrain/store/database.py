@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import os
 import sqlite3
+import stat
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import Any
 
-from sqlalchemy import Connection, create_engine, event, inspect, text
+from sqlalchemy import URL, Connection, create_engine, event, inspect, text
 from sqlalchemy.exc import DBAPIError
 
 from engrain.errors import InputError, StoreError
@@ -39,14 +40,20 @@ class Database:
             raise InputError(f"{home} cannot be a home folder ({error.strerror}); name a writable folder") from error
         self.path = folder / "engrain.db"
         with self._translated():
-            try:  # what people say is private: nobody else on the machine may read it
-                os.close(os.open(self.path, os.O_CREAT | os.O_RDWR, 0o600))
+            try:
+                # What people say is private: nobody else on the machine may read it. Made, but not opened: closing any descriptor of a file
+                # drops every lock that this process has on it, those of another store of the same home, too.
+                os.mknod(self.path, stat.S_IFREG | 0o600)
+            except FileExistsError:
+                pass
             except OSError as error:
                 raise StoreError(f"{self.path}: {error.strerror}; check the folder's permissions and space") from error
             # hide_parameters: an error message must never carry what somebody said.
+            # max_overflow: as many connections as threads ask at once, for whoever waited for one would wait for another's disk.
             self.engine = create_engine(
-                f"sqlite:///{self.path}", hide_parameters=True, connect_args={"timeout": busy_timeout_s}
-            )
+                URL.create("sqlite", database=str(self.path)), hide_parameters=True, max_overflow=-1,
+                connect_args={"timeout": busy_timeout_s},
+            )  # fmt: skip
             event.listen(self.engine, "connect", _configure)
             event.listen(self.engine, "begin", _begin)
         try:

@@ -48,7 +48,7 @@ def create(connection: Connection, tenant: str, rights: Sequence[str], name: str
     secret = f"{_PREFIX}-{key.id.removeprefix('key_')}-{secrets.token_urlsafe(32)}"
     connection.execute(
         insert(api_keys).values(
-            id=key.id, tenant=key.tenant, rights=",".join(key.rights), name=name, hash=_hash(secret), created_at=key.created_at
+            id=key.id, tenant=key.tenant, rights=",".join(key.rights), name=name, hash=hash_of(secret), created_at=key.created_at
         )
     )  # fmt: skip
     return key, secret
@@ -61,7 +61,7 @@ def find(connection: Connection, secret: str) -> Key | None:
         return None
     row = _FIND(connection, of=f"key_{parts[1]}").fetchone()
     fields = dict(zip(api_keys.c.keys(), row or (), strict=bool(row)))
-    if not fields or not hmac.compare_digest(fields["hash"], _hash(secret)) or fields["revoked_at"] is not None:
+    if not fields or not hmac.compare_digest(fields["hash"], hash_of(secret)) or fields["revoked_at"] is not None:
         return None
     return _key(fields)
 
@@ -88,6 +88,6 @@ def _key(fields: Mapping[Any, Any]) -> Key:
     )  # fmt: skip
 
 
-def _hash(secret: str) -> str:
+def hash_of(secret: str) -> str:
     """SHA-256: the secret has 256 random bits, so nothing slower is needed."""
     return hashlib.sha256(secret.encode()).hexdigest()

@@ -28,12 +28,14 @@ def home_lock(home: str | Path) -> Iterator[None]:
     with file:
         try:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError as error:
+        except BlockingIOError as error:
             file.seek(0)
             holder = file.read().strip() or "unknown"
             raise HomeBusy(
                 f"{home} is being consolidated by process {holder}; wait for it, or stop it and run again"
             ) from error
+        except OSError as error:
+            raise StoreError(f"{path} cannot be locked ({error.strerror}); keep the home on a local disk") from error
         file.truncate(0)
         file.write(str(os.getpid()))
         file.flush()

@@ -8,7 +8,7 @@ from sqlalchemy import Connection, Executable
 
 
 class Once:
-    """A statement whose values are bound by name; run, it gives the driver's own cursor."""
+    """A statement whose values are bound by name, each name once; run, it gives the driver's own cursor."""
 
     def __init__(self, statement: Executable) -> None:
         self._statement = statement
@@ -24,7 +24,9 @@ class Once:
 
     def _compile(self, connection: Connection) -> tuple[str, dict[str, Any], bool]:
         compiled: Any = self._statement.compile(dialect=connection.dialect)  # type: ignore[attr-defined]
-        own = {name: compiled.params[name] for name in compiled.positiontup or compiled.params}
+        names = list(compiled.positiontup or compiled.params)
+        assert len(set(names)) == len(names), f"a name is bound twice: {names}"
+        own = {name: compiled.params[name] for name in names}
         made = str(compiled), own, bool(compiled.positional)
         self._compiled[connection.dialect.name] = made
         return made

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import secrets
+import threading
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
@@ -29,6 +30,10 @@ _PAGE = 500
 KEY_S = 1.0
 """Seconds for which a key that was looked up is taken for good."""
 MOST_KEYS = 4096
+PROBE_S = 1.0
+"""Seconds for which what `writable` found is taken for good."""
+_PROBE = 16_384
+"""Characters that it writes: some pages, more than are likely to be free in a database that is full."""
 
 _LATEST = Once(
     select(subjects.c.seq, content.c.json)
@@ -61,6 +66,9 @@ class SqlStore:
         self.home = Path(home)
         self._db = Database(home, busy_timeout_s=busy_timeout_s)
         self._keys: dict[str, tuple[Key, float]] = {}
+        """By the hash of the secret: a key when it was looked up."""
+        self._ever_keyed = False
+        self._probed, self._probing = (False, -PROBE_S), threading.Lock()
 
     def close(self) -> None:
         """Let go of the file."""
@@ -75,7 +83,8 @@ class SqlStore:
 
     def key_of(self, secret: str) -> Key | None:
         """The key that this secret is; None if it opens nothing. One that another process revokes may open for `KEY_S` more."""
-        known, at = self._keys.get(secret, (None, -KEY_S))
+        hashed = keys.hash_of(secret)
+        known, at = self._keys.get(hashed, (None, -KEY_S))
         if time.monotonic() - at < KEY_S:
             return known
         with self._db.peek() as connection:
@@ -83,13 +92,19 @@ class SqlStore:
         if known is not None:
             if len(self._keys) >= MOST_KEYS:
                 self._keys.clear()
-            self._keys[secret] = known, time.monotonic()
+            self._keys[hashed] = known, time.monotonic()
         return known
 
     def api_keys(self) -> list[Key]:
         """Every key that ever was, oldest first."""
         with self._db.read() as connection:
             return keys.listed(connection)
+
+    def ever_keyed(self) -> bool:
+        """Whether there ever was a key, good or not: a home that had one is never open again."""
+        if not self._ever_keyed:
+            self._ever_keyed = bool(self.api_keys())
+        return self._ever_keyed
 
     def revoke_key(self, key: str) -> Key:
         """This key opens nothing from now on; NotFound if it does not anyway."""
@@ -107,10 +122,22 @@ class SqlStore:
         return made
 
     def writable(self) -> bool:
-        """Whether the database takes something right now."""
+        """Whether the database takes something as long as a record right now, or took it within the last `PROBE_S`."""
+        with self._probing:
+            takes, at = self._probed
+            if time.monotonic() - at >= PROBE_S:
+                takes = self._takes(_PROBE)
+                self._probed = takes, time.monotonic()
+            return takes
+
+    def _takes(self, length: int) -> bool:
+        values = {"tenant": "", "user": "", "key": "probe", "json": "0" * length}
         try:
             with self._db.write() as connection:
-                connection.execute(select(head.c.count)).one()
+                connection.execute(insert(runs).values(values))
+                connection.execute(
+                    delete(runs).where(*(runs.c[name] == values[name] for name in ("tenant", "user", "key")))
+                )
         except StoreError:
             return False
         return True
@@ -130,11 +157,12 @@ class SqlStore:
             for record in records:
                 _append(end, record, reason)
 
-    def append_each(self, requests: Sequence[Sequence[Record]]) -> list[EngrainError | None]:
-        """Write the records of several requests in one transaction, each request's all or none: None, or why they could not be written,
-        for each. Waiting for the disk takes longer than writing a record, and once is enough for all."""
+    def append_each(self, records: Sequence[Record]) -> list[Exception | None]:
+        """Write several records in one transaction, each by itself: None, or why it could not be written, for each.
+
+        Waiting for the disk takes longer than writing a record, and once is enough for all."""
         with self._db.write() as connection, audit.Ledger(connection) as end:
-            return [_append_or_none(end, records) for records in requests]
+            return [_append_or_none(end, record) for record in records]
 
     def get(self, record_id: str, *, scope: Scope) -> Record:
         """NotFound if it never was or is erased; ScopeError if it is somebody else's."""
@@ -473,22 +501,12 @@ def _append(end: audit.Ledger, record: Record, reason: str) -> None:
         search.index(connection, seq, record.text, scope)
 
 
-def _append_or_none(end: audit.Ledger, records: Sequence[Record]) -> EngrainError | None:
-    """Why these records could not be written, and then none of them was; None if they were."""
-    several = len(records) > 1  # what is wrong with a single one is found before anything is written
-    cursor, stand = end.connection.connection.cursor(), end.stand()
-    if several:
-        cursor.execute("SAVEPOINT one")
+def _append_or_none(end: audit.Ledger, record: Record) -> Exception | None:
+    """Why this record could not be written, None if it was. Whatever is not the record's own fault is raised, for it is everybody's."""
     try:
-        for record in records:
-            _append(end, record, "")
-    except EngrainError as error:  # whatever else goes wrong is the database's, and everybody's
-        if several:
-            cursor.execute("ROLLBACK TO one")
-            end.back(stand)
+        _append(end, record, "")
+    except (EngrainError, ValueError, OverflowError) as error:
         return error
-    if several:
-        cursor.execute("RELEASE one")
     return None
 
 

@@ -68,15 +68,15 @@ class Tracing:
 
 
 def tracing_of(environment: Mapping[str, str]) -> Tracing:
-    """Tracing as the variables say: OTEL_TRACES_EXPORTER `otlp` (also if only an endpoint is given) or `console`; where to, how often and
-    under which name, the SDK reads from them by itself. InputError for an exporter or a protocol that is not there."""
+    """Tracing as the variables say: OTEL_TRACES_EXPORTER `otlp` (also if it is empty or not given), `console`, `none` or several; where to,
+    how often and under which name, the SDK reads from them by itself. InputError for an exporter or a protocol that is not there."""
     exporters: list[SpanExporter] = []
-    for name in environment.get("OTEL_TRACES_EXPORTER", "otlp").split(","):
+    for name in (environment.get("OTEL_TRACES_EXPORTER") or "otlp").split(","):
         if name.strip() == "console":
             exporters.append(ConsoleSpanExporter())
         elif name.strip() == "otlp":
             exporters.append(_otlp(environment))
-        else:
+        elif name.strip() != "none":
             raise InputError(f"OTEL_TRACES_EXPORTER={name.strip()!r} is not known; give otlp, console or none")
     resource = Resource.create()  # OTEL_SERVICE_NAME and OTEL_RESOURCE_ATTRIBUTES are in it
     if str(resource.attributes.get(SERVICE_NAME, "")).startswith("unknown_service"):
