@@ -338,7 +338,7 @@ def test_a_trace_takes_what_rollback_takes_and_says_whose_it_must_be(home: Path,
     for given in ("1", name[:8], name):
         assert f"adapter {name[:20]}" in engrain("trace", given, home=home).stdout.splitlines()[0]
     assert "bare base" in engrain("trace", "base", home=home).stderr
-    assert "names 0 versions" in engrain("trace", "xyz", home=home).stderr
+    assert "'xyz' is no record" in engrain("trace", "xyz", home=home).stderr
     for command in ("trace", "forget"):
         said = engrain(command, memory, "--user", "bob", home=home, base=base)
         assert said.exit_code == 1 and "--user" in said.stderr and "--tenant" in said.stderr

@@ -165,10 +165,9 @@ def there(home: Path) -> Path:
 
 def logged(as_json: bool) -> None:
     """Set up logging for a process that stays."""
-    if as_json:
-        from engrain.telemetry.logs import log_as_json
+    from engrain.telemetry.logs import log_as_json, log_in_words
 
-        log_as_json()
+    (log_as_json if as_json else log_in_words)()
 
 
 def traces_to() -> list[str]:

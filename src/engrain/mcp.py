@@ -383,9 +383,18 @@ def run(
         refuse_open_door(learner.store, host)
         import uvicorn
 
+        from engrain.telemetry.logs import log_in_words
+
+        log_in_words()
         say(
             f"engrain's tools for {learner.scope} are at http://{f'[{host}]' if ':' in host else host}:{port}/mcp. Ctrl-C ends it."
         )
         uvicorn.run(
-            application(learner), host=host, port=port, log_level="warning", access_log=False, server_header=False
+            application(learner),
+            host=host,
+            port=port,
+            log_level="warning",
+            access_log=False,
+            server_header=False,
+            log_config=None,
         )
