@@ -7,7 +7,8 @@ number of tokens greedily. Rounds are interleaved; ratios are medians of the rou
     switching   one adapter after the other, each with its own requests (`LocalEngine.sample`)
     peft        its mixed batch (`adapter_names`) in transformers' `generate`
     same loop   engrain's product (gathered, batched) in transformers' `generate`
-And decoding alone, without adapters, against transformers' `generate` at batch 1 and 8.
+And decoding alone, without adapters, against transformers' `generate` at batch 1 and 8. And the time to the first token of the next turn of a conversation
+(a system message, notes, some turns), through the batcher, read whole and gone on from what was read.
 
 Bars, at 32 adapters in a batch of 32: engrain >= 0.75 of base; same loop >= 2.2 times peft; engrain >= 5 times peft. Decoding >= 3 times
 `generate` at batch 1, >= 2 times at batch 8, with equal tokens.
@@ -30,8 +31,10 @@ from torch import Tensor, nn
 import common
 from common import Bars, Run, table
 from engrain.engines import lora
+from engrain.engines.batching import Batcher
 from engrain.engines.local import LocalEngine
 from engrain.engines.slots import Slots
+from engrain.records import Message
 
 
 def main() -> None:
@@ -71,6 +74,7 @@ def main() -> None:
             rows.append({"adapters": count, "batch": batch, "tokens_s": speeds, "equal": equal})
             run.say(f"{count} adapters: " + ", ".join(f"{a} {statistics.median(s):.0f}" for a, s in speeds.items()))
         alone = [against_generate(engine, peft.bare, n, rounds, tokens) for n in (1, 8)]
+        turns = [next_turn(engine, names[0], notes, rounds) for notes in ((4,) if args.quick else (10, 30, 60))]
     table(("tokens/s, median", *rows[0]["tokens_s"], "engrain / base", "same loop / peft", "engrain / peft", "equal to peft"), [
         (f"{r['adapters']} adapters, batch {r['batch']}", *(f"{statistics.median(s):.0f}" for s in r["tokens_s"].values()),
          *(f"{ratio(r['tokens_s'], a, b):.2f}" for a, b in PAIRS), f"{r['equal']['peft']:.0%}") for r in rows
@@ -78,6 +82,10 @@ def main() -> None:
     table(("decoding, no adapter", "generate", "engrain", "ratio", "equal tokens"), [
         (f"batch {a['batch']}", *(f"{statistics.median(a['tokens_s'][n]):.0f}" for n in ("generate", "engrain")), f"{ratio(a['tokens_s'], 'engrain', 'generate'):.2f}", f"{a['equal']:.0%}")
         for a in alone
+    ])  # fmt: skip
+    table(("the next turn", "tokens", "of them not read again", "read whole, ms", "gone on from, ms", "ratio"), [
+        (f"{t['notes']} notes", t["tokens"], t["cached"], *(f"{statistics.median(t['ms'][n]):.1f}" for n in ("whole", "gone on from")), f"{ratio(t['ms'], 'whole', 'gone on from'):.2f}")
+        for t in turns
     ])  # fmt: skip
     bars = Bars()
     judged = next((r for r in rows if r["adapters"] == 32), rows[-1])
@@ -93,7 +101,7 @@ def main() -> None:
             f">= {least}, equal tokens",
         )
     bars.show()
-    path = run.save({"rank": args.rank, "tokens": tokens, "rows": rows, "alone": alone}, bars)
+    path = run.save({"rank": args.rank, "tokens": tokens, "rows": rows, "alone": alone, "turns": turns}, bars)
     with common.picture(path) as axis:
         for arm in rows[0]["tokens_s"]:
             axis.plot(
@@ -148,7 +156,7 @@ def prompt(engine: LocalEngine, seed: int) -> list[int]:
 def decode(engine: LocalEngine, prompts: Sequence[list[int]], who: Sequence[str], tokens: int) -> list[list[int]]:
     """All requests in one batch of engrain's."""
     slots = slots_for(engine, len(prompts), adapted=any(who))
-    logits = slots.join([(engine.weights(name), ids) for ids, name in zip(prompts, who, strict=True)])
+    logits = slots.join([(engine.weights(name), ids, None) for ids, name in zip(prompts, who, strict=True)])
     said = [[token] for token in logits.argmax(-1).tolist()]
     for _ in range(tokens - 1):
         for answer, token in zip(said, slots.step([s[-1] for s in said]).argmax(-1).tolist(), strict=True):
@@ -194,6 +202,29 @@ def against_generate(engine: LocalEngine, model: Any, batch: int, rounds: int, t
     )  # fmt: skip
     equal = sum(a == b for a, b in zip(said["generate"], said["engrain"], strict=True)) / batch
     return {"batch": batch, "tokens_s": speeds, "equal": equal}
+
+
+def next_turn(engine: LocalEngine, adapter: str, notes: int, rounds: int) -> dict[str, Any]:
+    """Milliseconds to the first token of the turn that follows, whole and gone on from the turn before."""
+    told = "Notes:\n" + "\n".join(f"- The code of gate {i} is {1000 + 37 * i}." for i in range(notes))
+    begun = [Message(role="system", content=told), Message(role="user", content="What is the code of gate 2?")]
+    ms: dict[str, list[float]] = {"whole": [], "gone on from": []}
+    tokens = cached = 0
+    with Batcher(engine, rows=1) as batcher:
+        for number in range(rounds + 1):
+            for arm, open_to in (("whole", {}), ("gone on from", {number: None})):
+                said = batcher.sample([begun], adapter=adapter, max_tokens=8, open_to=open_to)[0]
+                then = [
+                    *begun,
+                    Message(role="assistant", content=said.text),
+                    Message(role="user", content=f"And of gate {number % notes}?"),
+                ]
+                ticket = batcher.submit(then, adapter=adapter, max_tokens=1, open_to=open_to)
+                found = ticket.done.result()
+                if number:
+                    ms[arm].append(found.latency_ms)
+                tokens, cached = found.input_tokens, found.cached_tokens
+    return {"notes": notes, "tokens": tokens, "cached": cached, "ms": ms}
 
 
 class Peft:

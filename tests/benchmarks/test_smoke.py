@@ -155,6 +155,12 @@ def test_pause_measures_both_arms_while_something_is_learned(bench: Any) -> None
     assert {"alone", "learning"} == set(found["waits"]) and all(ms for arm in found["waits"].values() for ms in arm)
 
 
+def test_a_crowd_is_answered_or_refused_and_nobody_is_lost(bench: Any) -> None:
+    found = bench("crowd")
+    assert sum(found["answered"].values()) == 400 and set(found["answered"]) <= {"200", "503"}
+    assert not found["wrong"] and found["answered"]["200"] >= 32
+
+
 def test_implicit_has_every_kind_with_its_intervals(bench: Any) -> None:
     results = bench("implicit")
     for kind in ("accepted", "corrected", "rephrased", "retried", "abandoned"):

@@ -82,6 +82,13 @@ class Service:
     """Where spans go; None: nowhere."""
     tasks: set[asyncio.Task[None]] = field(default_factory=set[asyncio.Task[None]])
     """Answers under way; each goes on to its record whoever listens."""
+    preparing: set[object] = field(default_factory=set[object])
+    """Requests that are being made ready."""
+
+    @property
+    def waiting(self) -> int:
+        """Requests that nobody has begun to answer yet; before an upstream, also those that it answers."""
+        return len(self.preparing) + (len(self.tasks) if self.upstream else self.batcher.waiting)
 
     @property
     def base(self) -> str:
@@ -178,16 +185,21 @@ async def reply(
     telling = Telling()
 
     async def begun() -> list[Answering]:
-        if (len(service.tasks) if service.upstream else service.batcher.waiting) >= service.limits.waiting:
+        if service.waiting >= service.limits.waiting:
             said = f"{service.limits.waiting} requests wait already; ask again in a moment"
             raise HTTPException(503, said, headers={"retry-after": "1"})
-        prepared = partial(ready, service, body, scope, conversation, memory=memory == "on")
-        looks = service.upstream is None or memory == "on"
-        asked = await run_in_threadpool(prepared) if looks else prepared()
-        more = [replace(asked, id=new_id("int"), seed=asked.seed + i) for i in range(1, body.n or 1)]
-        answers = [answering(service, body, one, telling if one is asked else None) for one in (asked, *more)]
-        await all_begun(answers)
-        return answers
+        this = object()
+        service.preparing.add(this)
+        try:
+            prepared = partial(ready, service, body, scope, conversation, memory=memory == "on")
+            looks = service.upstream is None or memory == "on"
+            asked = await run_in_threadpool(prepared) if looks else prepared()
+            more = [replace(asked, id=new_id("int"), seed=asked.seed + i) for i in range(1, body.n or 1)]
+            answers = [answering(service, body, one, telling if one is asked else None) for one in (asked, *more)]
+            await all_begun(answers)
+            return answers
+        finally:
+            service.preparing.discard(this)
 
     if body.stream:  # what cannot be answered at all is an error with its own status, not one in the stream
         answers = await begun()

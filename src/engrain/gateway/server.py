@@ -94,7 +94,7 @@ def create_app(service: Service) -> FastAPI:
     app.add_middleware(Outermost, metrics=service.metrics, tracing=service.tracing)
     rates = Rates(service.limits.requests_per_minute) if service.limits.requests_per_minute else None
     service.metrics.watch("engrain_rows_in_use", "Answers that are being made.", lambda: service.batcher.rows_in_use)
-    service.metrics.watch("engrain_rows_waiting", "Requests that wait for a row.", lambda: service.batcher.waiting)
+    service.metrics.watch("engrain_requests_waiting", "Requests that wait to be answered.", lambda: service.waiting)
     service.metrics.watch("engrain_adapter_bytes", "Adapters held in memory.", lambda: service.engine.resident_bytes)
     service.metrics.watch(
         "engrain_prefix_bytes",
@@ -161,7 +161,7 @@ def create_app(service: Service) -> FastAPI:
     async def ready_() -> JSONResponse:
         """Whether it can answer now: the database takes what is recorded, and there is room to wait."""
         writable = await run_in_threadpool(service.store.writable)
-        room = service.batcher.waiting < service.limits.waiting
+        room = service.waiting < service.limits.waiting
         said = {"status": "ok" if writable and room else "not ready", "recording": writable, "room": room}
         return JSONResponse(said, 200 if writable and room else 503)
 
