@@ -144,6 +144,14 @@ def test_gateway_asks_every_arm_and_finds_all_that_was_acknowledged_on_record(be
     assert not found["faults"] and not found["failed"]
 
 
+@pytest.mark.filterwarnings("ignore:`is_gradient_checkpointing`:FutureWarning")  # peft 0.21 beside transformers 5
+def test_serving_has_every_arm_and_the_next_turn_of_a_conversation(bench: Any) -> None:
+    found = bench("serving")
+    assert {"base", "engrain", "switching", "peft", "same loop"} == set(found["rows"][0]["tokens_s"])
+    assert all(row["equal"]["same loop"] == row["equal"]["peft"] == 1 for row in found["rows"])
+    assert all(turn["cached"] > turn["tokens"] // 2 for turn in found["turns"])
+
+
 def test_catalogue_opens_from_disk_and_serves_more_than_fits(bench: Any) -> None:
     found = bench("catalogue")
     assert len(found["cold_ms"]) == len(found["warm_ms"]) == 40
