@@ -36,6 +36,7 @@ def test_what_states_several_facts_becomes_several_notes(note: str) -> None:
         "The price is 5 euros for members and 8 euros for guests.",
         "Hay comes on Tuesday. It comes from the Miller farm.",
         "Call me Captain and be brief.",
+        "The north barn is locked at night. Key under the mat.",
         "",
     ],
 )

@@ -17,11 +17,13 @@ _ELLIPTIC = lex.words(
 
 
 def facts(text: str) -> list[str]:
-    """The facts that a text states, each in a sentence that can be read by itself; a sentence that words alone do not take apart stays whole.
+    """The facts that a text states, each in a sentence that can be read by itself; what words alone do not take apart stays whole.
 
     "The rent is 300 euros and is due on Friday." is two; "The vet is Dr. Lund and she comes on Tuesdays." stays one.
     """
-    return [fact for sentence in sentences(text) for fact in _parts(sentence)]
+    whole = sentences(text)
+    parts = [part for sentence in whole for part in _parts(sentence)]
+    return parts if len(whole) < 2 or all(map(claim_of, parts)) else [text]
 
 
 def _parts(sentence: str) -> list[str]:
