@@ -14,6 +14,7 @@ from pathlib import Path
 import pytest
 from typer.testing import CliRunner, Result
 
+from engrain import __version__
 from engrain.cli import app
 from engrain.learner import Learner
 from engrain.records import (
@@ -90,6 +91,11 @@ def add_version(home: Path, base: Path, decision: Decision = "promote", *, seed:
 
 
 # ---- the door itself --------------------------------------------------------------------------------------------------
+
+
+def test_the_version_is_said() -> None:
+    said = CliRunner().invoke(app, ["--version"])
+    assert (said.exit_code, said.stdout) == (0, f"engrain {__version__}\n")
 
 
 def test_help_answers_at_once_and_loads_nothing_heavy() -> None:

@@ -91,18 +91,22 @@ LogJson = Annotated[
 HOME = Path("~/.engrain")
 
 
-@app.callback()
-def options(
-    version: Annotated[
-        bool, typer.Option("--version", is_eager=True, help="Say which engrain this is, and end.")
-    ] = False,
-) -> None:
-    """Options before any command."""
-    if version:
+def say_version(asked: bool) -> None:
+    """`engrain --version`."""
+    if asked:
         import engrain
 
         print(f"engrain {engrain.__version__}")
         raise typer.Exit
+
+
+@app.callback()
+def options(
+    version: Annotated[
+        bool, typer.Option("--version", callback=say_version, is_eager=True, help="Say which engrain this is, and end.")
+    ] = False,
+) -> None:
+    """What may stand before a command."""
 
 
 def main() -> None:
@@ -795,6 +799,8 @@ def memories(
         found = learner.memories(all_states=everything, at=at.replace(tzinfo=UTC).timestamp() if at else None)
         standings = derive(learner.memories(all_states=True))
     for memory in found:
+        if not memory.text:  # it only ends others, which say so
+            continue
         state = standing_of(standings[memory.id])
         console.print(memory_line(memory) + state, style="dim" if state else "", soft_wrap=True)
     if not found:

@@ -23,10 +23,11 @@ from engrain.engines.decode import Sampling, choose, uniforms
 from engrain.engines.forms import Form, Forms
 from engrain.engines.llama import Llama
 from engrain.engines.lora import Weights
-from engrain.engines.prefixes import IDLE_S, Prefixes
+from engrain.engines.prefixes import IDLE_S, Prefixes, alike
 from engrain.engines.slots import Slots
 from engrain.errors import InputError
 from engrain.protocols import Completion, Conversation
+from engrain.records import Message
 
 if TYPE_CHECKING:
     from engrain.engines.local import LocalEngine
@@ -37,6 +38,8 @@ log = logging.getLogger(__name__)
 OpenTo = Mapping[Hashable, Conversation | None]
 """Names, each of those whose requests under the same adapter need not read again what one has read, nor that one what they have: all of
 it (None), or only what a conversation like this begins alike with. Who shares a name can tell by the time what others of it asked."""
+BEGINNINGS = 256
+"""Conversations that others begin alike with, whose tokens are kept."""
 READ_TOKENS = 4096
 """Tokens, padding included, that are read in one go by requests that join; those under way wait for so long."""
 
@@ -127,6 +130,7 @@ class Batcher:
         self._forms = Forms(engine.tokenizer, engine.chat.stop_ids, engine.network.vocab)
         self._prefixes = Prefixes()
         self._dropping = False
+        self._beginnings: dict[tuple[Hashable, tuple[Message, ...], str], list[int]] = {}
         self._rows: list[Ticket] = []
         self._waiting: deque[Ticket] = deque()
         self._change, self._closed = threading.Condition(), False
@@ -160,7 +164,7 @@ class Batcher:
         self._engine.weights(adapter)
         ticket = Ticket(ids, adapter, how, Future(), time.perf_counter(), tell=tell, form=form)
         ticket.open_to = {
-            name: self._engine.window if like is None else self._alike(ids, like, tools)
+            name: self._engine.window if like is None else alike(ids, self._begins(name, like, tools))
             for name, like in (open_to or {}).items()
         }
         ticket.noise = uniforms(ids, how) if temperature > 0 else []
@@ -314,16 +318,23 @@ class Batcher:
         if self._dropping:
             self._dropping = False
             self._prefixes.clear()
+            self._beginnings.clear()
             for ticket in self._rows:
                 ticket.open_to.clear()
         self._prefixes.drop_idle()
 
-    def _alike(self, ids: Sequence[int], like: Conversation, tools: str) -> int:
-        """How many tokens a prompt begins alike with this conversation."""
-        others = self._engine.encode(like, room=0, tools=tools, keep=False)
-        return next(
-            (i for i, (a, b) in enumerate(zip(ids, others, strict=False)) if a != b), min(len(ids), len(others))
-        )
+    def _begins(self, name: Hashable, like: Conversation, tools: str) -> list[int]:
+        """The tokens of a conversation that others begin alike with; kept for those of this name alone."""
+        key = name, tuple(like), tools
+        with self._change:
+            found = self._beginnings.get(key)
+        if found is None:
+            found = self._engine.encode(like, room=0, tools=tools, keep=False)
+            with self._change:
+                self._beginnings[key] = found
+                while len(self._beginnings) > BEGINNINGS:
+                    del self._beginnings[next(iter(self._beginnings))]
+        return found
 
     def _chosen(self, logits: Tensor, rows: list[int]) -> list[tuple[int, float]]:
         """Token and log-probability (nats, at temperature 1, among those that its form allows) of each row: likeliest, or drawn

@@ -29,10 +29,11 @@ class Beginning:
     read: Tensor
     used: float
 
-    def common(self, tokens: Sequence[int]) -> int:
-        """How many tokens these begin alike with."""
-        n = min(len(self.tokens), len(tokens))
-        return next((i for i in range(n) if self.tokens[i] != tokens[i]), n)
+
+def alike(one: Sequence[int], other: Sequence[int]) -> int:
+    """How many tokens both begin with."""
+    most = min(len(one), len(other))
+    return next((i for i in range(most) if one[i] != other[i]), most)
 
 
 class Prefixes:
@@ -50,7 +51,7 @@ class Prefixes:
         most, found = WORTH - 1, None
         for name in names:
             for one in self._held.get((adapter, name), ()):
-                if (n := min(one.common(tokens), len(tokens) - 1)) > most:
+                if (n := min(alike(one.tokens, tokens), len(tokens) - 1)) > most:
                     most, found = n, (name, one)
         if found is None:
             return None
@@ -63,9 +64,9 @@ class Prefixes:
     def keep(self, adapter: str, name: Hashable, tokens: Sequence[int], read: Callable[[int], Tensor]) -> None:
         """Keep `read(n)`, what the adapter made of these n tokens, unless all but a few of them are held already."""
         held = self._held.setdefault((adapter, name), [])
-        if max((one.common(tokens) for one in held), default=0) + WORTH > len(tokens):
+        if max((alike(one.tokens, tokens) for one in held), default=0) + WORTH > len(tokens):
             return
-        for one in [one for one in held if one.common(tokens) == len(one.tokens)]:  # this one goes further
+        for one in [one for one in held if alike(one.tokens, tokens) == len(one.tokens)]:  # this one goes further
             self._remove(held, one)
         if len(held) == FOR_EACH:
             self._remove(held, held[0])
