@@ -286,7 +286,7 @@ def test_ctrl_c_keeps_the_last_whole_step(tmp_path: Path, undisturbed: str) -> N
     assert adapter == undisturbed
 
 
-@pytest.mark.parametrize("moment", ["studying", "learning 0.5", "choosing the scale 0.3", "evaluating"])
+@pytest.mark.parametrize("moment", ["studying", "learning 0.5", "choosing the scale 0.5", "evaluating"])
 def test_a_consolidation_killed_at_any_moment_leaves_the_old_version_live_and_goes_on(
     tmp_path: Path, helper: str, undisturbed: str, moment: str
 ) -> None:

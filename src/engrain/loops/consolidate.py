@@ -89,7 +89,7 @@ class Consolidation:
     seed: int = 0
     least_advantage: float = 0.10
     """The teacher, shown the notes, must beat the bare version on held-out questions by this much; else all stays in text."""
-    scales: Sequence[float] = (1.0, 0.95, 0.9, 0.85, 0.7, 0.5)
+    scales: Sequence[float] = (1.0, 0.95, 0.9, 0.85, 0.8, 0.75, 0.7, 0.65, 0.6, 0.55, 0.5)
     """Shares of the update that are tried, on other items than the gate's, before it is judged (beyond 1: docs/decisions/0010)."""
     scale_items: int = 720
     """Unrelated items that the share of the update is chosen by, at most."""
@@ -466,7 +466,8 @@ def choose_scale(
     tick: Progress = quiet,
 ) -> tuple[float, str]:
     """The largest share of the update that does no more harm to unrelated items (not the gate's) than the gate will tolerate,
-    and the adapter that it makes; shares that were tried and refused leave no file. Where there is one share only, it is that."""
+    and the adapter that it makes; other shares leave no file. The whole is tried first; then, as less breaks less, the span between what
+    breaks too much and what does not is halved. The smallest is taken unasked: what the gate then says is another matter."""
     if len(settings.scales) == 1:
         return settings.scales[0], student.save(scale=settings.scales[0])
     spent = [v.decision for v in spent_before(store, batch.scope, at)]
@@ -474,7 +475,7 @@ def choose_scale(
     items = probes("scale", settings.scale_items, engine=engine)
 
     def answered(version: str, done: int) -> dict[str, ItemResult]:
-        rounds = 1 + len(settings.scales)
+        rounds = 2 + (len(settings.scales) - 2).bit_length()
         found = run_suite(
             engine, items, version, batch.scope, "scale", group=group,
             on_share=lambda share: tick("choosing the scale", (done + share) / rounds),
@@ -494,18 +495,28 @@ def choose_scale(
 
     before = answered(batch.parent, 0)
     there = {p.name for p in engine.adapters_dir.glob("*")}
-    for done, scale in enumerate(settings.scales, start=1):
-        name = student.save(scale=scale)
-        after = answered(name, done)
+    tried: dict[int, str] = {}
+
+    def bears(place: int) -> bool:
+        tried[place] = student.save(scale=settings.scales[place])
+        after = answered(tried[place], len(tried))
         seen = pair(before, after, list(before), {})
-        log.info(
-            "%.0f %% of the update breaks %d and fixes %d of %d items", 100 * scale, seen.broke, seen.fixed, seen.n
-        )
-        if scale == settings.scales[-1] or all(passes(after, g) for g in ("", *{r.group for r in before.values()})):
-            return scale, name
-        if name not in there:
-            shutil.rmtree(engine.adapters_dir / name)
-    raise AssertionError("scales is empty")
+        share = 100 * settings.scales[place]
+        log.info("%.0f %% of the update breaks %d and fixes %d of %d items", share, seen.broke, seen.fixed, seen.n)
+        return all(passes(after, g) for g in ("", *{r.group for r in before.values()}))
+
+    refused, taken = -1, len(settings.scales) - 1
+    place = 0
+    while taken - refused > 1:
+        if bears(place):
+            taken = place
+        else:
+            refused = place
+        place = (refused + taken) // 2
+    name = tried[taken] if taken in tried else student.save(scale=settings.scales[taken])
+    for other in {*tried.values()} - there - {name}:
+        shutil.rmtree(engine.adapters_dir / other)
+    return settings.scales[taken], name
 
 
 def keep(store: SqlStore, engine: Engine, name: str, batch: Batch, scale: float) -> Adapter:
