@@ -370,7 +370,7 @@ def test_the_configuration_in_the_documents_starts_it(tmp_path: Path) -> None:
 
 
 def over_http(learner: Learner, talk: Callable[[str], Awaitable[None]]) -> None:
-    from serving import serving
+    from over_http import serving
 
     with serving(application(learner)) as url:
         anyio.run(talk, f"{url}/mcp")

@@ -27,7 +27,7 @@ sys.path.insert(0, str(Path(__file__).parent))
 import homes  # noqa: E402
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
-from serving import serving  # noqa: E402
+from over_http import serving  # noqa: E402
 
 CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), "")
 pytestmark = pytest.mark.skipif(not CHROMIUM, reason="chromium is not installed: apt-get install chromium")

@@ -15,7 +15,7 @@ from engrain.records import Interaction, Memory, Receipt, Scope
 from engrain.service import application
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
-from serving import serving  # noqa: E402
+from over_http import serving  # noqa: E402
 
 
 @pytest.fixture(scope="module")

@@ -15,7 +15,7 @@ from engrain.records import Feedback, Scope
 from engrain.service import application
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
-from serving import serving  # noqa: E402
+from over_http import serving  # noqa: E402
 
 CLIENT = Path(__file__).parent / "javascript"
 

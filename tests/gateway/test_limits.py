@@ -17,7 +17,7 @@ from engrain.learner import SPROUT
 from engrain.service import application
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
-from serving import serving  # noqa: E402
+from over_http import serving  # noqa: E402
 
 
 def test_a_bucket_is_filled_evenly_and_never_above_its_brim() -> None:

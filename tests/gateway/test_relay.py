@@ -25,7 +25,7 @@ from engrain.records import Feedback, Interaction, Memory, Scope
 from engrain.service import application, serve
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
-from serving import serving  # noqa: E402
+from over_http import serving  # noqa: E402
 
 ASKED = "What is the gate code of the north barn?"
 TOOL: Any = {"type": "function", "function": {"name": "open_gate", "parameters": {"type": "object", "properties": {}, "additionalProperties": False}}}  # fmt: skip

@@ -25,7 +25,7 @@ from engrain.service import application
 from engrain.store import SqlStore
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
-from serving import serving  # noqa: E402
+from over_http import serving  # noqa: E402
 
 ASKED = "What is the gate code of the north barn?"
 keys: dict[str, str] = {}
