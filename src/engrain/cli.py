@@ -790,14 +790,15 @@ def memories(
 
     Example:  engrain memories --all        Example:  engrain memories --at 2026-03-02
     """
-    from engrain.memory import derive
+    from engrain.memory import as_of, derive
 
     if everything and at:
         raise InputError("--all and --at: give one of them")
     console = terminal()
     with opened(there(home), base, user, tenant) as learner:
-        found = learner.memories(all_states=everything, at=at.replace(tzinfo=UTC).timestamp() if at else None)
-        standings = derive(learner.memories(all_states=True))
+        every = learner.memories(all_states=True)
+        found = every if everything else as_of(every, valid_at=at.replace(tzinfo=UTC).timestamp() if at else None)
+        standings = derive(every)
     for memory in found:
         if not memory.text:  # it only ends others, which say so
             continue

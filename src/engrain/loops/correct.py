@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 from engrain.errors import InputError
-from engrain.loops.remember import memory_of, now_of
+from engrain.loops.remember import ending, memory_of, now_of
 from engrain.memory import derive, is_bare
 from engrain.records import Memory, Scope
 from engrain.store import SqlStore
@@ -28,11 +28,7 @@ def correct(store: SqlStore, memory: str, text: str = "", *, scope: Scope, sourc
             "the correction is a bare value and could not be read by itself later; say it in a whole sentence, as the memory does"
         )
     now = now_of(store, scope)
-    said = (
-        memory_of(text, scope=scope, source=source, now=now)
-        if text
-        else Memory(scope=scope, text="", source=source, valid_from=now, recorded_at=now)
-    )
+    said = memory_of(text, scope=scope, source=source, now=now) if text else ending(scope, source, now)
     standing = derive(list(store.select(Memory, scope=scope)))[memory]
     if standing.state == "retracted":
         before = store.get(standing.superseded_by, scope=scope)

@@ -122,9 +122,9 @@ def forget(
     settings = settings or Consolidation()
     with undisturbed(store, home, progress or quiet):
         finish_forgetting(store, engine, scope=scope, home=home, settings=settings, progress=progress)
-        if seen and preview(store, what, scope=scope, settings=settings).fingerprint != seen:
-            raise InputError("something else would go by now than what was shown; look again")
         doomed, old, removed = _touched(store, what, scope, settings)
+        if seen and _shown(store, scope, doomed, old, removed).fingerprint != seen:
+            raise InputError("something else would go by now than what was shown; look again")
         once_live = {m.adapter for m in store.pointer_history(scope)}
         plan = {
             "asked": "text:(hidden)" if what.startswith("text:") else what,
@@ -167,7 +167,10 @@ class Preview:
 
 def preview(store: SqlStore, what: str, *, scope: Scope, settings: Consolidation | None = None) -> Preview:
     """What `forget` would touch if it were asked now; nothing is changed. NotFound if nothing matches."""
-    doomed, old, removed = _touched(store, what, scope, settings or Consolidation())
+    return _shown(store, scope, *_touched(store, what, scope, settings or Consolidation()))
+
+
+def _shown(store: SqlStore, scope: Scope, doomed: _Doomed, old: Sequence[Adapter], removed: Sequence[str]) -> Preview:
     once_live = {m.adapter for m in store.pointer_history(scope)}
     lost = {i.id for i in store.select(Interaction, scope=scope)}.intersection(doomed.others)
     names = [a.id for a in old]

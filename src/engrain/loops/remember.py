@@ -88,6 +88,11 @@ def memory_of(
     )  # fmt: skip
 
 
+def ending(scope: Scope, source: str, now: float) -> Memory:
+    """A memory that says nothing, to end others; whoever makes it says which (`supersedes`, `retracts`)."""
+    return Memory(scope=scope, text="", source=source, valid_from=now, recorded_at=now)
+
+
 def now_of(store: SqlStore, scope: Scope) -> float:
     """The time, but never before that of the user's last memory: where a clock went back, what is said now is still the newer."""
     last: list[tuple[int, Memory]] = store.newest(Memory, tenant=scope.tenant, user=scope.user, limit=1)
@@ -321,8 +326,7 @@ def from_path(
         fresh = [m for m in stated if not _is_known(m, known.get((m.text, source)), standings, said)]
         if past := _past(source, said, standings):
             warn(f"{file} no longer says {len(past)} of the notes that were learned from it; they count as past")
-        ended = [Memory(scope=scope, text="", source=source, valid_from=now, recorded_at=now, supersedes=past)]
-        store.append_all([*fresh, *(ended if past else ())])
+        store.append_all([*fresh, *([replace(ending(scope, source, now), supersedes=past)] if past else ())])
         found += fresh
     if failed is not None:
         failed += unread
