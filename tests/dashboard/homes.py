@@ -22,6 +22,7 @@ from engrain.records import (
     Evidence,
     Example,
     Feedback,
+    FeedbackKind,
     Interaction,
     ItemResult,
     Memory,
@@ -100,6 +101,10 @@ def rate(store: SqlStore, of: Interaction, score: float | None, at: float, text:
             causes=(of.id,),
         )
     )  # fmt: skip
+
+
+def find(store: SqlStore, of: Interaction, kind: FeedbackKind, name: str, score: float | None) -> None:
+    store.append(Feedback(scope=of.scope, interaction=of.id, kind=kind, name=name, score=score, causes=(of.id,)))
 
 
 def version(
@@ -204,6 +209,10 @@ def full(store: SqlStore, scope: Scope, *, now: float | None = None, days: int =
             interactions.append(interaction)
             if draw.random() < 0.6:
                 rate(store, interaction, float(draw.random() < 0.55 + 0.018 * day), at + 60)
+    for n, answered in enumerate(interactions[-8:]):
+        find(store, answered, "automated", "is short", float(n != 2))
+        find(store, answered, "automated", "names the code", None if n < 6 else 1.0)
+    find(store, interactions[-1], "implicit", "rephrased", 0.0)
     said = interactions[0]
     rate(store, said, None, start + DAY, text="It is 5521.")
     store.append(

@@ -199,6 +199,18 @@ def evidence_of(store: SqlStore, adapter: str) -> Iterator[ItemResult]:
             return
 
 
+@pytest.mark.parametrize("of", [{}, {"user": "ada"}])
+def test_what_each_verifier_found_is_shown(browser: TestClient, store: SqlStore, of: dict[str, str]) -> None:
+    assert "No verifier runs yet" in get(browser).text
+    homes.full(store, ADA)
+    page = get(browser, "user" if of else "", **of).text
+    start = page.index("What verifiers found of answers")
+    said = " ".join(re.sub(r"<[^>]+>", " ", unescape(page[start : page.index("</table>", start)])).split())
+    assert re.search(r"is short automated 88.% \S+.% 8 0\b", said), said
+    assert re.search(r"names the code automated 100.% \S+.% 8 6\b", said), said
+    assert re.search(r"rephrased implicit 0.% \S+.% 1 0\b", said), said
+
+
 def test_a_version_shows_evidence_and_verdict_and_the_answers_that_changed(
     browser: TestClient, store: SqlStore
 ) -> None:

@@ -51,6 +51,24 @@ def test_the_numbers_of_answers_and_judgements_are_read_without_their_words(
     assert store.judged(tenant="acme", user="bob") == []
 
 
+def test_what_was_found_of_answers_is_counted_for_each_verifier_by_itself(
+    store: SqlStore, interaction: Ask, scope: Scope
+) -> None:
+    asked = interaction()
+    given = [("automated", "exact", 1.0), ("automated", "exact", 0.25), ("automated", "exact", None), ("automated", "judge", None),
+             ("implicit", "rephrased", 0.0), ("explicit", "rating", 1.0), ("explicit", "comment", None)]  # fmt: skip
+    fb = [Feedback(scope=scope, interaction=asked.id, kind=k, name=n, score=s) for k, n, s in given]  # type: ignore[arg-type]
+    store.append_all([asked, *fb])
+    found = [(f.kind, f.name, f.good, f.scored, f.silent) for f in store.found(tenant="acme")]
+    assert found == [
+        ("automated", "exact", 1, 2, 1),
+        ("automated", "judge", 0, 0, 1),
+        ("implicit", "rephrased", 0, 1, 0),
+    ]
+    assert [f.name for f in store.found(tenant="acme", limit=3)] == ["rephrased"]  # the last feedback alone
+    assert store.found(tenant="acme", user="bob") == [] == store.found(tenant="rival")
+
+
 def test_a_tenants_part_of_the_ledger_has_its_records_moves_and_erasures_alone(
     store: SqlStore, memory: Make, scope: Scope, other: Scope
 ) -> None:

@@ -33,6 +33,7 @@ from engrain.records import (
 )
 from engrain.reports import gist
 from engrain.store import Job, Node, SqlStore
+from engrain.store.reading import Found
 
 PAGE = 50
 """Rows of a list before the next page."""
@@ -69,6 +70,7 @@ def overview(visit: Visit) -> Response:
         saved=figures.saved(served),
         answers=len(served), lately=sum(s.at > time.time() - 7 * DAY_S for s in served),
         waiting=[j for j in store.jobs(tenant=tenant) if j.state in ("waiting", "running")],
+        found=_found(store.found(tenant=tenant)),
         chart_good=_good_chart(good_points := figures.good_over_time(judged)), points_good=good_points,
         chart_shown=_shown_chart(shown_points := figures.shown_over_time(served)), points_shown=shown_points,
         chart_updates=_update_chart(visit, found, stand, several=True),
@@ -102,7 +104,7 @@ def user(visit: Visit) -> Response:
         "user.html", person=person, scope=scope, versions=versions, numbers=numbers, live=next(v for v in versions if v.live),
         states=Counter(s.state for s in derive(memories).values()), trial=_trial(store, canary),
         latest=[i for _, i in store.newest(Interaction, tenant=scope.tenant, user=scope.user, limit=6)],
-        judged=_judgements(figures.outcomes(judged)),
+        judged=_judgements(figures.outcomes(judged)), found=_found(store.found(tenant=scope.tenant, user=scope.user)),
         jobs=store.jobs(scope=scope, limit=5),
         forgetting=visit.desk.forgetting(scope), unfinished=store.get_run(RUN, scope=scope) is not None,
         chart_good=_good_chart(points := figures.good_over_time(judged)), points_good=points,
@@ -291,6 +293,10 @@ def _sum(shares: Any) -> Share:
 
 def _judgements(found: Sequence[tuple[float, bool]]) -> Share:
     return Share(good=sum(good for _, good in found), n=len(found))
+
+
+def _found(rows: Sequence[Found]) -> list[tuple[Found, Share]]:
+    return [(row, Share(good=row.good, n=row.scored)) for row in rows]
 
 
 def _status(update: Update, canary: Canary | None) -> str:

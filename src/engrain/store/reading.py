@@ -52,6 +52,21 @@ class Judged:
     score: float | None
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Found:
+    """What one verifier, or one rule about what a user did next, has found of the last answers."""
+
+    kind: str
+    """`automated` or `implicit`."""
+    name: str
+    """The verifier's, or `accepted`, `rephrased` …"""
+    good: int
+    """Answers that it scored 0.5 or more."""
+    scored: int
+    silent: int
+    """Answers of which it could not tell."""
+
+
 def people(connection: Connection, tenant: str, user: str | None) -> list[Person]:
     """Those of this tenant of whom anything was ever recorded, the last active first."""
     rows = connection.execute(
@@ -129,6 +144,23 @@ def judged(connection: Connection, tenant: str, user: str | None, limit: int) ->
     wanted = _last("feedback", tenant, user, limit, *columns).where(name.in_(("rating", "correction")))
     found = [row._asdict() for row in reversed(connection.execute(wanted).all())]
     return [Judged(**{k: v for k, v in row.items() if k != "id"}) for row in found]
+
+
+def found(connection: Connection, tenant: str, user: str | None, limit: int) -> list[Found]:
+    """What verifiers, and what users did next, say of answers: of each name, over the last `limit` feedback records."""
+    columns = (_field("kind").label("kind"), _field("name").label("name"), _field("score").label("score"))
+    last = _last("feedback", tenant, user, limit, *columns).subquery()
+    scored = func.count(last.c.score)
+    rows = connection.execute(
+        select(
+            last.c.kind, last.c.name, scored.label("scored"), (func.count() - scored).label("silent"),
+            func.count(last.c.score).filter(last.c.score >= 0.5).label("good"),
+        )
+        .where(last.c.kind != "explicit")
+        .group_by(last.c.kind, last.c.name)
+        .order_by(last.c.kind, last.c.name)
+    )  # fmt: skip
+    return [Found(**row._asdict()) for row in rows]
 
 
 def entries(connection: Connection, tenant: str, before: int | None, limit: int) -> list[tuple[LedgerEntry, str]]:

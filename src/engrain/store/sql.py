@@ -456,6 +456,11 @@ class SqlStore:
         with self._db.read() as connection:
             return reading.judged(connection, tenant, user, limit)
 
+    def found(self, *, tenant: str, user: str | None = None, limit: int = 20_000) -> list[reading.Found]:
+        """What each verifier, and what users did next, say of the last answers."""
+        with self._db.read() as connection:
+            return reading.found(connection, tenant, user, limit)
+
     def tenant_ledger(
         self, tenant: str, *, before: int | None = None, limit: int = 50
     ) -> list[tuple[LedgerEntry, str]]:
