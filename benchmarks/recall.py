@@ -1,8 +1,8 @@
 """Recall: the share of the notes that hold the answer among the first 1, 5 and 10 found, on public question sets.
 
 Each set becomes a home of its own (real store, FTS5 index and vectors), and each question goes through `recall` as a chat's does.
-Arms: full text alone, vectors alone, and both fused as shipped. The fusing weight and the embedder's settings were chosen on LoCoMo only; the
-other two sets had no part in it. Data: ../shared/data (not in the repository; their licences are beside them).
+Arms: full text alone, hashed vectors alone, and both fused as shipped; and full text fused with MiniLM, where that is installed. The fusing weights and the
+hashed embedder's settings were chosen on LoCoMo only; the other two sets had no part in it. Data: ../shared/data (not in the repository; their licences are beside them).
 
     python benchmarks/recall.py
 """
@@ -21,6 +21,7 @@ from typing import Any
 import numpy as np
 
 from common import Run, options, picture, table
+from engrain.engines.minilm import MiniLM, bundled
 from engrain.memory import HashedEmbedder, recall
 from engrain.memory.recall import RecallSettings
 from engrain.protocols import Embedder
@@ -103,11 +104,14 @@ class Blind(HashedEmbedder):
 
 
 def arms() -> dict[str, tuple[Embedder, RecallSettings]]:
-    return {
+    found: dict[str, tuple[Embedder, RecallSettings]] = {
         "full text": (Blind(), RecallSettings()),
         "vectors": (HashedEmbedder(), RecallSettings(dense_weight=1e9)),
         "fused": (HashedEmbedder(), RecallSettings()),
     }
+    if bundled() is not None:
+        found["fused with MiniLM"] = (MiniLM(), RecallSettings())
+    return found
 
 
 def measure(
@@ -137,7 +141,7 @@ def main() -> None:
     parser = options(__doc__, seeds=1)
     parser.add_argument("--data", type=Path, default=SHARED, help="folder of the question sets")
     args = parser.parse_args()
-    run, results, rows = Run("recall", args), {}, []
+    run, results, rows, tried = Run("recall", args), {}, [], arms()
     for name, (folder, read) in SETS.items():
         if not (args.data / folder).is_dir():
             run.say(f"skipped {name}: {args.data / folder} is not there (give its parent with --data)")
@@ -146,7 +150,7 @@ def main() -> None:
         if args.quick:
             parts = [(notes, questions[:20]) for notes, questions in parts[:1]]
         results[name] = {"notes": sum(len(n) for n, _ in parts), "questions": sum(len(q) for _, q in parts)}
-        for arm, (embedder, settings) in arms().items():
+        for arm, (embedder, settings) in tried.items():
             measured = [measure(notes, questions, embedder, settings) for notes, questions in parts]
             found = np.array([x for part, _ in measured for x in part])
             spent = [x for _, part in measured for x in part]
@@ -163,9 +167,9 @@ def main() -> None:
     path = run.save(results)
     if results:
         with picture(path) as axis:
-            for place, arm in enumerate(arms()):
+            for place, arm in enumerate(tried):
                 values = [100 * results[n][arm]["recall"]["5"] for n in results]
-                axis.bar([i + 0.27 * (place - 1) for i in range(len(values))], values, 0.25, label=arm)
+                axis.bar([i + 0.2 * (place - 1.5) for i in range(len(values))], values, 0.18, label=arm)
             axis.set_xticks(range(len(results)), list(results))
             axis.set_ylabel("answer's notes among the first 5, %")
             axis.legend(frameon=False)

@@ -1,4 +1,4 @@
-"""The terminal's door to engrain, and the only place that reads the environment (ENGRAIN_HOME, ENGRAIN_BASE, ENGRAIN_DEVICE; OpenTelemetry's OTEL_*).
+"""The terminal's door to engrain, and the only place that reads the environment (ENGRAIN_HOME, ENGRAIN_BASE, ENGRAIN_DEVICE, ENGRAIN_EMBEDDER; OpenTelemetry's OTEL_*).
 
 Everything heavy is imported inside the command that needs it, so that `engrain --help` answers at once.
 """
@@ -80,6 +80,13 @@ Device = Annotated[
     str,
     typer.Option(envvar="ENGRAIN_DEVICE", help="Where the model runs: auto (cuda where there is one), cpu or cuda."),
 ]
+Embed = Annotated[
+    str,
+    typer.Option(
+        "--embedder", envvar="ENGRAIN_EMBEDDER",
+        help="What finds notes by meaning: minilm, a folder of such a model, hashed (letters alone), or auto: minilm where it is installed.",
+    ),
+]  # fmt: skip
 User = Annotated[str, typer.Option(help="Whose memory and weights; nobody learns from somebody else.")]
 Tenant = Annotated[str, typer.Option(help="The group of users that the user belongs to.")]
 LogJson = Annotated[
@@ -144,11 +151,18 @@ def fail(message: str) -> None:
     raise typer.Exit(1)
 
 
-def opened(home: Path, base: Path, user: str, tenant: str, device: str = "auto") -> Learner:
-    """The Learner of this user; the model is loaded only by what needs it."""
+def opened(home: Path, base: Path, user: str, tenant: str, device: str = "auto", embedder: str = "hashed") -> Learner:
+    """The Learner of this user; the model is loaded only by what needs it. `embedder`: for what recalls."""
     from engrain.learner import Learner
 
-    return Learner(home.expanduser(), base=base.expanduser(), user=user, tenant=tenant, device=device)
+    return Learner(
+        home.expanduser(),
+        base=base.expanduser(),
+        user=user,
+        tenant=tenant,
+        device=device,
+        embedder=embedder,
+    )
 
 
 def stored(home: Path) -> AbstractContextManager[SqlStore]:
@@ -249,7 +263,7 @@ def serve(
     verify: Verify = None,
     drain: Annotated[int, typer.Option(min=0, help="Seconds that open answers have to end after Ctrl-C; they are recorded whole either way.")] = 30,
     log_json: LogJson = False,
-    home: Home = HOME, base: Base = SPROUT, tenant: Tenant = "local", device: Device = "auto",
+    home: Home = HOME, base: Base = SPROUT, tenant: Tenant = "local", device: Device = "auto", embedder: Embed = "hashed",
 ) -> None:  # fmt: skip
     """Answer over HTTP as OpenAI does: point any OpenAI client at it, and its agent begins to remember and to learn.
 
@@ -274,6 +288,7 @@ def serve(
         tenant=tenant,
         rows=rows,
         device=device,
+        embedder=embedder,
         learn=learn,
         canary=canary,
         per_minute=per_minute,
@@ -292,7 +307,7 @@ def serve_tools(
     http: Annotated[bool, typer.Option("--http", help="Streamable HTTP at /mcp, instead of standard input and output.")] = False,
     host: Annotated[str, typer.Option(help="With --http: where to listen; beyond this machine only with a key.")] = "127.0.0.1",
     port: Annotated[int, typer.Option(min=1, max=65535, help="With --http.")] = 8421,
-    home: Home = HOME, base: Base = SPROUT, user: User = "me", tenant: Tenant = "local", device: Device = "auto",
+    home: Home = HOME, base: Base = SPROUT, user: User = "me", tenant: Tenant = "local", device: Device = "auto", embedder: Embed = "hashed",
 ) -> None:  # fmt: skip
     """Give an agent that speaks MCP the tools remember, recall, feedback and forget, on the memory of one user.
 
@@ -307,7 +322,7 @@ def serve_tools(
         raise InputError(f'{missing.name} is not installed; run: pip install "engrain[mcp]"') from missing
 
     run(
-        home.expanduser(), base.expanduser(), user=user, tenant=tenant, device=device, http=http, host=host, port=port,
+        home.expanduser(), base.expanduser(), user=user, tenant=tenant, device=device, embedder=embedder, http=http, host=host, port=port,
         say=terminal(stderr=True).print,
     )  # fmt: skip
 
@@ -452,7 +467,7 @@ def chat(
     verbose: Annotated[bool, typer.Option("--verbose", "-v", help="Show what answered and which notes it was shown.")] = False,
     remember: Annotated[bool, typer.Option(help="Keep what a message leaves behind.")] = True,
     max_tokens: Annotated[int | None, typer.Option(min=1, help="Where an answer ends at the latest.", show_default="256, or a quarter of a smaller model's window")] = None,
-    home: Home = HOME, base: Base = SPROUT, user: User = "me", tenant: Tenant = "local", device: Device = "auto",
+    home: Home = HOME, base: Base = SPROUT, user: User = "me", tenant: Tenant = "local", device: Device = "auto", embedder: Embed = "hashed",
 ) -> None:  # fmt: skip
     """Talk to it: it answers from its weights and from the notes that fit, and remembers what you say.
 
@@ -462,7 +477,7 @@ def chat(
     Example:  engrain chat "What is the gate code of the north barn?"
     """
     console = terminal()
-    with opened(home, base, user, tenant, device) as learner:
+    with opened(home, base, user, tenant, device, embedder) as learner:
         if message is not None:
             answer = learner.chat(message, remember_it=remember, max_tokens=max_tokens)
             show_answer(console, answer, verbose=verbose)

@@ -52,11 +52,21 @@ ANSWER_TOKENS = 256
 """How long an answer may be, where nobody says otherwise."""
 
 
+def embedder_of(name: str) -> Embedder:
+    """`hashed` (letters alone, no model), `minilm`, a folder that holds such a model, or `auto`: MiniLM where it is installed, else hashed."""
+    from engrain.engines.minilm import MiniLM, bundled
+
+    if name == "hashed" or (name == "auto" and bundled() is None):
+        return HashedEmbedder()
+    return MiniLM(None if name in ("auto", "minilm") else Path(name).expanduser())
+
+
 class Learner:
     """An agent's memory and weights for one user: what it is told it uses at once, and comes to know.
 
     Everything lives in the folder `home` (created if missing): the database, the adapters, interrupted runs. The model is
-    loaded at the first call that needs it, onto `device`: "auto" (cuda where there is one, else cpu), "cpu" or "cuda".
+    loaded at the first call that needs it, onto `device`: "auto" (cuda where there is one, else cpu), "cpu" or "cuda". `embedder`
+    finds notes by meaning: one of your own, or a name as in `embedder_of`.
     Use one Learner per user; several may share a home.
     """
 
@@ -69,7 +79,7 @@ class Learner:
         tenant: str = "local",
         serving: Serving | None = None,
         consolidation: Consolidation | None = None,
-        embedder: Embedder | None = None,
+        embedder: Embedder | str = "hashed",
         device: str = "auto",
         threads: int = 1,
     ) -> None:
@@ -82,7 +92,7 @@ class Learner:
         self.serving = serving or Serving(max_tokens=ANSWER_TOKENS)
         self.consolidation = consolidation or Consolidation()
         self.store = SqlStore(self.home)
-        self.embedder = embedder or HashedEmbedder()
+        self.embedder = embedder_of(embedder) if isinstance(embedder, str) else embedder
         self._device, self._threads = device, threads
         self._engine: LocalEngine | None = None
 

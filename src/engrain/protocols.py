@@ -156,6 +156,16 @@ class Embedder(Protocol):
         """Changes whenever the vectors would."""
         ...
 
+    @property
+    def weight(self) -> float:
+        """How much the vectors say in recall beside the words, which say 1.0."""
+        ...
+
+    @property
+    def least_cosine(self) -> float:
+        """A text that shares no word with a query is relevant only if it is at least this close to it."""
+        ...
+
     def embed(self, texts: Sequence[str]) -> np.ndarray:
         """float32 [len(texts), dimension]; each row has length 1, or is all zero for a text without words."""
         ...

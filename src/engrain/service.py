@@ -23,10 +23,9 @@ from typing import TYPE_CHECKING, Self
 from engrain.errors import InputError
 from engrain.gateway.answer import Serving
 from engrain.gateway.here import is_loopback
-from engrain.learner import ANSWER_TOKENS
+from engrain.learner import ANSWER_TOKENS, embedder_of
 from engrain.loops import follow, remember
 from engrain.loops.trial import settle
-from engrain.memory import HashedEmbedder
 from engrain.prompts import extract_request
 from engrain.records import Feedback, Interaction, Message, Scope
 from engrain.store import SqlStore
@@ -58,6 +57,7 @@ def application(
     tenant: str = "local",
     rows: int = 32,
     device: str = "auto",
+    embedder: str = "hashed",
     per_minute: int = 0,
     upstream: Upstream | None = None,
     tracing: Tracing | None = None,
@@ -83,7 +83,7 @@ def application(
     batcher = Batcher(engine, rows=rows)
     reader = Opened(batcher, {"": [Message(role="user", content=extract_request(""))]})
     service = Service(
-        store=store, recorder=Recorder(store), engine=engine, batcher=batcher, embedder=HashedEmbedder(),
+        store=store, recorder=Recorder(store), engine=engine, batcher=batcher, embedder=embedder_of(embedder),
         serving=Serving(max_tokens=ANSWER_TOKENS), tenant=tenant, limits=Limits(requests_per_minute=per_minute), tracing=tracing,
         upstream=UpstreamClient(upstream) if upstream else None,
         after=lambda interaction, remembering: _after(store, reader, interaction, remembering=remembering),
@@ -107,6 +107,7 @@ def serve(
     tenant: str,
     rows: int,
     device: str,
+    embedder: str = "hashed",
     learn: bool = True,
     canary: float = 0.0,
     per_minute: int = 0,
@@ -133,7 +134,15 @@ def serve(
     if upstream and canary:
         raise InputError(f"--canary {canary} tries a trained version, and an upstream has none; leave one of them out")
     app, _ = application(
-        home, base, tenant=tenant, rows=rows, device=device, per_minute=per_minute, upstream=upstream, tracing=tracing
+        home,
+        base,
+        tenant=tenant,
+        rows=rows,
+        device=device,
+        embedder=embedder,
+        per_minute=per_minute,
+        upstream=upstream,
+        tracing=tracing,
     )
     import uvicorn
 

@@ -31,6 +31,9 @@ class HashedEmbedder:
     word_weight: float = 1.0
     group_weight: float = 2.0
     """Weight of one word's letter groups together, against the word itself."""
+    weight: float = 0.3
+    """Chosen on LoCoMo, as `least_cosine`."""
+    least_cosine: float = 0.15
 
     @property
     def name(self) -> str:

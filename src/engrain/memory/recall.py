@@ -14,14 +14,12 @@ from engrain.records import Memory, Scope
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RecallSettings:
-    """How recall weighs and cuts; the defaults suit the hashed embedder and were chosen on LoCoMo alone."""
+    """How recall weighs and cuts."""
 
-    dense_weight: float = 0.3
-    """Weight of the vectors against 1.0 for the words; 2.0 suits a sentence model (text-memory.md 3.3)."""
+    dense_weight: float | None = None
+    """Weight of the vectors against 1.0 for the words; None: the embedder's own."""
     candidates: int = 100
     """How many word hits are considered."""
-    least_cosine: float = 0.15
-    """A memory that shares no word with the query must be at least this close to it."""
     least_share: float = 0.25
     """Hits below this share of the best score are dropped."""
 
@@ -51,10 +49,11 @@ def recall(
         if memory_id in place:
             lexical[place[memory_id]] = bm25
     cosine = _matrix(held, index=index, embedder=embedder, scope=scope) @ embedder.embed([query])[0]
-    relevant = (lexical > 0) | (cosine >= settings.least_cosine)
+    relevant = (lexical > 0) | (cosine >= embedder.least_cosine)
     if not relevant.any():
         return []
-    score = fuse(lexical, cosine, dense_weight=settings.dense_weight)
+    weight = embedder.weight if settings.dense_weight is None else settings.dense_weight
+    score = fuse(lexical, cosine, dense_weight=weight)
     cut = settings.least_share * float(score[relevant].max())
     chosen = [i for i in range(len(held)) if relevant[i] and score[i] >= cut]
     chosen.sort(key=lambda i: (-round(float(score[i]), 9), -i))
