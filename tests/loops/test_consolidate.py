@@ -316,6 +316,52 @@ def test_an_update_that_spoils_one_group_is_scaled_back_though_the_whole_bears_i
     assert loop.choose_scale(store, engine, engine, batch, bears, time.time())[0] == 1.0
 
 
+def replayed(memories: int, each: int) -> tuple[Example, ...]:
+    """Questions about memories that an earlier version was taught."""
+    return tuple(
+        Example(
+            query=(Message(role="user", content=f"What is item {m} of list {n}?"),), reference="I don't know",
+            role="replay", memory_ids=(f"mem_{m}",),
+        )
+        for m in range(memories) for n in range(each)
+    )  # fmt: skip
+
+
+def test_an_update_that_loses_what_was_taught_before_is_scaled_back(store: SqlStore, tmp_path: Path) -> None:
+    before = replayed(60, 6)
+
+    class Forgets(Scaled):
+        def save(self, *, scale: float) -> str:
+            self.tried.append(scale)
+            name = self.teach([e.query[-1].content + " nonsense" for e in before[: int(6 * 20 * scale)]])
+            (self.adapters_dir / name).mkdir(parents=True)
+            return name
+
+    engine: Any = Forgets(tmp_path)
+    batch = Batch(scope=SCOPE, parent="", train=before, holdout=before[::6], memory_ids=())
+    settings = Consolidation(scales=(1.0, 0.5, 0.05), scale_items=100, gate_items=300)
+    assert loop.choose_scale(store, engine, engine, batch, settings, time.time())[0] == 0.05
+    alone: Any = Forgets(tmp_path / "alone")
+    assert loop.choose_scale(store, alone, alone, replace(batch, train=()), settings, time.time())[0] == 1.0
+
+
+def test_each_memory_that_was_taught_before_is_trained_on_a_quarter_as_often_as_a_new_one() -> None:
+    new = tuple(replace(e, role="new", memory_ids=(f"new_{e.memory_ids[0]}",)) for e in replayed(20, 3))
+
+    def learning(settings: Consolidation, earlier: int) -> dict[str, Any]:
+        batch = Batch(scope=SCOPE, parent="", train=(*new, *replayed(earlier, 5)), holdout=(), memory_ids=())
+        found: dict[str, Any] = loop.kept_settings(settings, batch)["learning"]
+        return found
+
+    first, fourth = learning(Consolidation(), 0), learning(Consolidation(), 60)
+    assert (first["steps"], fourth["steps"]) == (120, 210)  # 20 and 35 times six
+    assert "shares" not in first and first["plan"] == fourth["plan"]
+    shares = fourth["shares"]
+    assert shares["new"] + shares["replay"] == pytest.approx(first["plan"]["new"])
+    assert shares["replay"] / 60 == pytest.approx(shares["new"] / 20 / 4)
+    assert learning(Consolidation(replay=None), 60).keys() == first.keys()
+
+
 def test_a_forgetting_gives_back_nothing_of_the_error_budget(store: SqlStore) -> None:
     secret = tell(store, NOTES[0], scope=SCOPE)
     batch = Batch(scope=SCOPE, parent="", train=(), holdout=(), memory_ids=(secret.id,))

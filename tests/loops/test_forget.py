@@ -309,7 +309,7 @@ def test_a_rebuild_uses_the_settings_of_its_batch_and_not_those_of_today(store: 
     then = Consolidation(
         router=Router(settle_s=7.0), preparation=Preparation(study=Study(rounds=1), guards=3, distractors=1), least_steps=9,
         steps_per_memory=0.5, most_steps=11, learning_rate=1e-3, batch_size=3, rank=2, seed=5, scales=(0.5,), scale_items=20,
-        gate_items=17,
+        gate_items=17, replay=0.75,
     )  # fmt: skip
     things = ("gate code", "password", "owner", "colour", "Friday dish")
     told = [remember.tell(store, f"The {thing} of the barn is {n}{n}7.", scope=SCOPE) for n, thing in enumerate(things)]
@@ -326,6 +326,9 @@ def test_a_rebuild_uses_the_settings_of_its_batch_and_not_those_of_today(store: 
     assert batch_for(store, engine, SCOPE, wanted, "", at, again).id == batch.id
     assert (again.router, again.seed, list(again.scales), again.scale_items) == (then.router, 5, [0.5], 20)
     assert (again.gate_items, again.steps(1), again.steps(99)) == (17, then.steps(1), then.steps(99))
+    assert again.replay == 0.75
+    older = {**old.settings, "run": {k: v for k, v in old.settings["run"].items() if k != "replay"}}
+    assert _settings_of(older, old.seed, Consolidation()).replay is None  # its shares were those of its plan
 
 
 def test_a_question_that_was_trained_on_goes_from_batch_evidence_and_weights_with_its_interaction(

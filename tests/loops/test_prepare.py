@@ -151,6 +151,25 @@ def test_no_near_miss_is_answered_by_a_note_or_asked_by_a_task() -> None:
     assert not {e.query[-1].content for e in again.train} & set(kept_out)
 
 
+def test_no_near_miss_asks_what_was_taught_before() -> None:
+    people = ("Anna", "Marta", "Hugo", "Petra", "Lena", "Jonas")
+    notes = memories(*(f"{p}'s room is {7 * i + 100}." for i, p in enumerate(people)))
+    batch = prepare(Reader(), notes, scope=SCOPE, parent="", preparation=Preparation(guards=9))
+    near = [e for e in guards_of(batch) if len(e.query) == 1]
+    known = {
+        f"mem_{n}": Example(query=e.query, context="Notes:\n- Known.", reference="12", memory_ids=(f"mem_{n}",))
+        for n, e in enumerate(near[:6])
+    }
+    taught = tuple(known.values())
+    earlier = Batch(scope=SCOPE, parent="", train=taught[:3], holdout=taught[3:], memory_ids=tuple(known))
+    again = prepare(
+        Reader(), notes, scope=SCOPE, parent="", earlier=earlier, still=dict.fromkeys(known, "Known."),
+        preparation=Preparation(guards=9),
+    )  # fmt: skip
+    left = {e.query[-1].content for e in guards_of(again)}
+    assert left and not left & {e.query[-1].content for e in taught}
+
+
 def test_a_note_that_is_shown_is_newer_than_what_is_known() -> None:
     people = ("Anna", "Marta", "Hugo", "Petra", "Lena", "Jonas")
     facts = [f"{p}'s room is {7 * i + 100}." for i, p in enumerate(people)]

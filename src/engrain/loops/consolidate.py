@@ -86,6 +86,9 @@ class Consolidation:
     method_options: Mapping[str, Any] = field(default_factory=lambda: {"answers": "both"})
     plan: Mapping[str, Any] = field(default_factory=dict[str, Any])
     """Other fields of learning.loop.Plan than the defaults, by name: shares of new, replay and guard, temperature, refresh …"""
+    replay: float | None = 0.25
+    """How often each memory that was learned before is trained on, against once for a new one; the shares of new and replay follow from that.
+    None: they are those of `plan`."""
     seed: int = 0
     least_advantage: float = 0.10
     """The teacher, shown the notes, must beat the bare version on held-out questions by this much; else all stays in text."""
@@ -99,14 +102,18 @@ class Consolidation:
     trial: Trial | None = None
     """How a candidate that the gate lets through is tried on real requests before it goes live; None: it goes live at once."""
 
-    def steps(self, memories: int) -> int:
-        return int(min(self.most_steps, max(self.least_steps, self.steps_per_memory * memories)))
+    def steps(self, new: int, earlier: int = 0) -> int:
+        """How long to train on so many new memories, with replay of so many earlier ones."""
+        wanted = self.steps_per_memory * (new + (self.replay or 0.0) * earlier)
+        return int(min(self.most_steps, max(self.least_steps, wanted)))
 
 
+ASKED_OF_EACH = 4
+"""Questions about each memory of an earlier consolidation that the share of an update is chosen by, as many as a note has held out on average."""
 FAILED = "training failed"
 """Under this key stands the last batch whose training came to nothing, and why."""
 RUN_SETTINGS = (
-    "router", "steps_per_memory", "least_steps", "most_steps", "least_advantage", "scales", "scale_items", "gate_items",
+    "router", "steps_per_memory", "least_steps", "most_steps", "least_advantage", "scales", "scale_items", "gate_items", "replay",
 )  # fmt: skip
 """What a batch keeps of these beside its preparation and its learning, so that `forget` can run it again as it was."""
 
@@ -368,9 +375,13 @@ def batch_for(
 
 def kept_settings(settings: Consolidation, batch: Batch) -> dict[str, Any]:
     """What a batch keeps of the settings beside its preparation, so that it can be learned again as it was."""
-    steps = settings.steps(len({i for e in batch.train if e.role == "new" for i in e.memory_ids}))
+    new, earlier = (len({i for e in batch.train if e.role == role for i in e.memory_ids}) for role in ("new", "replay"))
     method = {"name": settings.method, **settings.method_options}
-    learning = {"steps": steps, "rank": settings.rank, "method": method, "plan": plan_fields(settings)}
+    plan = plan_fields(settings)
+    learning = {"steps": settings.steps(new, earlier), "rank": settings.rank, "method": method, "plan": plan}
+    if settings.replay is not None and earlier:
+        again = settings.replay * earlier
+        learning["shares"] = {"new": plan["new"] * new / (new + again), "replay": plan["new"] * again / (new + again)}
     return {"learning": learning, "run": {name: asdict(settings)[name] for name in RUN_SETTINGS}}
 
 
@@ -426,7 +437,8 @@ def train(engine: LocalEngine, batch: Batch, settings: Consolidation, *, home: P
 
     learning = batch.settings["learning"]
     steps = int(learning["steps"])
-    plan = Plan(method=method_named(**learning["method"]), seed=batch.seed, **learning["plan"])
+    numbers = {**learning["plan"], **learning.get("shares", {})}
+    plan = Plan(method=method_named(**learning["method"]), seed=batch.seed, **numbers)
     student = engine.student(
         batch.parent, rank=int(learning["rank"]), seed=batch.seed, max_tokens=longest_answer(engine, batch)
     )
@@ -465,14 +477,15 @@ def choose_scale(
     at: float,
     tick: Progress = quiet,
 ) -> tuple[float, str]:
-    """The largest share of the update that does no more harm to unrelated items (not the gate's) than the gate will tolerate,
-    and the adapter that it makes; other shares leave no file. The whole is tried first; then, as less breaks less, the span between what
+    """The largest share of the update that does no more harm to unrelated items (not the gate's), and to what was taught before, than the gate
+    will tolerate, and the adapter that it makes; other shares leave no file. The whole is tried first; then, as less breaks less, the span between what
     breaks too much and what does not is halved. The smallest is taken unasked: what the gate then says is another matter."""
     if len(settings.scales) == 1:
         return settings.scales[0], student.save(scale=settings.scales[0])
     spent = [v.decision for v in spent_before(store, batch.scope, at)]
-    judging = Counter(group(e) for e in retained(store, engine, batch, settings))
-    items = probes("scale", settings.scale_items, engine=engine)
+    judging = Counter({_draw(e): group(e) for e in retained(store, engine, batch, settings)}.values())
+    items = [*probes("scale", settings.scale_items, engine=engine), *_learned_before(batch)]
+    draws = {e.hash: _draw(e) for e in items}
 
     def answered(version: str, done: int) -> dict[str, ItemResult]:
         rounds = 2 + (len(settings.scales) - 2).bit_length()
@@ -485,7 +498,7 @@ def choose_scale(
     def passes(after: Mapping[str, ItemResult], name: str) -> bool:
         """Whether the gate would bear what the items of one group, or of all (""), show, if as many as it has showed it; of all,
         a standard error more: its own items are another draw, and a little less of an update is better than none."""
-        seen = pair(before, after, [i for i, r in before.items() if name in ("", r.group)], {})
+        seen = pair(before, after, [i for i, r in before.items() if name in ("", r.group)], draws)
         count = judging[name] if name else judging.total()
         share = count / max(1, seen.n)
         more = 0.0 if name else math.sqrt(seen.broke + seen.fixed)
@@ -500,7 +513,7 @@ def choose_scale(
     def bears(place: int) -> bool:
         tried[place] = student.save(scale=settings.scales[place])
         after = answered(tried[place], len(tried))
-        seen = pair(before, after, list(before), {})
+        seen = pair(before, after, list(before), draws)
         share = 100 * settings.scales[place]
         log.info("%.0f %% of the update breaks %d and fixes %d of %d items", share, seen.broke, seen.fixed, seen.n)
         return all(passes(after, g) for g in ("", *{r.group for r in before.values()}))
@@ -517,6 +530,20 @@ def choose_scale(
     for other in {*tried.values()} - there - {name}:
         shutil.rmtree(engine.adapters_dir / other)
     return settings.scales[taken], name
+
+
+def _learned_before(batch: Batch) -> list[Example]:
+    """Some questions about each memory that was taught before, of those that are replayed: what is held out of that, the gate judges by."""
+    of: dict[str, list[Example]] = {}
+    for example in batch.train:  # in the order of their hashes
+        if example.role == "replay":
+            of.setdefault(_draw(example), []).append(example)
+    return [e for some in of.values() for e in some[:ASKED_OF_EACH]]
+
+
+def _draw(example: Example) -> str:
+    """What counts as one draw of the statistics: the questions about one memory together, any other by itself."""
+    return example.memory_ids[0] if example.memory_ids else example.hash
 
 
 def keep(store: SqlStore, engine: Engine, name: str, batch: Batch, scale: float) -> Adapter:
@@ -566,7 +593,7 @@ def judge(
     spent = spent_before(store, scope, time.time())
     verdict = settings.gate.decide(
         scope=scope, index=len(spent) + 1, history=[v.decision for v in spent], candidate=after, live=before, origin=origin,
-        clusters={e.hash: e.memory_ids[0] for e in items if e.memory_ids},
+        clusters={e.hash: _draw(e) for e in items},
     )  # fmt: skip
     verdict = replace(verdict, against=live, causes=tuple(dict.fromkeys((adapter.id, *verdict.causes))))
     if live != batch.parent:

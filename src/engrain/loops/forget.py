@@ -498,7 +498,7 @@ def _settings_of(stored: dict[str, Any], seed: int, today: Consolidation) -> Con
     """The settings that a batch was made with; today's where it has none on record."""
     if "run" not in stored:
         return today
-    run, learning = dict(stored["run"]), stored["learning"]
+    run, learning = {"replay": None, **stored["run"]}, stored["learning"]
     method, plan = dict(learning["method"]), dict(learning["plan"])
     known = {f.name: stored[f.name] for f in fields(Preparation) if f.name in stored}
     preparation = {"in_style": 0.0} | known | {"study": Study(**stored["study"])}  # older batches had no such lessons

@@ -108,6 +108,7 @@ def prepare(
     near = near_any([last_question(e) for e in replayed], held_now)
     train += [e for e, close in zip(replayed, near, strict=True) if not close]
     taken = [*apart, *(q.text for some in split.values() for questions in some for q in questions)]
+    taken += [last_question(e) for e in (*replayed, *replay_holdout)]
     asking = {t: split[t][0] for t in learnable}
     train += _near_misses(engine, asking, taken, parent, settings)
     train += _newer(engine, asking, parent, settings)
