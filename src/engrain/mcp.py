@@ -363,7 +363,7 @@ def run(
     user: str,
     tenant: str,
     device: str,
-    embedder: str,
+    embedder: str = "hashed",
     http: bool,
     host: str,
     port: int,

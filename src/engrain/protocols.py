@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal, Protocol
 
-from engrain.records import Interaction, LedgerEntry, Message, Record, Scope
+from engrain.records import Interaction, LedgerEntry, Memory, Message, Record, Scope
 
 if TYPE_CHECKING:
     import numpy as np
@@ -124,15 +124,51 @@ class Store(Protocol):
     def ledger(self) -> Iterator[LedgerEntry]: ...
 
 
-class MemoryIndex(Protocol):
-    """Where recall looks memories up by their words and keeps their vectors; `SqlStore` is one."""
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Filed:
+    """Where one memory stands, as the store keeps it; `engrain.memory.history.Standing` without the memory."""
 
-    def select(self, kind: type[Any], *, scope: Scope) -> Iterator[Any]:
-        """All records of one kind in this scope, in the order they were appended."""
+    id: str
+    state: str
+    until: float | None = None
+    by: str = ""
+    """Id of the memory that supersedes, retracts or is repeated by it."""
+    confirmations: int = 0
+    style: bool = False
+    """Whether it states how to answer."""
+    keys: tuple[str, ...] = ()
+    """What its standing depends on: memories that share one belong together, and `names:ID` belongs to the memory of that id."""
+
+
+class Standings(Protocol):
+    """Where the standing of each memory is kept, so that what is new is compared with what concerns it alone; `SqlStore` is one."""
+
+    def state(self, *, scope: Scope) -> tuple[int, int]:
+        """(the last entry of the ledger that wrote or forgot a memory of this scope, how many there are); changes with each."""
         ...
 
-    def state(self, kind: type[Any], *, scope: Scope) -> tuple[int, int]:
-        """Changes whenever a record of this kind is written or forgotten in this scope."""
+    def unfiled(self, *, scope: Scope, limit: int) -> list[Memory]:
+        """Memories that wait to be filed, in the order of recording."""
+        ...
+
+    def akin(self, keys: Collection[str], ids: Collection[str], *, scope: Scope) -> list[Memory]:
+        """The memories that are filed under any of the keys, and those of the ids that are there, in the order of recording."""
+        ...
+
+    def file(self, filed: Sequence[Filed], *, scope: Scope, seen: tuple[int, int]) -> bool:
+        """Keep these standings; False, and nothing is kept, if `state` is not any more what it was (`seen`)."""
+        ...
+
+    def filed(self, *, scope: Scope, ids: Collection[str] | None = None, style: bool | None = None) -> list[Filed]:
+        """The memories that hold, in the order of recording: among `ids` alone; that say how to answer, or do not."""
+        ...
+
+
+class MemoryIndex(Standings, Protocol):
+    """Where recall looks memories up by their words and keeps their vectors; `SqlStore` is one."""
+
+    def memories_after(self, seq: int, *, scope: Scope) -> list[Memory]:
+        """The memories that were written after entry `seq` of the ledger, in that order."""
         ...
 
     def search_text(self, query: str, *, scope: Scope, limit: int = 50) -> list[tuple[str, float]]:

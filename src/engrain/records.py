@@ -65,7 +65,8 @@ class Message:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Stamp:
-    """What answered: the hashes of the base, the adapter ("" for none) and the memory snapshot ("" for none)."""
+    """What answered: the hashes of the base, the adapter ("" for none) and the memory snapshot (the last entry of the ledger that
+    changed it; "" for none)."""
 
     base: str
     adapter: str = ""

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from engrain.errors import ScopeError
-from engrain.memory.history import active, as_of, derive, snapshot
+from engrain.memory.history import active, as_of, derive
 from engrain.records import Memory, Scope
 
 ME = Scope(user="me")
@@ -136,19 +136,6 @@ def test_denying_a_value_ends_that_value_only() -> None:
 def test_memories_of_two_scopes_are_refused() -> None:
     with pytest.raises(ScopeError, match="2 scopes"):
         derive([memory("a", "x", 1), replace(memory("b", "y", 2), scope=Scope(user="other"))])
-
-
-def test_the_snapshot_is_about_what_is_held_and_nothing_else() -> None:
-    old, tea, new = memory("a", CODE + "1", 1), memory("b", "Anna likes tea", 1), memory("c", CODE + "2", 2)
-    again = memory("d", "Anna likes tea", 3)
-    assert snapshot(active([old, tea, new])) == snapshot(active([old, tea, new, again])) == snapshot([new, tea])
-    assert snapshot(active([old, tea])) != snapshot(active([old, tea, new]))
-    assert snapshot([]) == "" == snapshot(active([memory("r", "", 1, retracts=("gone",))]))
-
-
-def test_nobody_can_guess_from_the_snapshot_what_was_held() -> None:
-    assert snapshot([memory("a", CODE + "1", 1)]) == snapshot([memory("a", CODE + "2", 1)])
-    assert snapshot([memory("a", CODE + "1", 1)]) != snapshot([memory("b", CODE + "1", 1)])
 
 
 TEXTS = [

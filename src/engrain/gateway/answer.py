@@ -159,8 +159,9 @@ def prepare(
     if memory:
         held = (shelf or Shelf()).of(store, scope)
         context = look_up(
-            store, engine, embedder, messages, held, scope=scope, serving=serving, version=version, say=say
-        )
+            store, engine, embedder, messages, held, scope=scope, serving=serving, version=version, say=say,
+            shelf=shelf,
+        )  # fmt: skip
     return Asked(
         id=name, canary=canary.id if canary else "", scope=scope, conversation=conversation, messages=tuple(messages), context=context, version=version, memory=memory, held=held.snapshot,
         serving=serving, seed=seed, started=started,
@@ -218,6 +219,7 @@ def look_up(
     serving: Serving,
     version: str = "",
     say: Say | None = None,
+    shelf: Shelf | None = None,
 ) -> Context:
     """The context for the last user message: how to answer, and the notes that fit, unless the version answers without them.
 
@@ -226,7 +228,9 @@ def look_up(
     `say` gives the first tokens that a version answers to a conversation; `engine.sample` where it is left out.
     """
     query = next((m.content for m in reversed(messages) if m.role == "user"), "")
-    found = recall(query, index=store, embedder=embedder, scope=scope, memories=held.notes, limit=serving.recall_limit)
+    found = recall(
+        query, index=store, embedder=embedder, scope=scope, memories=held.notes, limit=serving.recall_limit, shelf=shelf
+    )  # fmt: skip
     if found and version and not serving.show_learned and found[0][0].id in asked_without(store, scope, version):
         bare = assemble([], serving.budget_tokens, engine.count_tokens, preferences=held.styles)
         begun = (say or _say(engine))(add_context(bare.text, messages), version)

@@ -9,7 +9,7 @@ from engrain.memory.embed import HashedEmbedder
 from engrain.memory.extract import drop_recalled, extract
 from engrain.memory.facts import facts
 from engrain.memory.held import Held, Shelf, held
-from engrain.memory.history import Standing, active, as_of, derive, holding, snapshot
+from engrain.memory.history import Standing, active, as_of, derive, holding
 from engrain.memory.kinds import is_mutable, kind_of
 from engrain.memory.recall import RecallSettings, recall
 from engrain.memory.styles import is_answer_style
@@ -38,6 +38,5 @@ __all__ = [
     "notes_from_markdown",
     "notes_from_text",
     "recall",
-    "snapshot",
     "stated",
 ]

@@ -1,71 +1,146 @@
-"""What holds now of a user's memory, derived once and kept until something is recorded or forgotten."""
+"""What a process keeps of its users' memories, so that a request need not read them all: the vectors, and how each wants to be answered."""
 
 from __future__ import annotations
 
 import threading
 from collections import OrderedDict
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import NamedTuple
 
-from engrain.memory.history import active, snapshot
+import numpy as np
+
+from engrain.memory.filing import file
+from engrain.memory.history import active
 from engrain.memory.styles import is_answer_style
-from engrain.protocols import MemoryIndex
+from engrain.protocols import Embedder, MemoryIndex
 from engrain.records import Memory, Scope
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Held:
-    """The active memories, in the order of recording."""
+    """What holds of a user's memory."""
 
     styles: tuple[Memory, ...] = ()
-    """Those that say how to answer."""
-    notes: tuple[Memory, ...] = ()
-    """All others."""
+    """The memories that say how to answer, in the order of recording."""
+    notes: tuple[Memory, ...] | None = None
+    """All others; None: whichever the store has."""
     snapshot: str = ""
-    """`history.snapshot` of them all."""
+    """Which state of the memory this is: the last entry of the ledger that changed it; "" where there is none."""
 
 
 def held(memories: Sequence[Memory]) -> Held:
-    """What holds of all the memories of one scope."""
+    """What holds, if these were all the memories of the scope."""
     now = active(memories)
     styles = {m.id for m in now if is_answer_style(m.text)}
     return Held(
-        styles=tuple(m for m in now if m.id in styles),
-        notes=tuple(m for m in now if m.id not in styles),
-        snapshot=snapshot(now),
-    )
+        styles=tuple(m for m in now if m.id in styles), notes=tuple(m for m in now if m.id not in styles)
+    )  # fmt: skip
+
+
+class Vectors(NamedTuple):
+    """The vectors of all memories of a scope, those that hold no longer among them."""
+
+    ids: Sequence[str]
+    """At least as many as there are rows: more may have come since."""
+    rows: Mapping[str, int]
+    """Which row is a memory's."""
+    matrix: np.ndarray
+    """float32 [n, dimension]."""
+
+
+class _Kept:
+    """The vectors of one scope as they grow. Rows are only ever added, so that whoever reads goes on reading what was there."""
+
+    def __init__(self, name: str) -> None:
+        self.name, self.lock = name, threading.Lock()
+        self._forget()
+
+    def _forget(self) -> None:
+        self._state = (0, 0)
+        self._ids: list[str] = []
+        self._rows: dict[str, int] = {}
+        self._room = np.zeros((0, 0), dtype=np.float32)
+
+    @property
+    def bytes(self) -> int:
+        return int(self._room.nbytes)
+
+    def now(self, index: MemoryIndex, embedder: Embedder, scope: Scope) -> Vectors:
+        """All of them; what the store has none of yet is made and kept there."""
+        with self.lock:
+            state = index.state(scope=scope)
+            if state != self._state:
+                new = index.memories_after(self._state[0], scope=scope) if self._ids else []
+                if not self._ids or state[1] - self._state[1] != len(new):  # nothing read yet, or something forgotten
+                    self._forget()
+                    self._add(*index.vectors(embedder.name, scope=scope))
+                    new = index.memories_after(0, scope=scope) if len(self._ids) < state[1] else []
+                missing = [m for m in new if m.id not in self._rows]
+                if missing:
+                    made = embedder.embed([m.text for m in missing])
+                    index.put_vectors(embedder.name, {m.id: v for m, v in zip(missing, made, strict=True)}, scope=scope)
+                    self._add([m.id for m in missing], made)
+                self._state = state
+            return Vectors(self._ids, self._rows, self._room[: len(self._ids)])
+
+    def _add(self, ids: Sequence[str], vectors: np.ndarray) -> None:
+        """More of them; room is made for as many again, so that each is copied a few times at most."""
+        count, more = len(self._ids), len(ids)
+        if not more:
+            return
+        if count + more > len(self._room):
+            room = np.zeros((max(64, 2 * (count + more)), vectors.shape[1]), dtype=np.float32)
+            room[:count] = self._room[:count] if count else 0.0
+            self._room = room
+        self._room[count : count + more] = vectors
+        self._rows |= {name: count + i for i, name in enumerate(ids)}
+        self._ids += ids
 
 
 class Shelf:
-    """Keeps what holds, for the scopes that were asked for last; safe for several threads.
+    """Keeps what was read for the scopes that were asked for last; safe for several threads.
 
-    What the store says of a scope's records decides whether it still stands, so that another process's writing and forgetting count.
+    The store says whether it still stands, so that another process's writing and forgetting count.
     """
 
-    def __init__(self, scopes: int = 1024) -> None:
-        self._most = scopes
-        self._kept: OrderedDict[Scope, tuple[tuple[int, int], Held]] = OrderedDict()
+    def __init__(self, scopes: int = 1024, vector_bytes: int = 1 << 30) -> None:
+        self._most, self._room = scopes, vector_bytes
+        self._held: OrderedDict[Scope, tuple[tuple[int, int], Held]] = OrderedDict()
+        self._vectors: OrderedDict[Scope, _Kept] = OrderedDict()
         self._lock = threading.Lock()
 
     def of(self, index: MemoryIndex, scope: Scope) -> Held:
-        """What holds of this scope now."""
-        state = index.state(
-            Memory, scope=scope
-        )  # before the records are read: what comes between is read again next time
+        """What holds of this scope now; its notes are left in the store."""
+        state = index.state(scope=scope)  # before anything is read: what comes between is read again next time
         with self._lock:
-            known = self._kept.get(scope)
+            known = self._held.get(scope)
             if known is not None and known[0] == state:
-                self._kept.move_to_end(scope)
+                self._held.move_to_end(scope)
                 return known[1]
-        found = held(list(index.select(Memory, scope=scope)))
+        file(index, scope)
+        styles = index.akin((), [f.id for f in index.filed(scope=scope, style=True)], scope=scope)
+        found = Held(styles=tuple(styles), snapshot=str(state[0]) if state[1] else "")
         with self._lock:
-            self._kept[scope] = state, found
-            self._kept.move_to_end(scope)
-            while len(self._kept) > self._most:
-                self._kept.popitem(last=False)
+            self._held[scope] = state, found
+            self._held.move_to_end(scope)
+            while len(self._held) > self._most:
+                self._held.popitem(last=False)
         return found
+
+    def vectors(self, index: MemoryIndex, embedder: Embedder, scope: Scope) -> Vectors:
+        """The vectors of this scope, each made at most once."""
+        with self._lock:
+            kept = self._vectors.get(scope)
+            if kept is None or kept.name != embedder.name:
+                kept = self._vectors[scope] = _Kept(embedder.name)
+            self._vectors.move_to_end(scope)
+            while len(self._vectors) > 1 and sum(v.bytes for v in self._vectors.values()) > self._room:
+                self._vectors.popitem(last=False)
+        return kept.now(index, embedder, scope)
 
     def clear(self) -> None:
         """Drop all of it, as forgetting needs."""
         with self._lock:
-            self._kept.clear()
+            self._held.clear()
+            self._vectors.clear()

@@ -14,7 +14,7 @@ from typing import Literal
 from engrain.errors import ScopeError
 from engrain.memory.claims import Claim, claim_of
 from engrain.memory.phrases import normalise
-from engrain.records import Memory, content_hash
+from engrain.records import Memory
 
 State = Literal["active", "repeated", "superseded", "retracted", "retraction"]
 Words = tuple[str, ...]
@@ -47,7 +47,7 @@ def derive(memories: Sequence[Memory]) -> dict[str, Standing]:
             f"memories of {len(scopes)} scopes were given ({', '.join(sorted(map(str, scopes)))}); pass one"
         )
     claims = {m.id: claim_of(m.text) for m in memories}
-    words = {m.id: _identity(m.text, claims[m.id]) for m in memories}
+    words = {m.id: identity(m.text, claims[m.id]) for m in memories}
     retracted = _retracted(memories, words)
     live = [m for m in memories if m.id not in retracted]
     ended, repeats = _timeline(live, claims, words)
@@ -105,13 +105,7 @@ def as_of(
     ]
 
 
-def snapshot(now: Sequence[Memory]) -> str:
-    """Hash of the active memories by their ids, whatever their order; "" for none. Ids are random, so that nobody can guess from it what
-    was held: it outlives what is forgotten."""
-    return content_hash(sorted(m.id for m in now), length=16) if now else ""
-
-
-def _identity(text: str, claim: Claim | None) -> Words:
+def identity(text: str, claim: Claim | None) -> Words:
     """What two memories share if the later one says the same again."""
     if claim:
         return ("claim", *claim.topic, claim.value, "not" if claim.negated else "")

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
-from engrain.memory.history import active
+from engrain.memory.filing import file
+from engrain.memory.held import Shelf
 from engrain.protocols import Embedder, MemoryIndex
 from engrain.records import Memory, Scope
 
@@ -33,31 +34,57 @@ def recall(
     memories: Sequence[Memory] | None = None,
     limit: int = 12,
     settings: RecallSettings = RecallSettings(),
+    shelf: Shelf | None = None,
 ) -> list[tuple[Memory, float]]:
     """The memories that fit the query and their scores (0 … 1, best first); ties: the newest first.
 
-    `memories` are the active ones where the caller has them already; else they are derived from all of the scope.
-    Vectors come from the index; missing ones are made here and kept there. Empty where nothing is relevant.
+    `memories` are those to choose from, where not all that hold and say nothing of how to answer. Vectors come from the index; missing ones
+    are made here and kept there. A `shelf` spares reading them again. Empty where nothing is relevant.
     """
-    held = active(list(index.select(Memory, scope=scope))) if memories is None else list(memories)
-    if not held or limit < 1 or not query.strip():
+    if limit < 1 or not query.strip() or (memories is not None and not memories):
         return []
-    place = {m.id: i for i, m in enumerate(held)}
-    lexical = np.zeros(len(held))
-    # Superseded memories may fill the first hits, so look past them.
-    for memory_id, bm25 in index.search_text(query, scope=scope, limit=settings.candidates + 2 * limit):
-        if memory_id in place:
-            lexical[place[memory_id]] = bm25
-    cosine = _matrix(held, index=index, embedder=embedder, scope=scope) @ embedder.embed([query])[0]
-    relevant = (lexical > 0) | (cosine >= embedder.least_cosine)
-    if not relevant.any():
+    file(index, scope)
+    kept = (shelf or Shelf()).vectors(index, embedder, scope)
+    if not len(kept.matrix):
         return []
-    weight = embedder.weight if settings.dense_weight is None else settings.dense_weight
-    score = fuse(lexical, cosine, dense_weight=weight)
-    cut = settings.least_share * float(score[relevant].max())
-    chosen = [i for i in range(len(held)) if relevant[i] and score[i] >= cut]
-    chosen.sort(key=lambda i: (-round(float(score[i]), 9), -i))
-    return [(held[i], float(score[i])) for i in chosen[:limit]]
+    cosine = kept.matrix @ embedder.embed([query])[0]
+    given = None if memories is None else {m.id: m for m in memories}
+
+    def holding(names: Collection[str]) -> list[str]:
+        """Those of them that may be recalled, in the order of recording."""
+        if given is not None:
+            return [name for name in given if name in names]
+        return [f.id for f in index.filed(scope=scope, ids=names, style=False)]
+
+    most = settings.candidates + 2 * limit  # what holds no longer may fill the first hits, so look past it
+    words = dict(index.search_text(query, scope=scope, limit=most))
+    order = _best(cosine, most)
+    while True:
+        near = [kept.ids[i] for i in order if cosine[i] >= embedder.least_cosine]
+        there = holding({*words, *near})
+        if len(there) >= limit or len(order) == len(cosine) or len(near) < len(order):
+            break
+        order = _best(cosine, 4 * len(order))
+    found = [name for name in there if name in kept.rows]
+    if not found:
+        return []
+    score = fuse(
+        np.array([words.get(n, 0.0) for n in found]), cosine[[kept.rows[n] for n in found]],
+        dense_weight=embedder.weight if settings.dense_weight is None else settings.dense_weight,
+    )  # fmt: skip
+    cut = settings.least_share * float(score.max())
+    chosen = sorted((i for i in range(len(found)) if score[i] >= cut), key=lambda i: (-round(float(score[i]), 9), -i))
+    best = {found[i]: float(score[i]) for i in chosen[:limit]}
+    read = given if given is not None else {m.id: m for m in index.akin((), best, scope=scope)}
+    return [(read[name], value) for name, value in best.items() if name in read]
+
+
+def _best(scores: np.ndarray, count: int) -> np.ndarray:
+    """Places of the greatest scores, the greatest first; [at most `count`]."""
+    if count >= len(scores):
+        return np.argsort(-scores, kind="stable")
+    some = np.argpartition(-scores, count)[:count]
+    return np.asarray(some[np.argsort(-scores[some], kind="stable")])
 
 
 def fuse(lexical: np.ndarray, cosine: np.ndarray, *, dense_weight: float) -> np.ndarray:
@@ -72,16 +99,3 @@ def _share_of_best(scores: np.ndarray) -> np.ndarray:
     positive = np.maximum(scores, 0.0)
     best = float(positive.max(initial=0.0))
     return np.asarray(positive / (best or 1.0))
-
-
-def _matrix(held: Sequence[Memory], *, index: MemoryIndex, embedder: Embedder, scope: Scope) -> np.ndarray:
-    """Vectors of these memories, [n, dimension]; those not yet in the index are made and kept."""
-    ids, kept = index.vectors(embedder.name, scope=scope)
-    row = {memory_id: i for i, memory_id in enumerate(ids)}
-    missing = [m for m in held if m.id not in row]
-    if not missing:
-        return kept[[row[m.id] for m in held]]
-    made = embedder.embed([m.text for m in missing])
-    new: Mapping[str, np.ndarray] = {m.id: vector for m, vector in zip(missing, made, strict=True)}
-    index.put_vectors(embedder.name, new, scope=scope)
-    return np.stack([new[m.id] if m.id in new else kept[row[m.id]] for m in held])

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from sqlalchemy import (
+    Boolean,
     Column,
     ColumnElement,
     Float,
@@ -74,6 +75,42 @@ vectors = Table(
     Column("seq", Integer, ForeignKey("content.seq", ondelete="CASCADE"), primary_key=True),
     Column("name", String, primary_key=True),
     Column("vector", LargeBinary, nullable=False),
+)
+
+# Where each memory stands (`memory.filing` says); a row without a state waits to be filed.
+standings = Table(
+    "standings",
+    metadata,
+    Column("seq", Integer, ForeignKey("content.seq", ondelete="CASCADE"), primary_key=True),
+    Column("tenant", String, nullable=False),
+    Column("user", String, nullable=False),
+    Column("state", String, nullable=False),
+    Column("by", String, nullable=False),
+    Column("until", Float),
+    Column("confirmations", Integer, nullable=False),
+    Column("style", Boolean, nullable=False),
+    Index("standings_state", "tenant", "user", "state", "style"),
+)
+
+# The last entry of the ledger that wrote or forgot one of a user's memories, and how many there are.
+states = Table(
+    "states",
+    metadata,
+    Column("tenant", String, primary_key=True),
+    Column("user", String, primary_key=True),
+    Column("last", Integer, nullable=False),
+    Column("there", Integer, nullable=False),
+)
+
+# What memories have in common on which their standing depends: the same words or topic (hashed), or the id that one of them names.
+topics = Table(
+    "topics",
+    metadata,
+    Column("seq", Integer, ForeignKey("content.seq", ondelete="CASCADE"), primary_key=True),
+    Column("key", String, primary_key=True),
+    Column("tenant", String, nullable=False),
+    Column("user", String, nullable=False),
+    Index("topics_key", "tenant", "user", "key"),
 )
 
 # Lineage, ids only.

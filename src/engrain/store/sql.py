@@ -6,7 +6,7 @@ import json
 import secrets
 import threading
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -14,8 +14,9 @@ import numpy as np
 from sqlalchemy import Connection, Row, bindparam, delete, func, insert, select
 
 from engrain.errors import EngrainError, InputError, NotFound, ScopeError, StoreError
+from engrain.protocols import Filed
 from engrain.records import Interaction, LedgerEntry, Memory, Record, Scope
-from engrain.store import audit, jobs, keys, lineage, pointer, reading, search
+from engrain.store import audit, filing, jobs, keys, lineage, pointer, reading, search
 from engrain.store import ledger as chain
 from engrain.store.codec import decode, encode, kind_of, named_by_content, same_content
 from engrain.store.database import Database
@@ -183,16 +184,15 @@ class SqlStore:
         for row in self._paged(wanted, subjects.c.seq):
             yield decode(row.json)
 
-    def state(self, kind: type[Any], *, scope: Scope) -> tuple[int, int]:
-        """(last entry, number of those that are there) of the records of one kind: changes whenever one is written or forgotten."""
-        wanted = (
-            select(func.max(subjects.c.seq), func.count(content.c.seq))
-            .outerjoin(content, content.c.seq == subjects.c.seq)
-            .where(owned(subjects, scope), subjects.c.kind == kind_of(kind))
-        )
+    def state(self, *, scope: Scope) -> tuple[int, int]:
+        """(the last entry of the ledger that wrote or forgot a memory of this scope, how many memories there are)"""
+        with self._db.peek() as connection:
+            return filing.state(connection, scope)
+
+    def memories_after(self, seq: int, *, scope: Scope) -> list[Memory]:
+        """The memories that were written after entry `seq` of the ledger, in that order."""
         with self._db.read() as connection:
-            last, there = connection.execute(wanted).one()
-        return last or 0, there
+            return _memories(filing.after(connection, seq, scope))
 
     def erase(self, record_ids: Sequence[str], *, scope: Scope, reason: str) -> None:
         """Remove content, salts, search words and vectors, down to the bytes in the files; ids, hashes and reason stay.
@@ -207,9 +207,12 @@ class SqlStore:
                     raise _absent(connection, record_id, scope)
                 if row.json is None:
                     continue
+                memory = filing.unfile(connection, row.seq, scope)
                 digest = connection.execute(select(ledger.c.digest).where(ledger.c.seq == row.seq)).scalar_one()
                 connection.execute(delete(content).where(content.c.seq == row.seq))
-                audit.enter(connection, event="forget", subject=record_id, digest=digest, reason=reason)
+                entry = audit.enter(connection, event="forget", subject=record_id, digest=digest, reason=reason)
+                if memory:
+                    filing.changed(connection, entry, -1, scope)
                 gone.append(row.seq)
             search.unindex(connection, gone, scope)
         self._db.scrub()
@@ -298,6 +301,29 @@ class SqlStore:
         """Memory ids and their float32 vectors [len(ids), dimension], in order of writing."""
         with self._db.read() as connection:
             return search.get_vectors(connection, name, scope)
+
+    def unfiled(self, *, scope: Scope, limit: int = 500) -> list[Memory]:
+        """Memories whose standing is not kept yet, in the order of recording."""
+        with self._db.read() as connection:
+            return _memories(filing.unfiled(connection, scope, limit))
+
+    def akin(self, keys: Collection[str], ids: Collection[str], *, scope: Scope) -> list[Memory]:
+        """The memories filed under any of the keys, and those of the ids that are there, in the order of recording."""
+        with self._db.read() as connection:
+            return _memories(filing.akin(connection, keys, ids, scope))
+
+    def file(self, filed: Sequence[Filed], *, scope: Scope, seen: tuple[int, int]) -> bool:
+        """Keep where these memories stand; False if others were recorded or forgotten since `state` gave `seen`."""
+        with self._db.write() as connection:
+            if filing.state(connection, scope) != seen:
+                return False
+            filing.file(connection, filed, scope)
+        return True
+
+    def filed(self, *, scope: Scope, ids: Collection[str] | None = None, style: bool | None = None) -> list[Filed]:
+        """The memories that hold, in the order of recording, as they are filed."""
+        with self._db.read() as connection:
+            return filing.active(connection, scope, ids, style)
 
     # -- live pointer ----------------------------------------------------------------------------------------------
 
@@ -502,8 +528,14 @@ def _append(end: audit.Ledger, record: Record, reason: str) -> None:
     _OWN(connection, seq=seq, id=record.id, kind=kind, tenant=scope.tenant, user=scope.user)
     _KEEP(connection, seq=seq, json=text, salt=salt)
     lineage.link(connection, record.causes, record.id, scope)
-    if isinstance(record, Memory) and record.text:
-        search.index(connection, seq, record.text, scope)
+    if isinstance(record, Memory):
+        filing.wait(connection, seq, scope)
+        if record.text:
+            search.index(connection, seq, record.text, scope)
+
+
+def _memories(texts: Sequence[str]) -> list[Memory]:
+    return [m for text in texts if isinstance(m := decode(text), Memory)]
 
 
 def _append_or_none(end: audit.Ledger, record: Record) -> Exception | None:

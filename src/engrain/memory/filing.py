@@ -1,0 +1,64 @@
+"""File memories: work out where each stands from those that concern it, and keep that, so that a store of any size answers at once.
+
+`history.derive` says where all memories of a scope stand; it looks at each. But a standing depends only on memories of the same topic or words
+and on those that name each other, so it is enough to derive such a group whenever one of it is new. The result is the same.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Sequence
+
+from engrain.memory.claims import claim_of
+from engrain.memory.history import derive, identity
+from engrain.memory.styles import is_answer_style
+from engrain.protocols import Filed, Standings
+from engrain.records import Memory, Scope
+
+_AT_ONCE = 500
+"""Memories that are filed in one transaction."""
+
+
+def file(store: Standings, scope: Scope) -> int:
+    """File what waits; returns how many memories did. Another process may file at the same time: whoever comes second begins anew."""
+    done = 0
+    while waiting := _step(store, scope):
+        done += max(0, waiting)
+    return done
+
+
+def _step(store: Standings, scope: Scope) -> int:
+    """File some of what waits: how many, 0 if nothing does, -1 if something was recorded or forgotten meanwhile."""
+    seen = store.state(scope=scope)
+    waiting = store.unfiled(scope=scope, limit=_AT_ONCE)
+    if not waiting:
+        return 0
+    group = {m.id: m for m in waiting}
+    keys: dict[str, tuple[str, ...]] = {}
+    new: Sequence[Memory] = waiting
+    while new:
+        own = {m.id: keys_of(m) for m in new}
+        keys |= own
+        sought = {*(k for some in own.values() for k in some), *(f"names:{m.id}" for m in new)}
+        named = {target for m in new for target in (*m.supersedes, *m.retracts)}
+        new = [m for m in store.akin(sought, named, scope=scope) if m.id not in group]
+        group |= {m.id: m for m in new}
+    ordered = store.akin((), group, scope=scope)  # as they were recorded
+    filed = [
+        Filed(
+            id=s.memory.id, state=s.state, until=s.until, by=s.superseded_by, confirmations=s.confirmations,
+            style=is_answer_style(s.memory.text), keys=keys[s.memory.id],
+        )
+        for s in derive(ordered).values()
+    ]  # fmt: skip
+    return len(waiting) if store.file(filed, scope=scope, seen=seen) else -1
+
+
+def keys_of(memory: Memory) -> tuple[str, ...]:
+    """What its standing depends on: the topic of its claim, or its words, hashed; and the memories that it names."""
+    named = tuple(f"names:{target}" for target in (*memory.supersedes, *memory.retracts))
+    if not memory.text.strip():
+        return named
+    claim = claim_of(memory.text)
+    shared = ("topic", *claim.topic) if claim else identity(memory.text, None)
+    return (hashlib.blake2b("\0".join(shared).encode("utf-8", "replace"), digest_size=12).hexdigest(), *named)

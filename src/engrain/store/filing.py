@@ -1,0 +1,179 @@
+"""Where each memory stands, kept beside it. What it says is the memory room's; here it is only written, found, and dropped where it may be wrong.
+
+A standing depends on the memories that share a key, on those that they share one with, and so on. When one of them is forgotten, all of these
+wait to be filed anew.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterable, Iterator, Sequence
+from typing import Any
+
+from sqlalchemy import Connection, Select, bindparam, delete, select, update
+from sqlalchemy.dialects.sqlite import insert
+
+from engrain.protocols import Filed
+from engrain.records import Scope
+from engrain.store.once import Once
+from engrain.store.schema import content, owned, standings, states, subjects, topics
+
+NAMES = "names:"
+"""What a key begins with that is the id of another memory."""
+_AT_ONCE = 400
+"""Values per query, well below SQLite's limit."""
+
+_WAIT = Once(insert(standings))
+_STATE = Once(
+    select(states.c.last, states.c.there).where(
+        states.c.tenant == bindparam("tenant"), states.c.user == bindparam("user")
+    )
+)
+
+
+def state(connection: Connection, scope: Scope) -> tuple[int, int]:
+    """(the last entry of the ledger about a memory of this scope, how many there are)"""
+    last, there = _STATE(connection, tenant=scope.tenant, user=scope.user).fetchone() or (0, 0)
+    return last, there
+
+
+def changed(connection: Connection, seq: int, more: int, scope: Scope) -> None:
+    """Entry `seq` of the ledger wrote a memory (`more` is 1), or forgot one (-1)."""
+    last = insert(states).values(tenant=scope.tenant, user=scope.user, last=seq, there=more)
+    either = last.on_conflict_do_update(("tenant", "user"), set_={"last": seq, "there": states.c.there + more})
+    connection.execute(either)
+
+
+def wait(connection: Connection, seq: int, scope: Scope) -> None:
+    """A memory that was just written is to be filed."""
+    changed(connection, seq, 1, scope)
+    _WAIT(
+        connection,
+        seq=seq,
+        tenant=scope.tenant,
+        user=scope.user,
+        state="",
+        by="",
+        until=None,
+        confirmations=0,
+        style=False,
+    )
+
+
+def unfiled(connection: Connection, scope: Scope, limit: int) -> list[str]:
+    """JSON of the memories that wait, in the order of recording."""
+    waiting = (
+        select(content.c.json)
+        .join(standings, standings.c.seq == content.c.seq)
+        .where(owned(standings, scope), standings.c.state == "")
+    )
+    return list(connection.execute(waiting.order_by(content.c.seq).limit(limit)).scalars())
+
+
+def after(connection: Connection, seq: int, scope: Scope) -> list[str]:
+    """JSON of the memories written after an entry of the ledger, in that order."""
+    later = (
+        select(content.c.json)
+        .join(standings, standings.c.seq == content.c.seq)
+        .where(owned(standings, scope), content.c.seq > seq)
+    )
+    return list(connection.execute(later.order_by(content.c.seq)).scalars())
+
+
+def akin(connection: Connection, keys: Collection[str], ids: Collection[str], scope: Scope) -> list[str]:
+    """JSON of the memories under any of these keys or ids, in the order of recording."""
+    seqs = {*_under(connection, keys, scope), *_named(connection, ids, scope)}
+    found: dict[int, str] = {}
+    for some in _some(sorted(seqs)):
+        found |= {r.seq: r.json for r in connection.execute(select(content).where(content.c.seq.in_(some)))}
+    return [found[seq] for seq in sorted(found)]
+
+
+def file(connection: Connection, filed: Sequence[Filed], scope: Scope) -> None:
+    """Keep where these stand, in the place of what was kept."""
+    seqs = _seqs_of(connection, [f.id for f in filed], scope)
+    rows = [
+        {"at": seqs[f.id], "state": f.state, "by": f.by, "until": f.until, "confirmations": f.confirmations, "style": f.style}
+        for f in filed
+        if f.id in seqs
+    ]  # fmt: skip
+    if rows:
+        connection.execute(update(standings).where(standings.c.seq == bindparam("at")), rows)
+        connection.execute(delete(topics).where(topics.c.seq == bindparam("at")), [{"at": r["at"]} for r in rows])
+    keys = [
+        {"seq": seqs[f.id], "key": key, "tenant": scope.tenant, "user": scope.user}
+        for f in filed
+        if f.id in seqs
+        for key in dict.fromkeys(f.keys)
+    ]
+    if keys:
+        connection.execute(insert(topics), keys)
+
+
+def active(connection: Connection, scope: Scope, ids: Collection[str] | None, style: bool | None) -> list[Filed]:
+    """Those that hold, in the order of recording."""
+    wanted = (
+        select(
+            subjects.c.id, *(standings.c[name] for name in ("seq", "state", "until", "by", "confirmations", "style"))
+        )
+        .join(subjects, subjects.c.seq == standings.c.seq)
+        .where(owned(standings, scope), standings.c.state == "active")
+    )
+    if style is not None:
+        wanted = wanted.where(standings.c.style == style)
+    rows = list(_rows(connection, wanted, ids))
+    rows.sort(key=lambda row: row.seq)
+    return [Filed(**{n: v for n, v in row._asdict().items() if n != "seq"}) for row in rows]
+
+
+def unfile(connection: Connection, seq: int, scope: Scope) -> bool:
+    """Drop where all those stand whose standing may depend on this one, which is about to go; False if it is no memory."""
+    if connection.execute(select(standings.c.seq).where(standings.c.seq == seq)).first() is None:
+        return False
+    met, frontier = {seq}, {seq}
+    while frontier:
+        keys: set[str] = set()
+        for some in _some(sorted(frontier)):
+            keys |= set(connection.execute(select(topics.c.key).where(topics.c.seq.in_(some))).scalars())
+            keys |= {
+                NAMES + i for i in connection.execute(select(subjects.c.id).where(subjects.c.seq.in_(some))).scalars()
+            }
+        named = [k.removeprefix(NAMES) for k in keys if k.startswith(NAMES)]
+        frontier = {*_under(connection, keys, scope), *_named(connection, named, scope)} - met
+        met |= frontier
+    for some in _some(sorted(met - {seq})):
+        connection.execute(update(standings).where(standings.c.seq.in_(some)).values(state=""))
+    return True
+
+
+def _rows(connection: Connection, wanted: Select, ids: Collection[str] | None) -> Iterator:  # type: ignore[type-arg]
+    if ids is None:
+        yield from connection.execute(wanted)
+        return
+    for some in _some(list(ids)):
+        yield from connection.execute(wanted.where(subjects.c.id.in_(some)))
+
+
+def _seqs_of(connection: Connection, ids: Iterable[str], scope: Scope) -> dict[str, int]:
+    found: dict[str, int] = {}
+    for some in _some(list(ids)):
+        mine = select(subjects.c.id, subjects.c.seq).where(owned(subjects, scope), subjects.c.id.in_(some))
+        found |= {row.id: row.seq for row in connection.execute(mine)}
+    return found
+
+
+def _under(connection: Connection, keys: Iterable[str], scope: Scope) -> Iterator[int]:
+    for some in _some(list(keys)):
+        yield from connection.execute(
+            select(topics.c.seq).where(owned(topics, scope), topics.c.key.in_(some))
+        ).scalars()
+
+
+def _named(connection: Connection, ids: Iterable[str], scope: Scope) -> Iterator[int]:
+    for some in _some(list(ids)):
+        mine = select(standings.c.seq).join(subjects, subjects.c.seq == standings.c.seq)
+        yield from connection.execute(mine.where(owned(standings, scope), subjects.c.id.in_(some))).scalars()
+
+
+def _some(values: Sequence[Any]) -> Iterator[Sequence[Any]]:
+    for at in range(0, len(values), _AT_ONCE):
+        yield values[at : at + _AT_ONCE]
