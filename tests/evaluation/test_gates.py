@@ -168,12 +168,12 @@ def test_small_losses_that_add_up_are_stopped_by_the_anchored_origin() -> None:
 
 
 def test_a_loss_hidden_in_one_group_is_found_behind_a_gain_of_the_whole() -> None:
-    base = evidence("", new=some(32, 32), reading=some(0, 60), replay=some(0, 600))
-    hurt = decide(evidence("c", new=some(0, 32), reading=some(10, 60), replay=some(0, 600)), live=base, origin=base)
+    base = evidence("", new=some(32, 32), reading=some(0, 80), replay=some(0, 600))
+    hurt = decide(evidence("c", new=some(0, 32), reading=some(13, 80), replay=some(0, 600)), live=base, origin=base)
     assert hurt.decision == "reject"
     text = "\n".join(hurt.reasons)
-    assert "kept: retained against live: 10 of 660 broke" in text
-    assert "harm: reading against live: 10 of 60 broke" in text
+    assert "kept: retained against live: 13 of 680 broke" in text
+    assert "harm: reading against live: 13 of 80 broke" in text
 
 
 def test_items_that_tip_both_ways_are_no_loss_and_what_broke_is_named() -> None:
@@ -248,12 +248,20 @@ def test_where_too_few_items_rule_a_promotion_out_the_answers_are_not_looked_at(
 
 
 def test_a_group_that_could_show_nothing_any_more_is_judged_with_the_rest() -> None:
-    sixty, history = some(0, 60), ("reject",) * 3
-    base = evidence("", new=some(32, 32), reading=some(0, 600), own=sixty)
-    candidate = evidence("c", new=some(0, 32), reading=some(0, 600), own=sixty)
+    eighty, history = some(0, 80), ("reject",) * 3
+    base = evidence("", new=some(32, 32), reading=some(0, 600), own=eighty)
+    candidate = evidence("c", new=some(0, 32), reading=some(0, 600), own=eighty)
     verdict = decide(candidate, live=base, origin=base, index=4, history=history)
     assert verdict.decision == "promote" and not any("own against live" in r for r in verdict.reasons)
     assert any("own against live" in r for r in decide(candidate, live=base, origin=base).reasons)
+
+
+def test_a_few_things_taught_before_that_tip_either_way_do_not_end_all_learning() -> None:
+    """Of 60 memories 3 broke and 8 were mended: no loss, but too few to show that of them alone."""
+    live = evidence("l", new=some(20, 20), reading=some(0, 600), replay=[True] * 52 + [False] * 8)
+    candidate = evidence("c", new=some(2, 20), reading=some(0, 600), replay=[False] * 3 + [True] * 57)
+    verdict = decide(candidate, live=live, origin=live, index=4, history=("promote",) * 3)
+    assert verdict.decision == "promote" and "3 of 660 broke, 8 fixed" in "\n".join(verdict.reasons)
 
 
 @pytest.mark.parametrize("history", [(), ("promote",), ("reject", "hold")])

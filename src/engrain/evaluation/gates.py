@@ -38,6 +38,7 @@ Gain: 7, 9, 10, 12 items fixed and none broken show it. With 32 new items a true
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
@@ -58,6 +59,8 @@ from engrain.evaluation.suites import is_unknown
 from engrain.records import Decision, Evidence, ItemResult, Scope, Verdict
 
 Items = Mapping[str, ItemResult]
+TIPPED = 0.05
+"""Share of a group's items that a harmless update breaks, and as many it mends: what many such groups of ours showed."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -88,8 +91,8 @@ class SequentialGate:
     group_margin: float = 0.15
     group_budget: float = 0.20
     group_min_items: int = 60
-    """A smaller group is judged only as a part of all retained items, and so is one that at the level of a decision could not
-    show anything even if none of it broke."""
+    """A smaller group is judged only as a part of all retained items, and so is one that at the level of a decision could not be shown
+    to be unharmed by an update that breaks one item in twenty and mends as many: it would hold nearly every update, good or bad."""
     harm_level: float = 0.05
     """Significance at which a loss counts as shown: it turns a hold into a reject, never into a promotion."""
 
@@ -164,7 +167,7 @@ class SequentialGate:
             )
             for name in names:
                 paired = pair(items, now, [k for k in retained if now[k].group == name], clusters)
-                if paired.n >= max(self.group_min_items, items_needed(0, 0, group_limit, level)):
+                if self._judges_alone(paired.n, group_limit, level):
                     found.append(Check(part=name, against=against, paired=paired, limit=group_limit))
         return found
 
@@ -201,9 +204,14 @@ class SequentialGate:
     ) -> bool:
         """Whether decision `index` would find so little harm in these retained items, or in these of one group."""
         margin, level = self.group_margin if of_a_group else self.margin, self.levels(index, history)[1]
-        if of_a_group and paired.n < max(self.group_min_items, items_needed(0, 0, margin, level)):
+        if of_a_group and not self._judges_alone(paired.n, margin, level):
             return True  # it is judged as a part of the whole only
         return loss_shown_small(paired.broke, paired.fixed, paired.n, margin, level)
+
+    def _judges_alone(self, items: int, limit: float, level: float) -> bool:
+        """Whether a group of so many items is judged by itself: what its answers are has no part in that."""
+        tipped = math.ceil(TIPPED * items)
+        return items >= self.group_min_items and loss_shown_small(tipped, tipped, items, limit, level)
 
     def levels(self, index: int, history: Sequence[Decision]) -> tuple[float, float]:
         """What decision `index` spends, and the level that this history leaves for its checks on harm."""
