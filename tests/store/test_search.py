@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from engrain.errors import InputError, NotFound, ScopeError
 from engrain.records import Memory, Scope
-from engrain.store import SqlStore
+from engrain.store import SqlStore, search
 from engrain.store.search import words_of
 
 Make = Callable[..., Memory]
@@ -132,3 +132,22 @@ def test_vectors_that_do_not_fit_are_refused_whole(store: SqlStore, memory: Make
             store.put_vectors("mini", {"mem_2": bad}, scope=scope)
     with pytest.raises((NotFound, ScopeError)):
         store.put_vectors("mini", {"mem_1": [1.0, 2.0]}, scope=other)
+
+
+def test_in_a_large_memory_words_that_nearly_all_have_are_left_out(
+    store: SqlStore, memory: Make, scope: Scope, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    store.append_all([memory(f"The number of site {n} is {n}.", id=f"m{n}") for n in range(40)])
+    store.append(memory("Running water, the sites of old_mills.", id="rare"))
+    query = "Which number runs at the mills and site 7?"
+    every = dict(store.search_text(query, scope=scope))
+    assert len(every) == 41 and {"m7", "rare"} == set(list(every)[:2])
+    monkeypatch.setattr(search, "_LARGE", 40)
+    monkeypatch.setattr(search, "_MOST_SCORED", 3)
+    few = store.search_text(query, scope=scope)
+    assert {name for name, _ in few} == {"m7", "rare"}  # "run" and "mill" are found by their stems, "site" is left out
+    assert [name for name, _ in store.search_text("site", scope=scope, limit=99)] != []  # the only word is not
+    assert store.search_text("nowhere", scope=scope) == []
+    assert store.search_text("old_mills", scope=scope)[0][0] == "rare"
+    monkeypatch.setattr(search, "_LARGE", 41)
+    assert dict(store.search_text(query, scope=scope)) == every

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Collection, Iterable, Iterator, Sequence
 from typing import Any
 
-from sqlalchemy import Connection, Select, bindparam, delete, select, update
+from sqlalchemy import Connection, bindparam, delete, select, update
 from sqlalchemy.dialects.sqlite import insert
 
 from engrain.protocols import Filed
@@ -81,7 +81,7 @@ def after(connection: Connection, seq: int, scope: Scope) -> list[str]:
 
 def akin(connection: Connection, keys: Collection[str], ids: Collection[str], scope: Scope) -> list[str]:
     """JSON of the memories under any of these keys or ids, in the order of recording."""
-    seqs = {*_under(connection, keys, scope), *_named(connection, ids, scope)}
+    seqs = {*_under(connection, keys, scope), *_seqs_of(connection, ids, scope).values()}
     found: dict[int, str] = {}
     for some in _some(sorted(seqs)):
         found |= {r.seq: r.json for r in connection.execute(select(content).where(content.c.seq.in_(some)))}
@@ -111,18 +111,21 @@ def file(connection: Connection, filed: Sequence[Filed], scope: Scope) -> None:
 
 def active(connection: Connection, scope: Scope, ids: Collection[str] | None, style: bool | None) -> list[Filed]:
     """Those that hold, in the order of recording."""
-    wanted = (
-        select(
-            subjects.c.id, *(standings.c[name] for name in ("seq", "state", "until", "by", "confirmations", "style"))
-        )
-        .join(subjects, subjects.c.seq == standings.c.seq)
-        .where(owned(standings, scope), standings.c.state == "active")
-    )
+    columns = (standings.c[name] for name in ("seq", "state", "until", "by", "confirmations", "style"))
+    wanted = select(*columns).where(standings.c.state == "active")
     if style is not None:
         wanted = wanted.where(standings.c.style == style)
-    rows = list(_rows(connection, wanted, ids))
+    if ids is None:
+        rows = list(connection.execute(wanted.where(owned(standings, scope))))
+        names = _ids_of(connection, [row.seq for row in rows])
+    else:  # by their places alone: told whose they are, SQLite would look through all of a user's
+        names = {seq: name for name, seq in _seqs_of(connection, ids, scope).items()}
+        rows = [r for some in _some(list(names)) for r in connection.execute(wanted.where(standings.c.seq.in_(some)))]
     rows.sort(key=lambda row: row.seq)
-    return [Filed(**{n: v for n, v in row._asdict().items() if n != "seq"}) for row in rows]
+    return [
+        Filed(id=names[r.seq], state=r.state, until=r.until, by=r.by, confirmations=r.confirmations, style=r.style)
+        for r in rows
+    ]
 
 
 def unfile(connection: Connection, seq: int, scope: Scope) -> bool:
@@ -134,23 +137,13 @@ def unfile(connection: Connection, seq: int, scope: Scope) -> bool:
         keys: set[str] = set()
         for some in _some(sorted(frontier)):
             keys |= set(connection.execute(select(topics.c.key).where(topics.c.seq.in_(some))).scalars())
-            keys |= {
-                NAMES + i for i in connection.execute(select(subjects.c.id).where(subjects.c.seq.in_(some))).scalars()
-            }
+        keys |= {NAMES + name for name in _ids_of(connection, frontier).values()}
         named = [k.removeprefix(NAMES) for k in keys if k.startswith(NAMES)]
-        frontier = {*_under(connection, keys, scope), *_named(connection, named, scope)} - met
+        frontier = {*_under(connection, keys, scope), *_seqs_of(connection, named, scope).values()} - met
         met |= frontier
     for some in _some(sorted(met - {seq})):
         connection.execute(update(standings).where(standings.c.seq.in_(some)).values(state=""))
     return True
-
-
-def _rows(connection: Connection, wanted: Select, ids: Collection[str] | None) -> Iterator:  # type: ignore[type-arg]
-    if ids is None:
-        yield from connection.execute(wanted)
-        return
-    for some in _some(list(ids)):
-        yield from connection.execute(wanted.where(subjects.c.id.in_(some)))
 
 
 def _seqs_of(connection: Connection, ids: Iterable[str], scope: Scope) -> dict[str, int]:
@@ -168,10 +161,12 @@ def _under(connection: Connection, keys: Iterable[str], scope: Scope) -> Iterato
         ).scalars()
 
 
-def _named(connection: Connection, ids: Iterable[str], scope: Scope) -> Iterator[int]:
-    for some in _some(list(ids)):
-        mine = select(standings.c.seq).join(subjects, subjects.c.seq == standings.c.seq)
-        yield from connection.execute(mine.where(owned(standings, scope), subjects.c.id.in_(some))).scalars()
+def _ids_of(connection: Connection, seqs: Iterable[int]) -> dict[int, str]:
+    found: dict[int, str] = {}
+    for some in _some(list(seqs)):
+        rows = connection.execute(select(subjects.c.seq, subjects.c.id).where(subjects.c.seq.in_(some)))
+        found |= {row.seq: row.id for row in rows}
+    return found
 
 
 def _some(values: Sequence[Any]) -> Iterator[Sequence[Any]]:
