@@ -36,7 +36,7 @@ from engrain.gateway.here import is_here
 from engrain.learner import Learner
 from engrain.loops.consolidate import Progress
 from engrain.loops.forget import Preview
-from engrain.memory import derive, is_answer_style, recall
+from engrain.memory import Shelf, derive, recall
 from engrain.records import Interaction, Memory, content_hash
 from engrain.reports import day
 from engrain.service import refuse_open_door
@@ -180,10 +180,9 @@ class Tools:
         if not query.strip():
             raise InputError("the query is empty; say what you want to know")
         me = self._learner
-        every = me.memories()
-        styles = [m for m in every if is_answer_style(m.text)]
-        notes = [m for m in every if not is_answer_style(m.text)]
-        hits = recall(query, index=me.store, embedder=me.embedder, scope=me.scope, memories=notes, limit=limit)
+        shelf = Shelf()
+        styles = shelf.of(me.store, me.scope).styles
+        hits = recall(query, index=me.store, embedder=me.embedder, scope=me.scope, limit=limit, shelf=shelf)
         return Recalled(
             notes=[Found(**_fields(m), score=round(score, 4)) for m, score in hits],
             how_to_answer=[Note.of(m) for m in styles],

@@ -159,8 +159,8 @@ class Standings(Protocol):
         """Keep these standings; False, and nothing is kept, if `state` is not any more what it was (`seen`)."""
         ...
 
-    def filed(self, *, scope: Scope, ids: Collection[str] | None = None, style: bool | None = None) -> list[Filed]:
-        """The memories that hold, in the order of recording: among `ids` alone; that say how to answer, or do not."""
+    def filed(self, *, scope: Scope, ids: Collection[str] | None = None, style: bool | None = None) -> list[str]:
+        """Ids of the memories that hold, in the order of recording: among `ids` alone; that say how to answer, or do not."""
         ...
 
 

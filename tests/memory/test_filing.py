@@ -98,11 +98,11 @@ def test_forgetting_files_anew_what_the_forgotten_one_had_decided(store: SqlStor
     told = [note(scope, "old", "The gate code is 1", 1.0), note(scope, "new", "The gate code is 2", 2.0)]
     store.append_all([*told, note(scope, "other", "Anna likes tea", 3.0)])
     file(store, scope)
-    assert [f.id for f in store.filed(scope=scope)] == ["new", "other"]
+    assert store.filed(scope=scope) == ["new", "other"]
     store.erase(["new"], scope=scope, reason="asked")
     assert [m.id for m in store.unfiled(scope=scope)] == ["old"]  # and not the other one
     file(store, scope)
-    assert [f.id for f in store.filed(scope=scope)] == ["old", "other"]
+    assert store.filed(scope=scope) == ["old", "other"]
 
 
 def test_what_holds_is_found_by_ids_and_by_whether_it_says_how_to_answer(store: SqlStore) -> None:
@@ -112,9 +112,9 @@ def test_what_holds_is_found_by_ids_and_by_whether_it_says_how_to_answer(store: 
             [note(who, "call", "Call me Captain.", 1.0), note(who, "dog", "The dog is called Biscuit.", 2.0)]
         )
     file(store, scope)
-    assert [f.id for f in store.filed(scope=scope, style=True)] == ["call"]
-    assert [f.id for f in store.filed(scope=scope, style=False)] == ["dog"]
-    assert [f.id for f in store.filed(scope=scope, ids=["dog", "nobody"])] == ["dog"]
+    assert store.filed(scope=scope, style=True) == ["call"]
+    assert store.filed(scope=scope, style=False) == ["dog"]
+    assert store.filed(scope=scope, ids=["dog", "nobody"]) == ["dog"]
     assert store.filed(scope=scope, ids=[]) == [] == store.filed(scope=stranger)  # whose wait to be filed
     assert store.akin((), ["call"], scope=Scope(user="nobody")) == []
 
@@ -134,7 +134,7 @@ def test_who_files_at_the_same_time_begins_anew(tmp_path: Path) -> None:
         for thread in threads:
             thread.join()
         file(first, scope)
-        assert [f.id for f in second.filed(scope=scope)] == ["more 19"]
+        assert second.filed(scope=scope) == ["more 19"]
 
 
 def test_keys_hold_no_words_and_are_shared_by_what_belongs_together() -> None:

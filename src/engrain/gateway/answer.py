@@ -157,7 +157,8 @@ def prepare(
         version = canary.candidate
     context, held = Context(), Held()
     if memory:
-        held = (shelf or Shelf()).of(store, scope)
+        shelf = shelf or Shelf()
+        held = shelf.of(store, scope)
         context = look_up(
             store, engine, embedder, messages, held, scope=scope, serving=serving, version=version, say=say,
             shelf=shelf,

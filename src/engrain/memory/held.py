@@ -67,10 +67,11 @@ class _Kept:
         return int(self._room.nbytes)
 
     def now(self, index: MemoryIndex, embedder: Embedder, scope: Scope) -> Vectors:
-        """All of them; what the store has none of yet is made and kept there."""
+        """All of them, and what is new is filed; what the store has none of yet is made and kept there."""
         with self.lock:
             state = index.state(scope=scope)
             if state != self._state:
+                file(index, scope)
                 new = index.memories_after(self._state[0], scope=scope) if self._ids else []
                 if not self._ids or state[1] - self._state[1] != len(new):  # nothing read yet, or something forgotten
                     self._forget()
@@ -119,7 +120,7 @@ class Shelf:
                 self._held.move_to_end(scope)
                 return known[1]
         file(index, scope)
-        styles = index.akin((), [f.id for f in index.filed(scope=scope, style=True)], scope=scope)
+        styles = index.akin((), index.filed(scope=scope, style=True), scope=scope)
         found = Held(styles=tuple(styles), snapshot=str(state[0]) if state[1] else "")
         with self._lock:
             self._held[scope] = state, found

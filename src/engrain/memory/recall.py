@@ -7,7 +7,6 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from engrain.memory.filing import file
 from engrain.memory.held import Shelf
 from engrain.protocols import Embedder, MemoryIndex
 from engrain.records import Memory, Scope
@@ -43,7 +42,6 @@ def recall(
     """
     if limit < 1 or not query.strip() or (memories is not None and not memories):
         return []
-    file(index, scope)
     kept = (shelf or Shelf()).vectors(index, embedder, scope)
     if not len(kept.matrix):
         return []
@@ -54,7 +52,7 @@ def recall(
         """Those of them that may be recalled, in the order of recording."""
         if given is not None:
             return [name for name in given if name in names]
-        return [f.id for f in index.filed(scope=scope, ids=names, style=False)]
+        return index.filed(scope=scope, ids=names, style=False)
 
     most = settings.candidates + 2 * limit  # what holds no longer may fill the first hits, so look past it
     words = dict(index.search_text(query, scope=scope, limit=most))

@@ -22,6 +22,12 @@ NAMES = "names:"
 _AT_ONCE = 400
 """Values per query, well below SQLite's limit."""
 
+_ROW = insert(states)
+_CHANGED = Once(
+    _ROW.on_conflict_do_update(
+        ("tenant", "user"), set_={"last": _ROW.excluded.last, "there": states.c.there + _ROW.excluded.there}
+    )
+)
 _WAIT = Once(insert(standings))
 _STATE = Once(
     select(states.c.last, states.c.there).where(
@@ -38,9 +44,7 @@ def state(connection: Connection, scope: Scope) -> tuple[int, int]:
 
 def changed(connection: Connection, seq: int, more: int, scope: Scope) -> None:
     """Entry `seq` of the ledger wrote a memory (`more` is 1), or forgot one (-1)."""
-    last = insert(states).values(tenant=scope.tenant, user=scope.user, last=seq, there=more)
-    either = last.on_conflict_do_update(("tenant", "user"), set_={"last": seq, "there": states.c.there + more})
-    connection.execute(either)
+    _CHANGED(connection, tenant=scope.tenant, user=scope.user, last=seq, there=more)
 
 
 def wait(connection: Connection, seq: int, scope: Scope) -> None:
@@ -109,23 +113,20 @@ def file(connection: Connection, filed: Sequence[Filed], scope: Scope) -> None:
         connection.execute(insert(topics), keys)
 
 
-def active(connection: Connection, scope: Scope, ids: Collection[str] | None, style: bool | None) -> list[Filed]:
-    """Those that hold, in the order of recording."""
-    columns = (standings.c[name] for name in ("seq", "state", "until", "by", "confirmations", "style"))
-    wanted = select(*columns).where(standings.c.state == "active")
+def active(connection: Connection, scope: Scope, ids: Collection[str] | None, style: bool | None) -> list[str]:
+    """Ids of those that hold, in the order of recording."""
+    wanted = select(standings.c.seq).where(standings.c.state == "active")
     if style is not None:
         wanted = wanted.where(standings.c.style == style)
     if ids is None:
-        rows = list(connection.execute(wanted.where(owned(standings, scope))))
-        names = _ids_of(connection, [row.seq for row in rows])
-    else:  # by their places alone: told whose they are, SQLite would look through all of a user's
-        names = {seq: name for name, seq in _seqs_of(connection, ids, scope).items()}
-        rows = [r for some in _some(list(names)) for r in connection.execute(wanted.where(standings.c.seq.in_(some)))]
-    rows.sort(key=lambda row: row.seq)
-    return [
-        Filed(id=names[r.seq], state=r.state, until=r.until, by=r.by, confirmations=r.confirmations, style=r.style)
-        for r in rows
+        names = _ids_of(connection, connection.execute(wanted.where(owned(standings, scope))).scalars())
+        return [names[seq] for seq in sorted(names)]
+    names = {seq: name for name, seq in _seqs_of(connection, ids, scope).items()}
+    # By their places alone: told whose they are, SQLite would look through all of a user's.
+    found = [
+        s for some in _some(list(names)) for s in connection.execute(wanted.where(standings.c.seq.in_(some))).scalars()
     ]
+    return [names[seq] for seq in sorted(found)]
 
 
 def unfile(connection: Connection, seq: int, scope: Scope) -> bool:

@@ -320,8 +320,8 @@ class SqlStore:
             filing.file(connection, filed, scope)
         return True
 
-    def filed(self, *, scope: Scope, ids: Collection[str] | None = None, style: bool | None = None) -> list[Filed]:
-        """The memories that hold, in the order of recording, as they are filed."""
+    def filed(self, *, scope: Scope, ids: Collection[str] | None = None, style: bool | None = None) -> list[str]:
+        """Ids of the memories that hold, in the order of recording: among `ids` alone; that say how to answer, or do not."""
         with self._db.read() as connection:
             return filing.active(connection, scope, ids, style)
 
