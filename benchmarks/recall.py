@@ -1,38 +1,73 @@
-"""Recall: the share of the notes that hold the answer among the first 1, 5 and 10 found, on public question sets.
+"""Recall: how much of what answers a question is among the first found, on public question sets, without any language model.
 
-Each set becomes a home of its own (real store, FTS5 index and vectors), and each question goes through `recall` as a chat's does.
-Arms: full text alone, hashed vectors alone, and both fused as shipped; and full text fused with MiniLM, where that is installed. The fusing weights and the
-hashed embedder's settings were chosen on LoCoMo only; the other two sets had no part in it. Data: ../shared/data (not in the repository; their licences are beside them).
+Each set becomes a home of its own (real store, FTS5 index and vectors), and each question goes through `recall` as a chat's does, with the same
+settings for all sets. Turns of conversations are episodes with their talk; facts are notes.
+
+    LoCoMo            turns of conversations; share of the evidence among the first k, all categories. The five of ../shared are for tuning;
+                      --locomo names another file of that form (--skip N leaves out its first N conversations)
+    BFCL v4 memory    what users said in earlier conversations, unit a turn; hit
+    Letta, question   a question to its facts; hit (any of them)
+    Letta, new fact   a new fact to the one that it contradicts (`rivals`); hit. Tuned on every other item; the rest is what is reported
+
+Bars: the issue's and text-memory.md's section 8. Arms: full text alone, vectors alone, and both as shipped; hashed vectors and, where it is
+installed, MiniLM. Data: ../shared/data (not in the repository; their licences are beside them).
 
     python benchmarks/recall.py
 """
 
 from __future__ import annotations
 
+import argparse
 import json
 import re
 import statistics
 import tempfile
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from common import Run, options, picture, table
+from common import Bars, Run, options, picture, table
 from engrain.engines.minilm import MiniLM, bundled
-from engrain.memory import HashedEmbedder, recall
+from engrain.memory import HashedEmbedder, Shelf, recall, rivals
 from engrain.memory.recall import RecallSettings
 from engrain.protocols import Embedder
-from engrain.records import Memory, Scope
+from engrain.records import Memory, MemoryKind, Scope
 from engrain.store import SqlStore
 
 SHARED = Path(__file__).resolve().parents[2] / "shared" / "data"
 SCOPE = Scope()
-FIRST = (1, 5, 10)
-Questions = list[tuple[str, list[int]]]
-"""(question, indices of the notes that hold its answer)"""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Part:
+    """What one home is told, and asked."""
+
+    notes: list[tuple[str, str]]
+    """(text, talk)"""
+    questions: list[tuple[str, list[int]]]
+    """(question, places of the notes that hold its answer)"""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Set:
+    """One question set, and how it is counted."""
+
+    folder: str
+    read: Callable[[Path, argparse.Namespace], Iterator[Part]]
+    kind: MemoryKind
+    first: tuple[int, ...]
+    """The k of recall at k."""
+    share: bool
+    """Whether each question counts by the share of its notes that is found, or by whether any is."""
+    split: str
+    bar: tuple[float, ...]
+    """For MiniLM, in percent."""
+    replaced: bool = False
+    """Whether what is sought is what a new fact replaces."""
 
 
 def lines(file: Path) -> list[Any]:
@@ -40,11 +75,15 @@ def lines(file: Path) -> list[Any]:
     return [json.loads(line) for line in file.read_text(encoding="utf-8").split("\n") if line]
 
 
-def locomo(folder: Path) -> Iterator[tuple[list[str], Questions]]:
-    for talk in json.loads((folder / "locomo5.json").read_text()):
-        turns = [t for part in talk["conversation"].values() if isinstance(part, list) for t in part]
-        place = {t["dia_id"]: i for i, t in enumerate(turns)}
-        notes = [" ".join(filter(None, (f"{t['speaker']}: {t['text']}", t.get("blip_caption")))) for t in turns]
+def locomo(folder: Path, args: argparse.Namespace) -> Iterator[Part]:
+    file = args.locomo or folder / "locomo5.json"
+    for talk in json.loads(file.read_text())[args.skip :]:
+        sessions = {name: turns for name, turns in talk["conversation"].items() if isinstance(turns, list)}
+        turns = [(t, name) for name, some in sessions.items() for t in some]
+        place = {t["dia_id"]: i for i, (t, _) in enumerate(turns)}
+        notes = [
+            (" ".join(filter(None, (f"{t['speaker']}: {t['text']}", t.get("blip_caption")))), name) for t, name in turns
+        ]
         wanted = [
             (
                 qa["question"],
@@ -52,19 +91,21 @@ def locomo(folder: Path) -> Iterator[tuple[list[str], Questions]]:
             )
             for qa in talk["qa"]
         ]
-        yield notes, [(q, found) for q, found in wanted if found]
+        yield Part(notes=notes, questions=[(q, found) for q, found in wanted if found])
 
 
-def bfcl(folder: Path) -> Iterator[tuple[list[str], Questions]]:
+def bfcl(folder: Path, args: argparse.Namespace) -> Iterator[Part]:
     def plain(text: str) -> str:
         return re.sub(r"\W+", " ", text.lower()).strip()
 
     answers = {x["id"]: x for x in lines(folder / "possible_answer/BFCL_v4_memory.json")}
     asked = lines(folder / "BFCL_v4_memory.json")
     for file in sorted((folder / "memory_prereq_conversation").glob("*.json")):
-        notes = [m["content"] for x in lines(file) for turn in x["question"] for m in turn if m["role"] == "user"]
-        texts = [plain(n) for n in notes]
-        questions: Questions = []
+        notes = [
+            (m["content"], x["id"]) for x in lines(file) for turn in x["question"] for m in turn if m["role"] == "user"
+        ]
+        texts = [plain(text) for text, _ in notes]
+        questions: list[tuple[str, list[int]]] = []
         for q in asked:
             if f"memory_{q['scenario']}" != file.stem:
                 continue
@@ -74,104 +115,154 @@ def bfcl(folder: Path) -> Iterator[tuple[list[str], Questions]]:
             found = [i for i, text in enumerate(texts) if quote and quote[:60] in text]
             if found:
                 questions.append((q["question"][0][0]["content"], found[:1]))
-        yield notes, questions
+        yield Part(notes=notes, questions=questions)
 
 
-def letta(folder: Path) -> Iterator[tuple[list[str], Questions]]:
+def letta(folder: Path, args: argparse.Namespace) -> Iterator[Part]:
+    yield _letta(folder, lambda row, extra: row["input"])
+
+
+def letta_new(folder: Path, args: argparse.Namespace) -> Iterator[Part]:
+    part = _letta(folder, lambda row, extra: extra.get("contradicting_fact") or "")
+    yield replace(part, questions=part.questions[1::2])
+
+
+def _letta(folder: Path, question: Callable[[Any, Any], str]) -> Part:
     rows = lines(folder / "core_memory_update.jsonl")
     extra = [r["agent_args"]["extra"] for r in rows]
     notes = list(dict.fromkeys(f for x in extra for f in x["facts"]))
     place = {f: i for i, f in enumerate(notes)}
     wanted = [
-        (r["input"], [place[x["facts"][i]] for i in x.get("supporting_fact_indices", []) if i < len(x["facts"])])
+        (question(r, x), [place[x["facts"][i]] for i in x.get("supporting_fact_indices", []) if i < len(x["facts"])])
         for r, x in zip(rows, extra, strict=True)
     ]
-    yield notes, [(q, found) for q, found in wanted if found]
+    return Part(notes=[(n, "") for n in notes], questions=[(q, found) for q, found in wanted if q and found])
 
 
 SETS = {
-    "LoCoMo (tuned on)": ("locomo-dev", locomo),
-    "BFCL v4 memory": ("bfcl-v4-memory", bfcl),
-    "Letta core memory": ("letta-core-memory", letta),
-}
+    "LoCoMo": Set(
+        folder="locomo-dev", read=locomo, kind="episode", first=(5, 10, 25, 50), share=True, split="tuned on",
+        bar=(62, 73, 82, 87),
+    ),
+    "BFCL v4 memory": Set(
+        folder="bfcl-v4-memory", read=bfcl, kind="episode", first=(1, 5), share=False, split="looked at", bar=(82, 97)
+    ),
+    "Letta, question": Set(
+        folder="letta-core-memory", read=letta, kind="fact", first=(1, 3, 10), share=False, split="looked at", bar=()
+    ),
+    "Letta, new fact": Set(
+        folder="letta-core-memory", read=letta_new, kind="fact", first=(1, 3), share=False, split="held out", bar=(93, 98),
+        replaced=True,
+    ),
+}  # fmt: skip
 
 
 class Blind(HashedEmbedder):
     """Vectors that say nothing: full text alone."""
+
+    @property
+    def name(self) -> str:
+        return "blind"
 
     def embed(self, texts: Sequence[str]) -> np.ndarray:
         return np.zeros((len(texts), self.dimension), dtype=np.float32)
 
 
 def arms() -> dict[str, tuple[Embedder, RecallSettings]]:
+    whole = RecallSettings(least_share=0.0)
     found: dict[str, tuple[Embedder, RecallSettings]] = {
-        "full text": (Blind(), RecallSettings()),
-        "vectors": (HashedEmbedder(), RecallSettings(dense_weight=1e9)),
-        "fused": (HashedEmbedder(), RecallSettings()),
+        "full text": (Blind(), whole),
+        "hashed vectors": (HashedEmbedder(), replace(whole, dense_weight=1e9)),
+        "both, hashed": (HashedEmbedder(), whole),
     }
     if bundled() is not None:
-        found["fused with MiniLM"] = (MiniLM(), RecallSettings())
+        mini = MiniLM()
+        found["MiniLM"] = (mini, replace(whole, dense_weight=1e9))
+        found["both, MiniLM"] = (mini, whole)
     return found
 
 
 def measure(
-    notes: Sequence[str], questions: Questions, embedder: Embedder, settings: RecallSettings
+    one: Set, part: Part, store: SqlStore, embedder: Embedder, settings: RecallSettings
 ) -> tuple[list[list[float]], list[float]]:
-    """(per question: share of its notes among the first 1, 5, 10; milliseconds of each call)"""
-    with tempfile.TemporaryDirectory(prefix="engrain-bench-") as home:
-        store = SqlStore(home)
-        memories = [Memory(scope=SCOPE, text=n, valid_from=0.0) for n in notes]
-        store.append_all(memories)
-        place = {m.id: i for i, m in enumerate(memories)}
-        found: list[list[float]] = []
-        spent: list[float] = []
-        for question, wanted in questions:
-            begun = time.perf_counter()
+    """(per question: what counts among the first k, for each k; milliseconds of each call); the store holds the part."""
+    place = {m.id: i for i, m in enumerate(store.select(Memory, scope=SCOPE))}
+    shelf = Shelf()
+    shelf.vectors(store, embedder, SCOPE)
+    found: list[list[float]] = []
+    spent: list[float] = []
+    for question, wanted in part.questions:
+        begun = time.perf_counter()
+        if one.replaced:
+            hits = rivals(question, index=store, embedder=embedder, scope=SCOPE, limit=max(one.first), shelf=shelf)
+        else:
             hits = recall(
-                question, index=store, embedder=embedder, scope=SCOPE, memories=memories, limit=max(FIRST), settings=settings
+                question, index=store, embedder=embedder, scope=SCOPE, kinds=(one.kind,), limit=max(one.first), settings=settings,
+                shelf=shelf,
             )  # fmt: skip
-            spent.append(1000 * (time.perf_counter() - begun))
-            order = [place[m.id] for m, _ in hits]
-            found.append([len(set(order[:k]) & set(wanted)) / len(wanted) for k in FIRST])
-        store.close()
+        spent.append(1000 * (time.perf_counter() - begun))
+        order = [place[m.id] for m, _ in hits]
+        met = [len(set(order[:k]) & set(wanted)) for k in one.first]
+        found.append([n / len(wanted) if one.share else float(n > 0) for n in met])
     return found, spent
 
 
 def main() -> None:
     parser = options(__doc__, seeds=1)
     parser.add_argument("--data", type=Path, default=SHARED, help="folder of the question sets")
+    parser.add_argument("--locomo", type=Path, help="another file of conversations in LoCoMo's form")
+    parser.add_argument("--skip", type=int, default=0, help="conversations of it to leave out at its beginning")
+    parser.add_argument("--sets", nargs="*", default=list(SETS), choices=list(SETS), help="which sets (default: all)")
     args = parser.parse_args()
-    run, results, rows, tried = Run("recall", args), {}, [], arms()
-    for name, (folder, read) in SETS.items():
-        if not (args.data / folder).is_dir():
-            run.say(f"skipped {name}: {args.data / folder} is not there (give its parent with --data)")
+    run, results, rows, tried, bars = Run("recall", args), {}, [], arms(), Bars()
+    for name, one in ((n, SETS[n]) for n in args.sets):
+        if not (args.data / one.folder).is_dir() and not (one.folder == "locomo-dev" and args.locomo):
+            run.say(f"skipped {name}: {args.data / one.folder} is not there (give its parent with --data)")
             continue
-        parts = list(read(args.data / folder))
+        parts = list(one.read(args.data / one.folder, args))
         if args.quick:
-            parts = [(notes, questions[:20]) for notes, questions in parts[:1]]
-        results[name] = {"notes": sum(len(n) for n, _ in parts), "questions": sum(len(q) for _, q in parts)}
-        for arm, (embedder, settings) in tried.items():
-            measured = [measure(notes, questions, embedder, settings) for notes, questions in parts]
-            found = np.array([x for part, _ in measured for x in part])
-            spent = [x for _, part in measured for x in part]
-            shares = [float(x) for x in found.mean(0)]
-            results[name][arm] = {
-                "recall": dict(zip(map(str, FIRST), shares, strict=True)),
-                "median_ms": statistics.median(spent),
-            }
-            run.say(f"{name}, {arm}: {len(found)} questions")
-            rows.append(
-                (f"{name}, {len(found)}: {arm}", *(f"{100 * x:.1f}" for x in shares), f"{statistics.median(spent):.1f}")
-            )
-    table(("set, questions: arm", *(f"R@{k}" for k in FIRST), "median ms"), rows)
-    path = run.save(results)
+            parts = [replace(part, notes=part.notes, questions=part.questions[:20]) for part in parts[:1]]
+        measured: dict[str, list[tuple[list[list[float]], list[float]]]] = {arm: [] for arm in tried}
+        for part in parts:
+            with tempfile.TemporaryDirectory(prefix="engrain-bench-") as home:
+                store = SqlStore(home)
+                store.append_all(
+                    [Memory(scope=SCOPE, kind=one.kind, text=n, talk=talk, valid_from=0.0) for n, talk in part.notes]
+                )
+                for arm, (embedder, settings) in tried.items():
+                    measured[arm].append(measure(one, part, store, embedder, settings))
+                store.close()
+        results[name] = {
+            "notes": sum(len(p.notes) for p in parts),
+            "questions": sum(len(p.questions) for p in parts),
+            "first": one.first,
+            "counts": "share" if one.share else "hit",
+            "split": "of another file" if one.folder == "locomo-dev" and args.locomo else one.split,
+        }
+        for arm in tried:
+            found = np.array([x for part, _ in measured[arm] for x in part])
+            spent = [x for _, part in measured[arm] for x in part]
+            shares = [100 * float(x) for x in found.mean(0)]
+            results[name][arm] = {"percent": shares, "median_ms": statistics.median(spent)}
+            rows.append((
+                f"{name} ({results[name]['split']}, {len(found)}, {results[name]['counts']}): {arm}",
+                ", ".join(map(str, one.first)), " / ".join(f"{x:.1f}" for x in shares), f"{statistics.median(spent):.1f}",
+            ))  # fmt: skip
+        run.say(f"{name}: {results[name]['questions']} questions, {results[name]['notes']} notes")
+        for k, wanted, got in zip(
+            one.first, one.bar, results[name].get("both, MiniLM", {"percent": ()})["percent"], strict=False
+        ):
+            bars.add(f"{name}, {results[name]['counts']} at {k}, %", got, got >= wanted, f">= {wanted}")
+    table(("set (split, questions, counts): arm", "k", "%", "median ms"), rows)
+    bars.show()
+    path = run.save(results, bars)
     if results:
         with picture(path) as axis:
             for place, arm in enumerate(tried):
-                values = [100 * results[n][arm]["recall"]["5"] for n in results]
-                axis.bar([i + 0.2 * (place - 1.5) for i in range(len(values))], values, 0.18, label=arm)
-            axis.set_xticks(range(len(results)), list(results))
-            axis.set_ylabel("answer's notes among the first 5, %")
+                values = [r[arm]["percent"][0] for r in results.values()]
+                axis.bar([i + 0.16 * (place - 2) for i in range(len(values))], values, 0.15, label=arm)
+            axis.set_xticks(range(len(results)), [f"{n}, first {r['first'][0]}" for n, r in results.items()])
+            axis.set_ylabel("what answers is among the first, %")
             axis.legend(frameon=False)
 
 

@@ -134,8 +134,8 @@ class Filed:
     by: str = ""
     """Id of the memory that supersedes, retracts or is repeated by it."""
     confirmations: int = 0
-    style: bool = False
-    """Whether it states how to answer."""
+    kind: str = "fact"
+    """The memory's own; `style` of one that states how to answer."""
     keys: tuple[str, ...] = ()
     """What its standing depends on: memories that share one belong together, and `names:ID` belongs to the memory of that id."""
 
@@ -159,8 +159,10 @@ class Standings(Protocol):
         """Keep these standings; False, and nothing is kept, if `state` is not any more what it was (`seen`)."""
         ...
 
-    def filed(self, *, scope: Scope, ids: Collection[str] | None = None, style: bool | None = None) -> list[str]:
-        """Ids of the memories that hold, in the order of recording: among `ids` alone; that say how to answer, or do not."""
+    def filed(
+        self, *, scope: Scope, ids: Collection[str] | None = None, kinds: Collection[str] | None = None
+    ) -> list[str]:
+        """Ids of the memories that hold, in the order of recording: among `ids` alone; of these kinds alone (`Filed.kind`)."""
         ...
 
 
@@ -180,7 +182,11 @@ class MemoryIndex(Standings, Protocol):
         ...
 
     def vectors(self, name: str, *, scope: Scope) -> tuple[list[str], np.ndarray]:
-        """Ids and float32 vectors [len(ids), dimension] kept under this name."""
+        """Ids and float32 vectors [len(ids), dimension] kept under this name, in the order of recording."""
+        ...
+
+    def talks(self, *, scope: Scope) -> list[tuple[str, str, int]]:
+        """(id, talk, characters) of each memory that is part of a talk, in the order of recording."""
         ...
 
 

@@ -15,7 +15,7 @@ from dataclasses import asdict, dataclass, field
 from typing import Any, Literal
 
 Role = Literal["system", "user", "assistant", "tool"]
-MemoryKind = Literal["fact", "preference", "procedure", "lesson", "note"]
+MemoryKind = Literal["fact", "procedure", "preference", "episode", "lesson", "note", "reflection", "skill"]
 FeedbackKind = Literal["explicit", "implicit", "automated"]
 Decision = Literal["promote", "hold", "reject"]
 
@@ -166,6 +166,8 @@ class Memory:
     text: str
     source: str = ""
     """Where it came from: a file path, `chat`, `tell`, `correction`, `agent` (another one, over MCP)."""
+    talk: str = ""
+    """The conversation or document of which it is one turn or part; its neighbours there are those recorded before and after it."""
     valid_from: float
     """When it became true (valid time)."""
     recorded_at: float = field(default_factory=time.time)

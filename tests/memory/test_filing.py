@@ -15,9 +15,8 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from engrain.memory.filing import file, keys_of
+from engrain.memory.filing import file, keys_of, shelf_of
 from engrain.memory.history import derive
-from engrain.memory.styles import is_answer_style
 from engrain.records import Memory, Scope
 from engrain.store import SqlStore
 
@@ -40,14 +39,14 @@ def note(scope: Scope, name: str, text: str, at: float, **links: tuple[str, ...]
 
 def standings(store: SqlStore, scope: Scope) -> dict[str, tuple[Any, ...]]:
     """As they are kept, in the order of recording."""
-    rows = 'SELECT id, state, until, "by", confirmations, style FROM standings JOIN subjects USING (seq) WHERE subjects.user = ? ORDER BY seq'
+    rows = 'SELECT id, state, until, "by", confirmations, standings.kind FROM standings JOIN subjects USING (seq) WHERE subjects.user = ? ORDER BY seq'
     with closing(sqlite3.connect(store.home / "engrain.db")) as raw:
         return {row[0]: row[1:] for row in raw.execute(rows, (scope.user,))}
 
 
 def derived(memories: list[Memory]) -> dict[str, tuple[Any, ...]]:
     return {
-        s.memory.id: (s.state, s.until, s.superseded_by, s.confirmations, is_answer_style(s.memory.text))
+        s.memory.id: (s.state, s.until, s.superseded_by, s.confirmations, shelf_of(s.memory))
         for s in derive(memories).values()
     }
 
@@ -61,7 +60,7 @@ def test_it_is_what_deriving_all_of_them_gives(store: SqlStore, data: st.DataObj
     for at in range(size):
         text, valid = data.draw(st.sampled_from(TEXTS)), float(data.draw(st.integers(0, 4)))
         made = note(scope, f"m{at}", text, float(at), supersedes=data.draw(links), retracts=data.draw(links))
-        there.append(replace(made, valid_from=valid))
+        there.append(replace(made, valid_from=valid, kind=data.draw(st.sampled_from(("fact", "episode", "lesson")))))
         store.append(there[-1])
         if data.draw(st.booleans()):
             file(store, scope)
@@ -112,8 +111,8 @@ def test_what_holds_is_found_by_ids_and_by_whether_it_says_how_to_answer(store: 
             [note(who, "call", "Call me Captain.", 1.0), note(who, "dog", "The dog is called Biscuit.", 2.0)]
         )
     file(store, scope)
-    assert store.filed(scope=scope, style=True) == ["call"]
-    assert store.filed(scope=scope, style=False) == ["dog"]
+    assert store.filed(scope=scope, kinds=("style",)) == ["call"]
+    assert store.filed(scope=scope, kinds=("fact",)) == ["dog"]
     assert store.filed(scope=scope, ids=["dog", "nobody"]) == ["dog"]
     assert store.filed(scope=scope, ids=[]) == [] == store.filed(scope=stranger)  # whose wait to be filed
     assert store.akin((), ["call"], scope=Scope(user="nobody")) == []

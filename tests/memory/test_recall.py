@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 
 from engrain.memory.embed import HashedEmbedder
-from engrain.memory.recall import RecallSettings, fuse, recall
+from engrain.memory.recall import RecallSettings, fuse, recall, surer
 from engrain.records import Memory, Scope
 from engrain.store import SqlStore
 
@@ -33,7 +34,7 @@ def store(tmp_path: Path) -> Iterator[SqlStore]:
     store.close()
 
 
-def ask(store: SqlStore, query: str, *, scope: Scope = ME, **more: int) -> list[str]:
+def ask(store: SqlStore, query: str, *, scope: Scope = ME, **more: Any) -> list[str]:
     return [m.text for m, _ in recall(query, index=store, embedder=HashedEmbedder(), scope=scope, **more)]
 
 
@@ -98,9 +99,52 @@ def test_ties_go_to_the_newest_and_the_limit_holds(store: SqlStore) -> None:
 
 
 def test_fusion_weighs_each_arm_against_its_own_best() -> None:
-    score = fuse(np.array([4.0, 2.0, 0.0]), np.array([0.1, 0.5, -0.3]), dense_weight=1.0)
-    assert score == pytest.approx([(1 + 0.2) / 2, (0.5 + 1) / 2, 0.0])
-    assert fuse(np.zeros(2), np.zeros(2), dense_weight=0.3) == pytest.approx([0, 0])
+    rows = np.array([0, 1, 2])
+    score = fuse(np.array([4.0, 2.0, 0.0, 9.0]), np.array([0.1, 0.5, -0.3, 0.9]), rows, dense_weight=1.0)
+    assert score == pytest.approx([(1 + 0.2) / 2, (0.5 + 1) / 2, 0.0, 1.0])  # the last one is no candidate
+    assert fuse(np.zeros(3), np.zeros(3), rows, dense_weight=0.3) == pytest.approx([0, 0, 0])
+
+
+def test_the_arm_whose_best_stands_out_says_more() -> None:
+    clear, flat = np.array([9.0, *[1.0] * 11]), np.array([1.0, *[0.99] * 11])
+    assert surer(clear, flat) < 1 < surer(flat, clear) <= 2.7
+    assert surer(clear, clear) == pytest.approx(1.2) and surer(np.zeros(3), np.zeros(3)) >= 0.5
+
+
+def said(store: SqlStore, talk: str, *turns: str) -> None:
+    for at, turn in enumerate(turns):
+        store.append(
+            Memory(scope=ME, kind="episode", text=turn, talk=talk, valid_from=200.0 + at, recorded_at=200.0 + at)
+        )
+
+
+def test_a_turn_is_found_by_those_around_it_in_its_talk(store: SqlStore) -> None:
+    said(
+        store,
+        "kiln",
+        "Anna: Where did the kiln instructions go?",
+        "Ben: Behind the blue cupboard.",
+        "Anna: Ah, thanks.",
+    )
+    said(store, "walk", "Anna: The dog is tired.", "Ben: He slept all afternoon.")
+    found = ask(store, "Where are the kiln instructions?", kinds=("episode",))
+    assert found[:2] == ["Anna: Where did the kiln instructions go?", "Ben: Behind the blue cupboard."]
+    assert not any("dog" in text or "slept" in text for text in found)
+    assert ask(store, "Where are the kiln instructions?") == []  # what was said is no note, unless it is asked for
+
+
+def test_a_long_turn_says_itself_what_it_is_about(store: SqlStore) -> None:
+    long = "Ben: " + "We walked along the river and counted herons until it rained. " * 20
+    said(store, "kiln", "Anna: Where did the kiln instructions go?", long)
+    said(store, "again", "Anna: Where did the kiln instructions go?", "Ben: Behind the blue cupboard.")
+    hits = dict.fromkeys(ask(store, "Where did the kiln instructions go?", kinds=("episode",)))
+    assert "Ben: Behind the blue cupboard." in hits and long.strip() not in map(str.strip, hits)
+
+
+def test_what_is_said_twice_in_talks_is_two_episodes_and_ends_nothing(store: SqlStore) -> None:
+    said(store, "one", "The gate code of the north barn is 1.", "The gate code of the north barn is 1.")
+    assert ask(store, "gate code north barn", kinds=("episode",)) == ["The gate code of the north barn is 1."] * 2
+    assert ask(store, "What is the gate code of the north barn?")[0] == NOTES[0]
 
 
 def test_given_memories_are_taken_as_the_active_ones(store: SqlStore) -> None:

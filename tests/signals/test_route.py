@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from engrain.records import Memory, Scope
 from engrain.signals import Router
 
@@ -56,3 +58,9 @@ def test_how_to_answer_stays_in_text_however_firmly_it_was_told() -> None:
     m = memory("tell")
     (signal,) = Router().route([(m, 3)], scope=SCOPE, at=NOW, known=(), styles={m.id})
     assert (signal.route, "shown with every query" in signal.reason) == ("text", True)
+
+
+def test_lessons_reflections_and_skills_stay_in_text_and_the_reason_is_said() -> None:
+    for kind in ("episode", "lesson", "reflection", "skill"):
+        route, reason = decide(replace(memory("tell"), kind=kind), confirmations=3)
+        assert route == "text" and reason

@@ -227,7 +227,11 @@ def route(
     """Where each active memory that the live version was not trained on belongs, and why; as if those `without` never were."""
     memories = [m for m in known_at(store, scope, at) if m.id not in without]
     learned = {m.text for m in memories if live and m.id in live.memory_ids}
-    active = [(s.memory, s.confirmations) for s in derive(memories).values() if s.state == "active"]
+    active = [
+        (s.memory, s.confirmations)
+        for s in derive(memories).values()
+        if s.state == "active" and s.memory.kind != "episode"  # one each for every turn would tell nobody anything
+    ]
     return router.route(
         active,
         scope=scope,

@@ -12,6 +12,7 @@ from engrain.memory.held import Held, Shelf, held
 from engrain.memory.history import Standing, active, as_of, derive, holding
 from engrain.memory.kinds import is_mutable, kind_of
 from engrain.memory.recall import RecallSettings, recall
+from engrain.memory.rivals import rivals
 from engrain.memory.styles import is_answer_style
 
 __all__ = [
@@ -38,5 +39,6 @@ __all__ = [
     "notes_from_markdown",
     "notes_from_text",
     "recall",
+    "rivals",
     "stated",
 ]

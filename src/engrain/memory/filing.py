@@ -9,8 +9,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Sequence
 
-from engrain.memory.claims import claim_of
-from engrain.memory.history import derive, identity
+from engrain.memory.history import STATED, claim_in, derive, identity
 from engrain.memory.styles import is_answer_style
 from engrain.protocols import Filed, Standings
 from engrain.records import Memory, Scope
@@ -47,11 +46,16 @@ def _step(store: Standings, scope: Scope) -> int:
     filed = [
         Filed(
             id=s.memory.id, state=s.state, until=s.until, by=s.superseded_by, confirmations=s.confirmations,
-            style=is_answer_style(s.memory.text), keys=keys[s.memory.id],
+            kind=shelf_of(s.memory), keys=keys[s.memory.id],
         )
         for s in derive(ordered).values()
     ]  # fmt: skip
     return len(waiting) if store.file(filed, scope=scope, seen=seen) else -1
+
+
+def shelf_of(memory: Memory) -> str:
+    """Where recall looks for it: its kind, or `style` if it says how to answer."""
+    return "style" if memory.kind in STATED and is_answer_style(memory.text) else memory.kind
 
 
 def keys_of(memory: Memory) -> tuple[str, ...]:
@@ -59,6 +63,6 @@ def keys_of(memory: Memory) -> tuple[str, ...]:
     named = tuple(f"names:{target}" for target in (*memory.supersedes, *memory.retracts))
     if not memory.text.strip():
         return named
-    claim = claim_of(memory.text)
-    shared = ("topic", *claim.topic) if claim else identity(memory.text, None)
+    claim = claim_in(memory)
+    shared = ("topic", *claim.topic) if claim else identity(memory, None)
     return (hashlib.blake2b("\0".join(shared).encode("utf-8", "replace"), digest_size=12).hexdigest(), *named)

@@ -10,9 +10,8 @@ from typing import NamedTuple
 
 import numpy as np
 
-from engrain.memory.filing import file
-from engrain.memory.history import active
-from engrain.memory.styles import is_answer_style
+from engrain.memory.filing import file, shelf_of
+from engrain.memory.history import STATED, active
 from engrain.protocols import Embedder, MemoryIndex
 from engrain.records import Memory, Scope
 
@@ -31,10 +30,9 @@ class Held:
 
 def held(memories: Sequence[Memory]) -> Held:
     """What holds, if these were all the memories of the scope."""
-    now = active(memories)
-    styles = {m.id for m in now if is_answer_style(m.text)}
+    now = [(m, shelf_of(m)) for m in active(memories)]
     return Held(
-        styles=tuple(m for m in now if m.id in styles), notes=tuple(m for m in now if m.id not in styles)
+        styles=tuple(m for m, shelf in now if shelf == "style"), notes=tuple(m for m, shelf in now if shelf in STATED)
     )  # fmt: skip
 
 
@@ -47,6 +45,16 @@ class Vectors(NamedTuple):
     """Which row is a memory's."""
     matrix: np.ndarray
     """float32 [n, dimension]."""
+    talks: np.ndarray
+    """int32 [n]: which talk it is part of, from 0; -1 for none."""
+    lengths: np.ndarray
+    """int32 [n]: characters; 0 outside of talks."""
+    beside: np.ndarray
+    """int32 [n, 2]: the rows before and after it in its talk; -1 for none."""
+
+
+_EMBEDDED_AT_ONCE = 256
+"""Texts; what was embedded before a process dies need not be embedded again."""
 
 
 class _Kept:
@@ -61,10 +69,12 @@ class _Kept:
         self._ids: list[str] = []
         self._rows: dict[str, int] = {}
         self._room = np.zeros((0, 0), dtype=np.float32)
+        self._places = np.zeros((0, 4), dtype=np.int32)  # talk, length, row before, row after
+        self._talks: dict[str, tuple[int, int]] = {}  # its number, and its last row
 
     @property
     def bytes(self) -> int:
-        return int(self._room.nbytes)
+        return int(self._room.nbytes + self._places.nbytes)
 
     def now(self, index: MemoryIndex, embedder: Embedder, scope: Scope) -> Vectors:
         """All of them, and what is new is filed; what the store has none of yet is made and kept there."""
@@ -75,26 +85,41 @@ class _Kept:
                 new = index.memories_after(self._state[0], scope=scope) if self._ids else []
                 if not self._ids or state[1] - self._state[1] != len(new):  # nothing read yet, or something forgotten
                     self._forget()
-                    self._add(*index.vectors(embedder.name, scope=scope))
+                    parts = {name: (talk, length) for name, talk, length in index.talks(scope=scope)}
+                    self._add(*index.vectors(embedder.name, scope=scope), parts)
                     new = index.memories_after(0, scope=scope) if len(self._ids) < state[1] else []
                 missing = [m for m in new if m.id not in self._rows]
-                if missing:
-                    made = embedder.embed([m.text for m in missing])
-                    index.put_vectors(embedder.name, {m.id: v for m, v in zip(missing, made, strict=True)}, scope=scope)
-                    self._add([m.id for m in missing], made)
+                for at in range(0, len(missing), _EMBEDDED_AT_ONCE):
+                    some = missing[at : at + _EMBEDDED_AT_ONCE]
+                    made = embedder.embed([m.text for m in some])
+                    index.put_vectors(embedder.name, {m.id: v for m, v in zip(some, made, strict=True)}, scope=scope)
+                    self._add([m.id for m in some], made, {m.id: (m.talk, len(m.text)) for m in some if m.talk})
                 self._state = state
-            return Vectors(self._ids, self._rows, self._room[: len(self._ids)])
+            count = len(self._ids)
+            places = self._places[:count]
+            return Vectors(self._ids, self._rows, self._room[:count], places[:, 0], places[:, 1], places[:, 2:])
 
-    def _add(self, ids: Sequence[str], vectors: np.ndarray) -> None:
-        """More of them; room is made for as many again, so that each is copied a few times at most."""
+    def _add(self, ids: Sequence[str], vectors: np.ndarray, parts: Mapping[str, tuple[str, int]]) -> None:
+        """More of them, in the order of recording; room is made for as many again, so that each is copied a few times at most."""
         count, more = len(self._ids), len(ids)
         if not more:
             return
         if count + more > len(self._room):
-            room = np.zeros((max(64, 2 * (count + more)), vectors.shape[1]), dtype=np.float32)
-            room[:count] = self._room[:count] if count else 0.0
-            self._room = room
+            size = max(64, 2 * (count + more))
+            room, places = np.zeros((size, vectors.shape[1]), dtype=np.float32), np.zeros((size, 4), dtype=np.int32)
+            if count:
+                room[:count], places[:count] = self._room[:count], self._places[:count]
+            self._room, self._places = room, places
         self._room[count : count + more] = vectors
+        self._places[count : count + more] = (-1, 0, -1, -1)
+        for row, name in enumerate(ids, start=count):
+            if name in parts:
+                talk, length = parts[name]
+                number, last = self._talks.get(talk, (len(self._talks), -1))
+                self._places[row] = (number, length, last, -1)
+                if last >= 0:
+                    self._places[last, 3] = row
+                self._talks[talk] = number, row
         self._rows |= {name: count + i for i, name in enumerate(ids)}
         self._ids += ids
 
@@ -120,7 +145,7 @@ class Shelf:
                 self._held.move_to_end(scope)
                 return known[1]
         file(index, scope)
-        styles = index.akin((), index.filed(scope=scope, style=True), scope=scope)
+        styles = index.akin((), index.filed(scope=scope, kinds=("style",)), scope=scope)
         found = Held(styles=tuple(styles), snapshot=str(state[0]) if state[1] else "")
         with self._lock:
             self._held[scope] = state, found

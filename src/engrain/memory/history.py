@@ -14,10 +14,12 @@ from typing import Literal
 from engrain.errors import ScopeError
 from engrain.memory.claims import Claim, claim_of
 from engrain.memory.phrases import normalise
-from engrain.records import Memory
+from engrain.records import Memory, MemoryKind
 
 State = Literal["active", "repeated", "superseded", "retracted", "retraction"]
 Words = tuple[str, ...]
+STATED: tuple[MemoryKind, ...] = ("fact", "procedure", "preference", "note")
+"""The kinds that say what holds."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -46,8 +48,8 @@ def derive(memories: Sequence[Memory]) -> dict[str, Standing]:
         raise ScopeError(
             f"memories of {len(scopes)} scopes were given ({', '.join(sorted(map(str, scopes)))}); pass one"
         )
-    claims = {m.id: claim_of(m.text) for m in memories}
-    words = {m.id: identity(m.text, claims[m.id]) for m in memories}
+    claims = {m.id: claim_in(m) for m in memories}
+    words = {m.id: identity(m, claims[m.id]) for m in memories}
     retracted = _retracted(memories, words)
     live = [m for m in memories if m.id not in retracted]
     ended, repeats = _timeline(live, claims, words)
@@ -105,11 +107,18 @@ def as_of(
     ]
 
 
-def identity(text: str, claim: Claim | None) -> Words:
-    """What two memories share if the later one says the same again."""
+def claim_in(memory: Memory) -> Claim | None:
+    """What it states of which thing, so that another value ends it; None for what is no statement of what holds."""
+    return claim_of(memory.text) if memory.kind in STATED else None
+
+
+def identity(memory: Memory, claim: Claim | None) -> Words:
+    """What two memories share if the later one says the same again. An episode is what happened, and happens once."""
+    if memory.kind == "episode":
+        return ("episode", memory.id)
     if claim:
         return ("claim", *claim.topic, claim.value, "not" if claim.negated else "")
-    return ("words", normalise(text))
+    return ("words", normalise(memory.text), *(() if memory.kind in STATED else (memory.kind,)))
 
 
 def _retracted(memories: Sequence[Memory], words: dict[str, Words]) -> dict[str, str]:

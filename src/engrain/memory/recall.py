@@ -1,13 +1,21 @@
-"""Which memories a query calls to mind: full-text and vector search, fused, over what is active now."""
+"""Which memories a query calls to mind: full-text and vector search, fused, over what is active now.
+
+The two are fused by their scores, each as a share of its best, and not by ranks, which throw away how sure an arm is. How much the
+vectors say is decided for each query: as much as their best stands out from the next ones, beside that of the words. A turn of a
+conversation is often understood only from those around it, so a short one also gets a part of its neighbours' scores, and each a part of its
+talk's best. (Measured in docs/lab-log.md; text-memory.md 3.3 for what ranks cost.)
+"""
 
 from __future__ import annotations
 
+import math
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
-from engrain.memory.held import Shelf
+from engrain.memory.held import Shelf, Vectors
+from engrain.memory.history import STATED
 from engrain.protocols import Embedder, MemoryIndex
 from engrain.records import Memory, Scope
 
@@ -17,11 +25,17 @@ class RecallSettings:
     """How recall weighs and cuts."""
 
     dense_weight: float | None = None
-    """Weight of the vectors against 1.0 for the words; None: the embedder's own."""
+    """Weight of the vectors against 1.0 for the words; None: the embedder's own, by how sure each arm is of this query."""
     candidates: int = 100
     """How many word hits are considered."""
     least_share: float = 0.25
     """Hits below this share of the best score are dropped."""
+    neighbours: tuple[float, ...] = (0.3, 0.2)
+    """Share of the scores of the next turns of the same talk, and of the next but one, that counts for a short turn, too."""
+    short: int = 350
+    """Characters; a turn twice as long gets a quarter of that, for it says itself what it is about."""
+    talk: float = 0.3
+    """Share of its talk's three best scores."""
 
 
 def recall(
@@ -31,13 +45,14 @@ def recall(
     embedder: Embedder,
     scope: Scope,
     memories: Sequence[Memory] | None = None,
+    kinds: Collection[str] = STATED,
     limit: int = 12,
     settings: RecallSettings = RecallSettings(),
     shelf: Shelf | None = None,
 ) -> list[tuple[Memory, float]]:
-    """The memories that fit the query and their scores (0 … 1, best first); ties: the newest first.
+    """The memories that fit the query and their scores (best first; 1 fits as well by words as by meaning); ties: the newest first.
 
-    `memories` are those to choose from, where not all that hold and say nothing of how to answer. Vectors come from the index; missing ones
+    `memories` are those to choose from, where not all of `kinds` that hold. Vectors come from the index; missing ones
     are made here and kept there. A `shelf` spares reading them again. Empty where nothing is relevant.
     """
     if limit < 1 or not query.strip() or (memories is not None and not memories):
@@ -52,7 +67,7 @@ def recall(
         """Those of them that may be recalled, in the order of recording."""
         if given is not None:
             return [name for name in given if name in names]
-        return index.filed(scope=scope, ids=names, style=False)
+        return index.filed(scope=scope, ids=names, kinds=kinds)
 
     most = settings.candidates + 2 * limit  # what holds no longer may fill the first hits, so look past it
     words = dict(index.search_text(query, scope=scope, limit=most))
@@ -66,13 +81,22 @@ def recall(
     found = [name for name in there if name in kept.rows]
     if not found:
         return []
-    score = fuse(
-        np.array([words.get(n, 0.0) for n in found]), cosine[[kept.rows[n] for n in found]],
-        dense_weight=embedder.weight if settings.dense_weight is None else settings.dense_weight,
-    )  # fmt: skip
-    cut = settings.least_share * float(score.max())
-    chosen = sorted((i for i in range(len(found)) if score[i] >= cut), key=lambda i: (-round(float(score[i]), 9), -i))
-    best = {found[i]: float(score[i]) for i in chosen[:limit]}
+    rows = np.array([kept.rows[name] for name in found])
+    lexical = np.zeros(len(cosine))
+    for name in words.keys() & kept.rows.keys():
+        lexical[kept.rows[name]] = words[name]
+    weight = settings.dense_weight
+    if weight is None:
+        weight = embedder.weight * surer(lexical[rows], cosine[rows])
+    score = fuse(lexical, cosine, rows, dense_weight=weight)
+    around = _around(kept, rows, len(settings.neighbours))
+    if len(around):
+        found = holding({*found, *(kept.ids[row] for row in around)})
+        rows = np.array([kept.rows[name] for name in found])
+    value = in_talks(score, kept, rows, settings)
+    cut = settings.least_share * float(value.max())
+    ranked = sorted((i for i in range(len(found)) if value[i] >= cut), key=lambda i: (-round(float(value[i]), 9), -i))
+    best = {found[i]: float(value[i]) for i in ranked[:limit]}
     read = given if given is not None else {m.id: m for m in index.akin((), best, scope=scope)}
     return [(read[name], value) for name, value in best.items() if name in read]
 
@@ -85,15 +109,56 @@ def _best(scores: np.ndarray, count: int) -> np.ndarray:
     return np.asarray(some[np.argsort(-scores[some], kind="stable")])
 
 
-def fuse(lexical: np.ndarray, cosine: np.ndarray, *, dense_weight: float) -> np.ndarray:
-    """Each arm as a share of its best score for this query, then their weighted mean; [n], 0 … 1.
+def surer(lexical: np.ndarray, cosine: np.ndarray) -> float:
+    """How much more the vectors are to say than they usually do (0.5 … 2.7), from the scores of both arms, [n].
 
-    Not rank fusion: ranks throw away how sure an arm is (text-memory.md 3.3).
+    It is the root of how their margins compare: the share of its best score by which that stands out from the tenth.
     """
-    return (_share_of_best(lexical) + dense_weight * _share_of_best(cosine)) / (1.0 + dense_weight)
+
+    def margin(scores: np.ndarray) -> float:
+        first = np.sort(np.maximum(scores, 0.0))[::-1][:10]
+        return float((first[0] - (first[9] if len(first) == 10 else 0.0)) / first[0]) if first[0] > 0 else 0.0
+
+    ratio = min(max(margin(cosine) / max(margin(lexical), 0.05), 0.2), 5.0)
+    return 1.2 * math.sqrt(ratio)
 
 
-def _share_of_best(scores: np.ndarray) -> np.ndarray:
-    positive = np.maximum(scores, 0.0)
-    best = float(positive.max(initial=0.0))
-    return np.asarray(positive / (best or 1.0))
+def fuse(lexical: np.ndarray, cosine: np.ndarray, rows: np.ndarray, *, dense_weight: float) -> np.ndarray:
+    """Each arm as a share of its best score among `rows`, then their weighted mean; [n], 0 … 1 in those rows."""
+    return (_share(lexical, rows) + dense_weight * _share(cosine, rows)) / (1.0 + dense_weight)
+
+
+def _share(scores: np.ndarray, rows: np.ndarray) -> np.ndarray:
+    best = float(np.maximum(scores[rows], 0.0).max(initial=0.0)) or 1.0
+    return np.asarray(np.clip(scores / best, 0.0, 1.0))
+
+
+def _around(kept: Vectors, rows: np.ndarray, steps: int) -> np.ndarray:
+    """The rows within so many steps of these in their talks, these left out."""
+    met = set(rows.tolist())
+    edge = rows[kept.talks[rows] >= 0]
+    found: list[int] = []
+    for _ in range(steps):
+        beside = np.unique(kept.beside[edge].reshape(-1))
+        edge = np.array([row for row in beside.tolist() if row >= 0 and row not in met], dtype=np.int64)
+        met.update(edge.tolist())
+        found += edge.tolist()
+    return np.array(found, dtype=np.int64)
+
+
+def in_talks(score: np.ndarray, kept: Vectors, rows: np.ndarray, settings: RecallSettings) -> np.ndarray:
+    """The scores of these rows, with what those around them in their talks add; [len(rows)]."""
+    value: np.ndarray = score[rows].astype(np.float64)
+    talks = kept.talks[rows]
+    if not (talks >= 0).any():
+        return value
+    short = np.minimum(1.0, settings.short / np.maximum(kept.lengths[rows], 1)) ** 2
+    for side in (0, 1):
+        at = rows
+        for share in settings.neighbours:
+            at = np.where(at >= 0, kept.beside[at, side], -1)
+            value += share * short * np.where(at >= 0, score[at], 0.0)
+    for talk in set(talks[talks >= 0].tolist()):
+        mine = talks == talk
+        value[mine] += settings.talk * np.sort(score[rows[mine]])[-3:].mean()
+    return value

@@ -9,6 +9,13 @@ from typing import Literal
 from engrain.records import Memory, Scope, Signal
 
 STANDING_SOURCES = ("tell", "correction")
+STAYS = {
+    "episode": "what happened, word for word: evidence, and no knowledge by itself",
+    "lesson": "a lesson: its counters decide whether it is shown, and they go on counting",
+    "reflection": "what went wrong once: shown where the same may happen again",
+    "skill": "a skill: read when it is needed, and replaced by its next version",
+}
+"""Why a kind of memory is kept in text."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -51,6 +58,8 @@ class Router:
         return signals
 
     def _decide(self, memory: Memory, confirmations: int, at: float) -> tuple[Literal["weights", "text"], str]:
+        if memory.kind in STAYS:
+            return "text", STAYS[memory.kind]
         if memory.mutable:
             return "text", "passing state: it is expected to change, so it is never a rule"
         if memory.source in STANDING_SOURCES or memory.source.startswith("file:"):

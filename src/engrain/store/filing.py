@@ -13,7 +13,7 @@ from sqlalchemy import Connection, bindparam, delete, select, update
 from sqlalchemy.dialects.sqlite import insert
 
 from engrain.protocols import Filed
-from engrain.records import Scope
+from engrain.records import Memory, Scope
 from engrain.store.once import Once
 from engrain.store.schema import content, owned, standings, states, subjects, topics
 
@@ -47,20 +47,13 @@ def changed(connection: Connection, seq: int, more: int, scope: Scope) -> None:
     _CHANGED(connection, tenant=scope.tenant, user=scope.user, last=seq, there=more)
 
 
-def wait(connection: Connection, seq: int, scope: Scope) -> None:
+def wait(connection: Connection, seq: int, memory: Memory) -> None:
     """A memory that was just written is to be filed."""
-    changed(connection, seq, 1, scope)
+    changed(connection, seq, 1, memory.scope)
     _WAIT(
-        connection,
-        seq=seq,
-        tenant=scope.tenant,
-        user=scope.user,
-        state="",
-        by="",
-        until=None,
-        confirmations=0,
-        style=False,
-    )
+        connection, seq=seq, tenant=memory.scope.tenant, user=memory.scope.user, state="", by="", until=None, confirmations=0,
+        kind=memory.kind, talk=memory.talk.encode("utf-8", "replace").decode(), length=len(memory.text),
+    )  # fmt: skip
 
 
 def unfiled(connection: Connection, scope: Scope, limit: int) -> list[str]:
@@ -96,7 +89,7 @@ def file(connection: Connection, filed: Sequence[Filed], scope: Scope) -> None:
     """Keep where these stand, in the place of what was kept."""
     seqs = _seqs_of(connection, [f.id for f in filed], scope)
     rows = [
-        {"at": seqs[f.id], "state": f.state, "by": f.by, "until": f.until, "confirmations": f.confirmations, "style": f.style}
+        {"at": seqs[f.id], "state": f.state, "by": f.by, "until": f.until, "confirmations": f.confirmations, "kind": f.kind}
         for f in filed
         if f.id in seqs
     ]  # fmt: skip
@@ -113,11 +106,23 @@ def file(connection: Connection, filed: Sequence[Filed], scope: Scope) -> None:
         connection.execute(insert(topics), keys)
 
 
-def active(connection: Connection, scope: Scope, ids: Collection[str] | None, style: bool | None) -> list[str]:
+def talks(connection: Connection, scope: Scope) -> list[tuple[str, str, int]]:
+    """(id, talk, characters) of each memory that is part of a talk, in the order of recording."""
+    wanted = (
+        select(subjects.c.id, standings.c.talk, standings.c.length)
+        .join(subjects, subjects.c.seq == standings.c.seq)
+        .where(owned(standings, scope), standings.c.talk != "")
+    )
+    return [(row.id, row.talk, row.length) for row in connection.execute(wanted.order_by(standings.c.seq))]
+
+
+def active(
+    connection: Connection, scope: Scope, ids: Collection[str] | None, kinds: Collection[str] | None
+) -> list[str]:
     """Ids of those that hold, in the order of recording."""
     wanted = select(standings.c.seq).where(standings.c.state == "active")
-    if style is not None:
-        wanted = wanted.where(standings.c.style == style)
+    if kinds is not None:
+        wanted = wanted.where(standings.c.kind.in_(kinds))
     if ids is None:
         names = _ids_of(connection, connection.execute(wanted.where(owned(standings, scope))).scalars())
         return [names[seq] for seq in sorted(names)]

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from sqlalchemy import (
-    Boolean,
     Column,
     ColumnElement,
     Float,
@@ -88,8 +87,10 @@ standings = Table(
     Column("by", String, nullable=False),
     Column("until", Float),
     Column("confirmations", Integer, nullable=False),
-    Column("style", Boolean, nullable=False),
-    Index("standings_state", "tenant", "user", "state", "style"),
+    Column("kind", String, nullable=False),
+    Column("talk", String, nullable=False),
+    Column("length", Integer, nullable=False),
+    Index("standings_state", "tenant", "user", "state", "kind"),
 )
 
 # The last entry of the ledger that wrote or forgot one of a user's memories, and how many there are.

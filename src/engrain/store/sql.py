@@ -320,10 +320,17 @@ class SqlStore:
             filing.file(connection, filed, scope)
         return True
 
-    def filed(self, *, scope: Scope, ids: Collection[str] | None = None, style: bool | None = None) -> list[str]:
-        """Ids of the memories that hold, in the order of recording: among `ids` alone; that say how to answer, or do not."""
+    def filed(
+        self, *, scope: Scope, ids: Collection[str] | None = None, kinds: Collection[str] | None = None
+    ) -> list[str]:
+        """Ids of the memories that hold, in the order of recording: among `ids` alone; of these kinds alone (`Filed.kind`)."""
         with self._db.read() as connection:
-            return filing.active(connection, scope, ids, style)
+            return filing.active(connection, scope, ids, kinds)
+
+    def talks(self, *, scope: Scope) -> list[tuple[str, str, int]]:
+        """(id, talk, characters) of each memory that is part of a talk, in the order of recording."""
+        with self._db.read() as connection:
+            return filing.talks(connection, scope)
 
     # -- live pointer ----------------------------------------------------------------------------------------------
 
@@ -529,7 +536,7 @@ def _append(end: audit.Ledger, record: Record, reason: str) -> None:
     _KEEP(connection, seq=seq, json=text, salt=salt)
     lineage.link(connection, record.causes, record.id, scope)
     if isinstance(record, Memory):
-        filing.wait(connection, seq, scope)
+        filing.wait(connection, seq, record)
         if record.text:
             search.index(connection, seq, record.text, scope)
 

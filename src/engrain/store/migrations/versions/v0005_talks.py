@@ -1,0 +1,20 @@
+"""Of what kind a memory is, and of which talk: kept beside where it stands. All of them are filed anew."""
+
+from __future__ import annotations
+
+import sqlalchemy as sa
+from alembic import op
+
+revision = "0005"
+down_revision = "0004"
+
+
+def upgrade() -> None:
+    """No memory before this was part of a talk."""
+    op.drop_index("standings_state", "standings")
+    op.drop_column("standings", "style")
+    for name in ("kind", "talk"):
+        op.add_column("standings", sa.Column(name, sa.String, nullable=False, server_default=""))
+    op.add_column("standings", sa.Column("length", sa.Integer, nullable=False, server_default="0"))
+    op.create_index("standings_state", "standings", ["tenant", "user", "state", "kind"])
+    op.execute("UPDATE standings SET state = ''")
