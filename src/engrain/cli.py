@@ -811,9 +811,10 @@ def memories(
         raise InputError("--all and --at: give one of them")
     console = terminal()
     with opened(there(home), base, user, tenant) as learner:
-        every = learner.memories(all_states=True)
-        found = every if everything else as_of(every, valid_at=at.replace(tzinfo=UTC).timestamp() if at else None)
+        every = learner.store.history(scope=learner.scope)
         standings = derive(every)
+        shown = as_of(every, valid_at=at.replace(tzinfo=UTC).timestamp() if at else None)
+        found = [s.memory for s in standings.values()] if everything else shown
     for memory in found:
         if not memory.text:  # it only ends others, which say so
             continue

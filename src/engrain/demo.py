@@ -35,7 +35,7 @@ from engrain.loops.study import Study
 from engrain.memory import held
 from engrain.plots import Bar, bars
 from engrain.prompts import UNKNOWN
-from engrain.records import Adapter, Example, ItemResult, Memory, Message
+from engrain.records import Adapter, Example, ItemResult, Message
 from engrain.signals import Router
 
 QUICK_NOTES = ("keys.md", "orders.md")
@@ -127,7 +127,7 @@ def measure(
     started = time.perf_counter()
     live = current(learner.store, learner.scope)
     asked = "" if shown != "served" or live is None else live.id
-    memories = held([] if shown == "none" else list(learner.store.select(Memory, scope=learner.scope)))
+    memories = held([] if shown == "none" else learner.store.history(scope=learner.scope))
     contexts = [
         look_up(
             learner.store, learner.engine, learner.embedder, [Message(role="user", content=q.text)], memories,

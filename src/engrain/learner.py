@@ -221,12 +221,12 @@ class Learner:
     def memories(self, *, all_states: bool = False, at: float | None = None) -> list[Memory]:
         """What is remembered and holds now; with `at`, what held then (UTC seconds), by all that is known today; with `all_states` also what
         was superseded or retracted (`engrain.memory.derive` tells which)."""
-        every = list(self.store.select(Memory, scope=self.scope))
-        return every if all_states else as_of(every, valid_at=at)
+        every = self.store.history(scope=self.scope)
+        return [m for m in every if isinstance(m, Memory)] if all_states else as_of(every, valid_at=at)
 
     def versions(self) -> list[Version]:
         """Every version of the weights, oldest first, with the verdict on it; number 0 is the bare base."""
-        return adapters.versions(self.store, self.scope, holding(list(self.store.select(Memory, scope=self.scope))))
+        return adapters.versions(self.store, self.scope, holding(self.store.history(scope=self.scope)))
 
     def rollback(self, to: str | None = None) -> str:
         """Go back to the version that was live before (or to `to`: number, hash, "base") in one atomic move; returns what

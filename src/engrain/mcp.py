@@ -157,14 +157,12 @@ class Tools:
         earlier note. A leading date such as "[2026-03-02]" says from when on it holds."""
         allow(context, "serve")
         told = {m.id for m in self._learner.tell(text, source=SOURCE)}
-        standings = derive(self._learner.memories(all_states=True))
+        standings = derive(self._learner.store.history(scope=self._learner.scope))
         mine = [s for s in standings.values() if s.memory.id in told]
         return Remembered(
             notes=[Note.of(s.memory) for s in mine],
-            repeats=[s.superseded_by for s in mine if s.state == "repeated"],
-            replaces=[
-                Note.of(s.memory) for s in standings.values() if s.superseded_by in told and s.state == "superseded"
-            ],
+            repeats=[s.by for s in mine if s.state == "merged"],
+            replaces=[Note.of(s.memory) for s in standings.values() if s.by in told and s.state == "superseded"],
         )
 
     @answering

@@ -6,7 +6,7 @@ from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal, Protocol
 
-from engrain.records import Interaction, LedgerEntry, Memory, Message, Record, Scope
+from engrain.records import Delta, Interaction, LedgerEntry, Memory, Message, Record, Scope
 
 if TYPE_CHECKING:
     import numpy as np
@@ -132,7 +132,7 @@ class Filed:
     state: str
     until: float | None = None
     by: str = ""
-    """Id of the memory that supersedes, retracts or is repeated by it."""
+    """Id of the memory that supersedes, retracts or says it, or of the delta that archives it."""
     confirmations: int = 0
     kind: str = "fact"
     """The memory's own; `style` of one that states how to answer."""
@@ -153,6 +153,10 @@ class Standings(Protocol):
 
     def akin(self, keys: Collection[str], ids: Collection[str], *, scope: Scope) -> list[Memory]:
         """The memories that are filed under any of the keys, and those of the ids that are there, in the order of recording."""
+        ...
+
+    def deltas(self, ids: Collection[str], *, scope: Scope) -> list[Delta]:
+        """The changes to these memories, and the undoing of these changes, in the order of recording."""
         ...
 
     def file(self, filed: Sequence[Filed], *, scope: Scope, seen: tuple[int, int]) -> bool:

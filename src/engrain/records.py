@@ -17,6 +17,7 @@ from typing import Any, Literal
 Role = Literal["system", "user", "assistant", "tool"]
 MemoryKind = Literal["fact", "procedure", "preference", "episode", "lesson", "note", "reflection", "skill"]
 FeedbackKind = Literal["explicit", "implicit", "automated"]
+Operator = Literal["accept", "archive", "merge", "link", "keep", "tag", "undo"]
 Decision = Literal["promote", "hold", "reject"]
 
 
@@ -178,6 +179,36 @@ class Memory:
     """Ids marked wrong, not old. A memory with `retracts` and an empty text only retracts."""
     mutable: bool = False
     """State that is expected to change (stock levels, "today"); never consolidated as if it were a rule."""
+    proposed: bool = False
+    """Waits until somebody accepts it; till then it is shown to no model, and ends nothing."""
+    attributes: tuple[tuple[str, str], ...] = ()
+    """What else its kind needs, as (name, value): the section of a lesson, the keywords of a note, the files of a skill."""
+    causes: tuple[str, ...] = ()
+
+    def attribute(self, name: str) -> str:
+        """The value of an attribute; "" if it has none."""
+        return dict(self.attributes).get(name, "")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Delta:
+    """One change to memories that are there: never in place, always with a reason. Where they stand follows from all of them."""
+
+    id: str = field(default_factory=lambda: new_id("dlt"))
+    scope: Scope
+    recorded_at: float = field(default_factory=time.time)
+    operator: Operator
+    """`accept` what was proposed; `archive` what is not to be shown any more, though it was not wrong; `merge` into one that says it, too;
+    `link` two that belong together; `keep` apart two that were compared; `tag` as helpful, harmful or neutral; `undo` another delta."""
+    targets: tuple[str, ...]
+    """Id of the memory (two of them for `link` and `keep`); of the delta for `undo`."""
+    into: str = ""
+    """Of a merge: the memory that stands for both."""
+    value: str = ""
+    """Of a tag: `helpful`, `harmful` or `neutral`; of a link: how they belong together."""
+    reason: str
+    by: str = "rules"
+    """Who decided: `rules`, `user`, or the name of a model."""
     causes: tuple[str, ...] = ()
 
 
@@ -384,7 +415,7 @@ class LedgerEntry:
     seq: int
     at: float
     event: str
-    """`interaction`, `feedback`, `memory`, `signal`, `batch`, `adapter`, `evidence`, `verdict`, `receipt`, `promote`,
+    """`interaction`, `feedback`, `memory`, `delta`, `signal`, `batch`, `adapter`, `evidence`, `verdict`, `receipt`, `promote`,
     `rollback`, `forget`."""
     subject: str
     """Id of the record that this is about."""
@@ -396,4 +427,6 @@ class LedgerEntry:
     hash: str
 
 
-Record = Interaction | Feedback | Memory | Signal | Task | Batch | Adapter | Evidence | Verdict | Canary | Receipt
+Record = (
+    Interaction | Feedback | Memory | Delta | Signal | Task | Batch | Adapter | Evidence | Verdict | Canary | Receipt
+)

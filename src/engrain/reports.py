@@ -17,6 +17,7 @@ from engrain.records import (
     Adapter,
     Batch,
     Canary,
+    Delta,
     Evidence,
     Feedback,
     Interaction,
@@ -125,7 +126,11 @@ def standing_of(standing: Standing) -> str:
     """What is said behind a memory that does not stand as it was told; "" behind one that does."""
     if standing.state == "superseded":
         return f"  (superseded: true until {day(standing.until)[:10]})" if standing.until else "  (superseded)"
-    return {"retracted": "  (retracted: was wrong)", "repeated": "  (said before)"}.get(standing.state, "")
+    said = {
+        "retracted": "retracted: was wrong", "merged": f"said by {standing.by}", "archived": "archived",
+        "proposed": "proposed: waits to be accepted",
+    }  # fmt: skip
+    return f"  ({said[standing.state]})" if standing.state in said else ""
 
 
 def show_answer(console: Console, interaction: Interaction, *, verbose: bool) -> None:
@@ -235,6 +240,8 @@ def gist(record: Record) -> str:
             return f"{record.query} -> {record.answer}"
         case Feedback():
             return " ".join(str(part) for part in (record.name, record.score, record.text) if part not in (None, ""))
+        case Delta():
+            return f"{record.operator} {', '.join(record.targets)}{f' into {record.into}' if record.into else ''}: {record.reason}"
         case Signal():
             return f"{record.route}: {record.reason}"
         case Verdict():

@@ -16,8 +16,8 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from engrain.memory.filing import file, keys_of, shelf_of
-from engrain.memory.history import derive
-from engrain.records import Memory, Scope
+from engrain.memory.history import History, derive
+from engrain.records import Delta, Memory, Scope
 from engrain.store import SqlStore
 
 TEXTS = [
@@ -44,10 +44,24 @@ def standings(store: SqlStore, scope: Scope) -> dict[str, tuple[Any, ...]]:
         return {row[0]: row[1:] for row in raw.execute(rows, (scope.user,))}
 
 
-def derived(memories: list[Memory]) -> dict[str, tuple[Any, ...]]:
+def changed(data: st.DataObject, scope: Scope, history: History) -> Delta:
+    """Any change to any of them."""
+    memories = [r.id for r in history if isinstance(r, Memory)] or ["nobody"]
+    deltas = [r.id for r in history if isinstance(r, Delta)]
+    operator = data.draw(st.sampled_from(("accept", "archive", "merge", "undo")))
+    target, into = data.draw(st.sampled_from(memories)), data.draw(st.sampled_from(memories))
+    if operator == "undo" and deltas:
+        return Delta(scope=scope, operator="undo", targets=(data.draw(st.sampled_from(deltas)),), reason="asked")
+    if operator == "merge" and into != target:
+        return Delta(scope=scope, operator="merge", targets=(target,), into=into, reason="said twice")
+    return Delta(
+        scope=scope, operator="accept" if operator == "accept" else "archive", targets=(target,), reason="asked"
+    )
+
+
+def derived(memories: History) -> dict[str, tuple[Any, ...]]:
     return {
-        s.memory.id: (s.state, s.until, s.superseded_by, s.confirmations, shelf_of(s.memory))
-        for s in derive(memories).values()
+        s.memory.id: (s.state, s.until, s.by, s.confirmations, shelf_of(s.memory)) for s in derive(memories).values()
     }
 
 
@@ -60,16 +74,25 @@ def test_it_is_what_deriving_all_of_them_gives(store: SqlStore, data: st.DataObj
     for at in range(size):
         text, valid = data.draw(st.sampled_from(TEXTS)), float(data.draw(st.integers(0, 4)))
         made = note(scope, f"m{at}", text, float(at), supersedes=data.draw(links), retracts=data.draw(links))
-        there.append(replace(made, valid_from=valid, kind=data.draw(st.sampled_from(("fact", "episode", "lesson")))))
+        there.append(
+            replace(
+                made,
+                valid_from=valid,
+                kind=data.draw(st.sampled_from(("fact", "episode", "lesson"))),
+                proposed=data.draw(st.booleans()),
+            )
+        )
         store.append(there[-1])
+        if data.draw(st.integers(0, 2)) == 0:
+            store.append(changed(data, scope, store.history(scope=scope)))
         if data.draw(st.booleans()):
             file(store, scope)
-            assert standings(store, scope) == derived(there)
+            assert standings(store, scope) == derived(store.history(scope=scope))
         if len(there) > 1 and data.draw(st.integers(0, 5)) == 0:
-            gone = there.pop(data.draw(st.integers(0, len(there) - 1)))
-            store.erase([gone.id], scope=scope, reason="asked")
+            gone = data.draw(st.sampled_from([r.id for r in store.history(scope=scope)]))
+            store.erase([gone], scope=scope, reason="asked")
     file(store, scope)
-    assert standings(store, scope) == derived(there)
+    assert standings(store, scope) == derived(store.history(scope=scope))
     assert file(store, scope) == 0
 
 

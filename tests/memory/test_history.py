@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
 
 import pytest
@@ -9,8 +10,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from engrain.errors import ScopeError
-from engrain.memory.history import active, as_of, derive
-from engrain.records import Memory, Scope
+from engrain.memory.history import active, as_of, derive, holding
+from engrain.records import Delta, Memory, Operator, Scope
 
 ME = Scope(user="me")
 
@@ -35,8 +36,8 @@ def memory(
     )
 
 
-def states(memories: list[Memory]) -> dict[str, str]:
-    return {key: standing.state for key, standing in derive(memories).items()}
+def states(history: Sequence[Memory | Delta]) -> dict[str, str]:
+    return {key: standing.state for key, standing in derive(history).items()}
 
 
 CODE = "The gate code is "
@@ -44,7 +45,7 @@ CODE = "The gate code is "
 
 def test_a_new_value_supersedes_and_says_until_when_and_by_whom() -> None:
     standing = derive([memory("a", CODE + "4417", 1), memory("b", CODE + "5521", 2)])["a"]
-    assert (standing.state, standing.until, standing.superseded_by) == ("superseded", 2, "b")
+    assert (standing.state, standing.until, standing.by) == ("superseded", 2, "b")
 
 
 def test_a_repetition_confirms_the_first() -> None:
@@ -52,7 +53,7 @@ def test_a_repetition_confirms_the_first() -> None:
         [memory("a", CODE + "4417.", 1), memory("b", "4417 is the gate code", 2), memory("c", CODE + "4417", 3)]
     )
     assert (result["a"].state, result["a"].confirmations) == ("active", 2)
-    assert (result["b"].state, result["b"].superseded_by) == ("repeated", "a")
+    assert (result["b"].state, result["b"].by) == ("merged", "a")
 
 
 def test_a_value_that_comes_back_is_active_again() -> None:
@@ -138,6 +139,52 @@ def test_memories_of_two_scopes_are_refused() -> None:
         derive([memory("a", "x", 1), replace(memory("b", "y", 2), scope=Scope(user="other"))])
 
 
+def delta(id: str, operator: Operator, *targets: str, at: float = 99, into: str = "") -> Delta:
+    return Delta(id=id, scope=ME, recorded_at=at, operator=operator, targets=targets, into=into, reason="test")
+
+
+def test_what_is_archived_is_shown_no_more_and_said_again_it_is_news() -> None:
+    told = [memory("a", CODE + "1", 1), memory("tea", "Anna likes tea", 2)]
+    archived = [*told, delta("d", "archive", "tea")]
+    assert states(archived) == {"a": "active", "tea": "archived"}
+    assert derive(archived)["tea"].by == "d"
+    assert set(holding(archived)) == {"a", "tea"}  # not wrong: what the weights hold of it stands
+    assert [m.id for m in as_of(archived, valid_at=5)] == ["a", "tea"]
+    assert states([*archived, memory("again", "anna likes tea.", 100)]) == {
+        "a": "active",
+        "tea": "archived",
+        "again": "active",
+    }
+    assert states([*archived, delta("u", "undo", "d")])["tea"] == "active"
+    assert states([*archived, delta("u", "undo", "d"), delta("v", "undo", "u")])["tea"] == "archived"
+    assert states([*told, delta("d", "archive", "a"), memory("b", CODE + "2", 100)])["a"] == "superseded"
+
+
+def test_what_is_merged_is_said_by_the_other_and_comes_back_without_it() -> None:
+    told = [
+        memory("a", "Anna likes tea", 1),
+        memory("b", "Tea is what Anna likes", 2),
+        memory("c", "Anna is fond of tea", 3),
+    ]
+    merged = [*told, delta("d", "merge", "b", into="a"), delta("e", "merge", "c", into="b")]
+    assert states(merged) == {"a": "active", "b": "merged", "c": "merged"}
+    assert derive(merged)["c"].by == "a" and set(holding(merged)) == {"a", "b", "c"}
+    assert [m.id for m in as_of(merged, valid_at=5)] == ["a"]
+    assert states([*merged, delta("u", "undo", "e")])["c"] == "active"
+    assert states([r for r in merged if r.id != "a"]) == {"b": "active", "c": "merged"}  # a was forgotten
+    round_ = [*told, delta("d", "merge", "a", into="b"), delta("e", "merge", "b", into="a")]
+    assert "active" in states(round_).values()
+
+
+def test_what_is_proposed_ends_nothing_until_it_is_accepted() -> None:
+    told = [memory("a", CODE + "1", 1), replace(memory("b", CODE + "2", 2, retracts=("a",)), proposed=True)]
+    assert states(told) == {"a": "active", "b": "proposed"}
+    accepted = [*told, delta("d", "accept", "b")]
+    assert states(accepted) == {"a": "retracted", "b": "active"}
+    assert states([*accepted, delta("u", "undo", "d")]) == {"a": "active", "b": "proposed"}
+    assert [m.id for m in as_of(accepted, recorded_at=50)] == ["a"]
+
+
 TEXTS = [
     CODE + "1",
     CODE + "2",
@@ -185,7 +232,7 @@ def test_taking_one_out_gives_the_history_in_which_it_never_was(history: list[Me
     for old_id, new_id in renamed.items():
         a, b = left[old_id], other[new_id]
         assert (a.state, a.until, a.confirmations) == (b.state, b.until, b.confirmations)
-        assert renamed.get(a.superseded_by, "") == b.superseded_by
+        assert renamed.get(a.by, "") == b.by
 
 
 @given(histories())
@@ -195,7 +242,7 @@ def test_every_memory_has_a_standing_and_no_value_stands_twice(history: list[Mem
     held = [m.text for m in active(history)]
     assert len(held) == len(set(held))
     for standing in result.values():
-        assert (standing.until is not None) == (standing.state == "superseded")
-        if standing.state == "repeated":
-            assert result[standing.superseded_by].state == "active"
-        assert standing.superseded_by != standing.memory.id
+        assert (standing.until is not None) == (standing.state in ("superseded", "merged"))
+        if standing.state == "merged":
+            assert result[standing.by].state == "active"
+        assert standing.by != standing.memory.id

@@ -17,7 +17,7 @@ from engrain.gateway.wire import ERRORS
 from engrain.loops.forget import preview
 from engrain.loops.trial import decide, outcomes, trial_of
 from engrain.memory import derive, holding
-from engrain.records import Memory, Scope, Verdict
+from engrain.records import Scope, Verdict
 
 User = Annotated[str, Query(min_length=1, max_length=512, description="Whose.")]
 
@@ -58,13 +58,12 @@ def router(desk: Desk, tenant_for: Callable[[str], Callable[[Request], Awaitable
 
     @api.get("/memories")
     def memories(scope: Scope = whose) -> dict[str, Any]:
-        every = list(desk.store.select(Memory, scope=scope))
-        stand = derive(every)
-        return _list([asdict(m) | {"state": stand[m.id].state} for m in every])
+        stand = derive(desk.store.history(scope=scope)).values()
+        return _list([asdict(s.memory) | {"state": s.state} for s in stand])
 
     @api.get("/versions")
     def versions(scope: Scope = whose) -> dict[str, Any]:
-        now = holding(list(desk.store.select(Memory, scope=scope)))
+        now = holding(desk.store.history(scope=scope))
         return _list([asdict(v) for v in adapters.versions(desk.store, scope, now)])
 
     @api.post("/rollback")

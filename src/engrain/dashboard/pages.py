@@ -92,7 +92,7 @@ def user(visit: Visit) -> Response:
     """One user at a glance, with what an operator may do for them."""
     store, person = visit.desk.store, visit.person()
     scope = person.scope
-    memories = list(store.select(Memory, scope=scope))
+    memories = store.history(scope=scope)
     canary = on_trial(store, scope)
     found = figures.updates(store, scope.tenant, scope.user, known=visit.desk.known)
     stand = {(u.scope, u.verdict.candidate): _status(u, canary) for u in found}
@@ -117,8 +117,7 @@ def memory(visit: Visit) -> Response:
     """What is remembered of a user; search finds words."""
     store, person = visit.desk.store, visit.person()
     scope, sought = person.scope, visit.given("q").strip()
-    every = list(store.select(Memory, scope=scope))
-    standing = derive(every)
+    standing = derive(store.history(scope=scope))
     states = Counter(s.state for s in standing.values())
     state = visit.given("state") if visit.given("state") in states else ""
     rows: list[Standing] = list(reversed(standing.values()))
@@ -139,7 +138,7 @@ def versions(visit: Visit) -> Response:
     """A user's versions: which came from which, with the verdict on each."""
     store, person = visit.desk.store, visit.person()
     scope = person.scope
-    found = adapters.versions(store, scope, holding(list(store.select(Memory, scope=scope))))
+    found = adapters.versions(store, scope, holding(store.history(scope=scope)))
     canary = on_trial(store, scope)
     return visit.show(
         "versions.html", person=person, scope=scope, versions=found, live=next(v for v in found if v.live),
@@ -153,7 +152,7 @@ def version(visit: Visit) -> Response:
     """One version: the evidence and the verdict side by side, and the answers before and after."""
     store, person = visit.desk.store, visit.person()
     scope = person.scope
-    every = adapters.versions(store, scope, holding(list(store.select(Memory, scope=scope))))
+    every = adapters.versions(store, scope, holding(store.history(scope=scope)))
     shown = next((v for v in every if v.number and v.adapter == visit.given("id")), None)
     if shown is None:
         raise NotFound(visit.given("id"))
@@ -209,10 +208,9 @@ def record(visit: Visit) -> Response:
     if not isinstance(found, Interaction):
         return visit.show(
             "record.html", person=person, scope=scope, record=found, kind=kind, fields=_fields(found), causes=walks[0],
-            effects=walks[1], standing=derive(list(store.select(Memory, scope=scope)))[name] if isinstance(found, Memory) else None,
+            effects=walks[1], standing=derive(store.history(scope=scope))[name] if isinstance(found, Memory) else None,
         )  # fmt: skip
-    memories = {m.id: m for m in store.select(Memory, scope=scope)}
-    standing = derive(list(memories.values()))
+    standing = derive(store.history(scope=scope))
     feedback = [
         given for n in store.effects(name, scope=scope)
         if n.kind == "feedback" and n.state == "kept" and isinstance(given := store.get(n.id, scope=scope), Feedback)

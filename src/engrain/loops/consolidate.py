@@ -38,6 +38,7 @@ from engrain.protocols import Engine
 from engrain.records import (
     Adapter,
     Batch,
+    Delta,
     Evidence,
     Example,
     Interaction,
@@ -225,11 +226,11 @@ def route(
     store: SqlStore, scope: Scope, live: Adapter | None, at: float, router: Router, without: Collection[str] = ()
 ) -> list[Signal]:
     """Where each active memory that the live version was not trained on belongs, and why; as if those `without` never were."""
-    memories = [m for m in known_at(store, scope, at) if m.id not in without]
-    learned = {m.text for m in memories if live and m.id in live.memory_ids}
+    history = [r for r in known_at(store, scope, at) if r.id not in without]
+    learned = {m.text for m in history if isinstance(m, Memory) and live and m.id in live.memory_ids}
     active = [
         (s.memory, s.confirmations)
-        for s in derive(memories).values()
+        for s in derive(history).values()
         if s.state == "active" and s.memory.kind != "episode"  # one each for every turn would tell nobody anything
     ]
     return router.route(
@@ -340,9 +341,9 @@ def spent_before(store: SqlStore, scope: Scope, at: float) -> list[Verdict]:
     return [v for v in store.select(Verdict, scope=scope) if v.alpha_spent > 0 and v.created_at <= at]
 
 
-def known_at(store: SqlStore, scope: Scope, at: float) -> list[Memory]:
+def known_at(store: SqlStore, scope: Scope, at: float) -> list[Memory | Delta]:
     """The memories that had been recorded at that time, in order."""
-    return [m for m in store.select(Memory, scope=scope) if m.recorded_at <= at]
+    return [r for r in store.history(scope=scope) if r.recorded_at <= at]
 
 
 def batch_for(
@@ -364,7 +365,7 @@ def batch_for(
     method_named(
         settings.method, **settings.method_options
     )  # a wrong name is an error now, and not after the preparation
-    memories = {m.id: m for m in known_at(store, scope, at)}
+    memories = {m.id: m for m in known_at(store, scope, at) if isinstance(m, Memory)}
     still = holding(list(memories.values()))
     earlier = batch_of(store, scope, adapter_of(store, scope, parent)) if parent else None
     limit = longest_note(engine, settings.preparation)
@@ -396,7 +397,7 @@ def unfinished(store: SqlStore, home: Path, scope: Scope, parent: str, settings:
         batch = store.get(json.loads((runs(home, scope) / CHECKPOINT).read_text())["batch"], scope=scope)
     except (OSError, ValueError, KeyError, TypeError, NotFound, ScopeError):
         return None
-    now = holding(list(store.select(Memory, scope=scope)))
+    now = holding(store.history(scope=scope))
     if not isinstance(batch, Batch) or batch.parent != parent or not set(batch.memory_ids) <= set(now):
         return None
     as_now = {**batch.settings, **asdict(settings.preparation), **kept_settings(settings, batch)}
@@ -692,7 +693,7 @@ def rate(evidence: Evidence) -> float:
 
 def stale_memories(store: SqlStore, scope: Scope) -> tuple[str, ...]:
     """Ids that the live version was trained on and that no longer hold; memory overrides them until the next run."""
-    return stale(current(store, scope), holding(list(store.select(Memory, scope=scope))))
+    return stale(current(store, scope), holding(store.history(scope=scope)))
 
 
 # -- checkpoints of a run -----------------------------------------------------------------------------------------------

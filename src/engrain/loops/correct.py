@@ -29,9 +29,9 @@ def correct(store: SqlStore, memory: str, text: str = "", *, scope: Scope, sourc
         )
     now = now_of(store, scope)
     said = memory_of(text, scope=scope, source=source, now=now) if text else ending(scope, source, now)
-    standing = derive(list(store.select(Memory, scope=scope)))[memory]
+    standing = derive(store.history(scope=scope))[memory]
     if standing.state == "retracted":
-        before = store.get(standing.superseded_by, scope=scope)
+        before = store.get(standing.by, scope=scope)
         assert isinstance(before, Memory)
         if memory in before.retracts and said.text in ("", before.text):
             return before

@@ -369,11 +369,12 @@ def _doomed(store: SqlStore, what: str, scope: Scope) -> _Doomed:
         if traces.quotes(f"{t.question} {t.answer}") or (telling_words(t.answer) and telling_words(t.answer) <= telling)
     ]
     signals = [s.id for s in store.select(Signal, scope=scope) if s.memory in gone_memories]
+    deltas = [d.id for d in store.deltas(gone_memories, scope=scope)]
     return _Doomed(
         memories=frozenset(gone_memories),
         interactions=frozenset(gone_interactions - asked_still),
         items=frozenset(tasks[t].example.hash for t in gone_tasks),
-        others=(*sorted(gone_interactions), *gone_feedback, *dict.fromkeys(gone_tasks), *signals),
+        others=(*sorted(gone_interactions), *gone_feedback, *dict.fromkeys(gone_tasks), *signals, *deltas),
         in_part=frozenset(in_part),
         redacted=tuple(redacted),
     )
@@ -436,7 +437,7 @@ def _swayed(store: SqlStore, scope: Scope, name: str, doomed: _Doomed, today: Co
     at, parent = batch.created_at, adapter_of(store, scope, adapter.parent) if adapter.parent else None
     router = _settings_of(batch.settings, batch.seed, today).router
     known = known_at(store, scope, at)
-    texts = {m.id: m.text for m in known}
+    texts = {m.id: m.text for m in known if isinstance(m, Memory)}
     earlier = parent.memory_ids if parent else ()
 
     def given(without: Collection[str]) -> tuple[list[str], list[str]]:

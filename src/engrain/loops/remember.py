@@ -216,7 +216,7 @@ def correction_of(store: SqlStore, feedback: Feedback) -> Memory | None:
 def _corrected(store: SqlStore, interaction: Interaction, correction: Memory) -> tuple[str, ...]:
     """Ids of the memories that the correction marks wrong, of those that hold now: what it gives another value of, and the
     notes from which the wrong answer came (shown to it, or learned by the version that answered)."""
-    before = list(store.select(Memory, scope=interaction.scope))
+    before = store.history(scope=interaction.scope)
     now = active(before)
     gone = {m.id for m in now} - {m.id for m in active([*before, correction])}
     answer = interaction.answer.strip(" .!\"'")
@@ -271,7 +271,7 @@ def from_path(
         raise InputError(
             f"{path} holds no notes ({', '.join(NOTE_FILES)}) and no chats (.jsonl); put some there or give another folder"
         )
-    standings = derive(list(store.select(Memory, scope=scope)))
+    standings = derive(store.history(scope=scope))
     known = {(s.memory.text, s.memory.source): s for s in standings.values()}  # as it was said last
     forgotten = {r.asked.removeprefix("source:").removeprefix("file:") for r in store.select(Receipt, scope=scope)}
     found: list[Memory] = []
@@ -341,13 +341,13 @@ def _is_known(note: Memory, before: Standing | None, standings: Mapping[str, Sta
     it and says no more. So a file can go back to an earlier value, and does not undo what was said or corrected elsewhere."""
     if before is None or before.state != "superseded":
         return before is not None
-    by = standings[before.superseded_by].memory
+    by = standings[before.by].memory
     return by.source != note.source or by.text in said or note.valid_from <= by.valid_from
 
 
 def _past(source: str, said: Collection[str], standings: Mapping[str, Standing]) -> tuple[str, ...]:
     """Ids of what a file said and says no more, and nobody else said: it was true until now."""
-    others = {s.superseded_by for s in standings.values() if s.state == "repeated" and s.memory.source != source}
+    others = {s.by for s in standings.values() if s.state == "merged" and s.memory.source != source}
     return tuple(
         s.memory.id
         for s in standings.values()

@@ -1,18 +1,18 @@
 """File memories: work out where each stands from those that concern it, and keep that, so that a store of any size answers at once.
 
-`history.derive` says where all memories of a scope stand; it looks at each. But a standing depends only on memories of the same topic or words
-and on those that name each other, so it is enough to derive such a group whenever one of it is new. The result is the same.
+`history.derive` says where all memories of a scope stand; it looks at each. But a standing depends only on memories of the same topic or words,
+on those that name each other, and on the deltas that name it, so it is enough to derive such a group whenever one of it is new. The result is the same.
 """
 
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 from engrain.memory.history import STATED, claim_in, derive, identity
 from engrain.memory.styles import is_answer_style
 from engrain.protocols import Filed, Standings
-from engrain.records import Memory, Scope
+from engrain.records import Delta, Memory, Scope
 
 _AT_ONCE = 500
 """Memories that are filed in one transaction."""
@@ -34,21 +34,24 @@ def _step(store: Standings, scope: Scope) -> int:
         return 0
     group = {m.id: m for m in waiting}
     keys: dict[str, tuple[str, ...]] = {}
+    deltas: dict[str, Delta] = {}
     new: Sequence[Memory] = waiting
     while new:
-        own = {m.id: keys_of(m) for m in new}
+        about = store.deltas([m.id for m in new], scope=scope)
+        deltas |= {d.id: d for d in about}
+        own = {m.id: keys_of(m, about) for m in new}
         keys |= own
         sought = {*(k for some in own.values() for k in some), *(f"names:{m.id}" for m in new)}
-        named = {target for m in new for target in (*m.supersedes, *m.retracts)}
+        named = {k.removeprefix("names:") for k in sought if k.startswith("names:")}
         new = [m for m in store.akin(sought, named, scope=scope) if m.id not in group]
         group |= {m.id: m for m in new}
     ordered = store.akin((), group, scope=scope)  # as they were recorded
     filed = [
         Filed(
-            id=s.memory.id, state=s.state, until=s.until, by=s.superseded_by, confirmations=s.confirmations,
+            id=s.memory.id, state=s.state, until=s.until, by=s.by, confirmations=s.confirmations,
             kind=shelf_of(s.memory), keys=keys[s.memory.id],
         )
-        for s in derive(ordered).values()
+        for s in derive([*ordered, *deltas.values()]).values()
     ]  # fmt: skip
     return len(waiting) if store.file(filed, scope=scope, seen=seen) else -1
 
@@ -58,9 +61,11 @@ def shelf_of(memory: Memory) -> str:
     return "style" if memory.kind in STATED and is_answer_style(memory.text) else memory.kind
 
 
-def keys_of(memory: Memory) -> tuple[str, ...]:
-    """What its standing depends on: the topic of its claim, or its words, hashed; and the memories that it names."""
-    named = tuple(f"names:{target}" for target in (*memory.supersedes, *memory.retracts))
+def keys_of(memory: Memory, deltas: Iterable[Delta] = ()) -> tuple[str, ...]:
+    """What its standing depends on: the topic of its claim, or its words, hashed; the memories that it names, and those that it was merged
+    into by any of the `deltas`."""
+    merged = (d.into for d in deltas if d.into and memory.id in d.targets)
+    named = tuple(f"names:{target}" for target in (*memory.supersedes, *memory.retracts, *merged))
     if not memory.text.strip():
         return named
     claim = claim_in(memory)

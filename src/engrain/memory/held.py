@@ -11,7 +11,7 @@ from typing import NamedTuple
 import numpy as np
 
 from engrain.memory.filing import file, shelf_of
-from engrain.memory.history import STATED, active
+from engrain.memory.history import STATED, History, active
 from engrain.protocols import Embedder, MemoryIndex
 from engrain.records import Memory, Scope
 
@@ -28,7 +28,7 @@ class Held:
     """Which state of the memory this is: the last entry of the ledger that changed it; "" where there is none."""
 
 
-def held(memories: Sequence[Memory]) -> Held:
+def held(memories: History) -> Held:
     """What holds, if these were all the memories of the scope."""
     now = [(m, shelf_of(m)) for m in active(memories)]
     return Held(

@@ -1,22 +1,24 @@
-"""The state of every memory, derived from the memories recorded after it and stored nowhere.
+"""The state of every memory, derived from what was recorded after it and stored nowhere.
 
-So taking a memory out of the list gives exactly the history in which it never was. Two times are kept apart:
+So taking a record out of the list gives exactly the history in which it never was. Two times are kept apart:
 `valid_from`, when something became true, and the order of recording, when engrain learned of it. Valid time decides
-which of two values is newer; a retraction ("that was wrong") acts on what was recorded before it.
+which of two values is newer; a retraction ("that was wrong") acts on what was recorded before it; a delta on the memories that it names.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
 from typing import Literal
 
 from engrain.errors import ScopeError
 from engrain.memory.claims import Claim, claim_of
 from engrain.memory.phrases import normalise
-from engrain.records import Memory, MemoryKind
+from engrain.records import Delta, Memory, MemoryKind
 
-State = Literal["active", "repeated", "superseded", "retracted", "retraction"]
+State = Literal["proposed", "active", "merged", "superseded", "archived", "retracted", "retraction"]
+History = Sequence[Memory | Delta]
+"""All memories of a scope and the changes to them, in the order of recording."""
 Words = tuple[str, ...]
 STATED: tuple[MemoryKind, ...] = ("fact", "procedure", "preference", "note")
 """The kinds that say what holds."""
@@ -28,31 +30,78 @@ class Standing:
 
     memory: Memory
     state: State = "active"
-    """`active`; `repeated`: says what an active one (`superseded_by`) said before; `superseded`: true until `until`;
-    `retracted`: was wrong; `retraction`: has no text and only retracts or supersedes others."""
+    """`proposed`: waits to be accepted; `active`; `merged`: another one (`by`) says it; `superseded`: true until `until`; `archived`: not
+    shown any more; `retracted`: was wrong; `retraction`: has no text and only retracts or supersedes others."""
     until: float | None = None
-    """Valid time (UTC seconds) at which it stopped being true, for `superseded`."""
-    superseded_by: str = ""
-    """Id of the memory that supersedes, retracts or is repeated by it."""
+    """Valid time (UTC seconds) at which it stopped being true, for `superseded`; at which the other one began, for `merged`."""
+    by: str = ""
+    """Id of the memory that supersedes, retracts or says it, or of the delta that archives it."""
     confirmations: int = 0
     """How often the same was said again while it was active."""
 
 
-def derive(memories: Sequence[Memory]) -> dict[str, Standing]:
-    """The standing of each memory, by id; `memories` are all those of one scope, in the order of recording.
+@dataclass(slots=True)
+class Changes:
+    """What the deltas that were not undone say of each memory."""
 
-    Raises ScopeError if they belong to more than one scope.
+    accepted: set[str] = field(default_factory=set[str])
+    archived: dict[str, str] = field(default_factory=dict[str, str])
+    """By which delta."""
+    merged: dict[str, str] = field(default_factory=dict[str, str])
+    """Into which memory."""
+
+
+def standing_deltas(deltas: Iterable[Delta]) -> list[Delta]:
+    """Those that were not undone, in the order of recording; an undoing that was undone itself undoes nothing."""
+    undone: set[str] = set()
+    left: list[Delta] = []
+    for delta in reversed(list(deltas)):
+        if delta.id in undone:
+            continue
+        if delta.operator == "undo":
+            undone.update(delta.targets)
+        else:
+            left.append(delta)
+    return left[::-1]
+
+
+def changes(deltas: Iterable[Delta], there: Iterable[str]) -> Changes:
+    """What the deltas say of the memories that are `there`."""
+    known, found = set(there), Changes()
+    for delta in standing_deltas(deltas):
+        if not known.issuperset(delta.targets):
+            continue
+        if delta.operator == "accept":
+            found.accepted.update(delta.targets)
+        elif delta.operator == "archive":
+            found.archived |= dict.fromkeys(delta.targets, delta.id)
+        elif delta.operator == "merge" and delta.into in known:
+            into = delta.into
+            while into in found.merged:
+                into = found.merged[into]
+            found.merged |= {target: into for target in delta.targets if target != into}
+    return found
+
+
+def derive(history: History) -> dict[str, Standing]:
+    """The standing of each memory, by id; `history` is all that was recorded of one scope's memory, in that order.
+
+    Raises ScopeError if the memories belong to more than one scope.
     """
+    memories = [m for m in history if isinstance(m, Memory)]
     scopes = {m.scope for m in memories}
     if len(scopes) > 1:
         raise ScopeError(
             f"memories of {len(scopes)} scopes were given ({', '.join(sorted(map(str, scopes)))}); pass one"
         )
+    change = changes((d for d in history if isinstance(d, Delta)), (m.id for m in memories))
+    by_id = {m.id: m for m in memories}
     claims = {m.id: claim_in(m) for m in memories}
     words = {m.id: identity(m, claims[m.id]) for m in memories}
-    retracted = _retracted(memories, words)
-    live = [m for m in memories if m.id not in retracted]
-    ended, repeats = _timeline(live, claims, words)
+    waiting = {m.id for m in memories if m.proposed and m.id not in change.accepted}
+    retracted = _retracted([m for m in memories if m.id not in waiting], words)
+    live = [m for m in memories if m.id not in retracted and m.id not in waiting and m.id not in change.merged]
+    ended, repeats = _timeline(live, claims, words, change.archived)
 
     confirmations: dict[str, int] = {}
     for root in repeats.values():
@@ -62,45 +111,49 @@ def derive(memories: Sequence[Memory]) -> dict[str, Standing]:
         root = repeats.get(m.id, m.id)
         said_again = confirmations.get(m.id, 0)
         if m.id in retracted:
-            result[m.id] = Standing(memory=m, state="retracted", superseded_by=retracted[m.id])
+            result[m.id] = Standing(memory=m, state="retracted", by=retracted[m.id])
+        elif m.id in waiting:
+            result[m.id] = Standing(memory=m, state="proposed")
+        elif m.id in change.merged:
+            into = by_id[change.merged[m.id]]
+            result[m.id] = Standing(memory=m, state="merged", until=max(into.valid_from, m.valid_from), by=into.id)
         elif root in ended:
             by = ended[root]
             until = max(by.valid_from, m.valid_from)
-            result[m.id] = Standing(
-                memory=m, state="superseded", until=until, superseded_by=by.id, confirmations=said_again
-            )
+            result[m.id] = Standing(memory=m, state="superseded", until=until, by=by.id, confirmations=said_again)
         elif not m.text.strip():
             result[m.id] = Standing(memory=m, state="retraction")
+        elif m.id in change.archived:
+            result[m.id] = Standing(memory=m, state="archived", by=change.archived[m.id], confirmations=said_again)
         elif root != m.id:
-            result[m.id] = Standing(memory=m, state="repeated", superseded_by=root)
+            result[m.id] = Standing(memory=m, state="merged", until=m.valid_from, by=root)
         else:
             result[m.id] = Standing(memory=m, confirmations=said_again)
     return result
 
 
-def holding(memories: Sequence[Memory]) -> dict[str, str]:
-    """Id and text of each memory that says what holds now: the active ones, and earlier ones in the very same words (a value
-    that changed and changed back)."""
-    now = {m.text for m in active(memories)}
-    return {m.id: m.text for m in memories if m.text in now}
+def holding(history: History) -> dict[str, str]:
+    """Id and text of each memory that says what holds now, shown or not: the active ones, those that were archived or merged without being
+    ended, and earlier ones in the very same words (a value that changed and changed back)."""
+    standings = derive(history).values()
+    now = {s.memory.text for s in standings if s.state in ("active", "archived", "merged")}
+    return {s.memory.id: s.memory.text for s in standings if s.memory.text in now}
 
 
-def active(memories: Sequence[Memory]) -> list[Memory]:
-    """The memories that hold now: neither superseded, retracted nor a repetition; in the order of recording."""
-    return [s.memory for s in derive(memories).values() if s.state == "active"]
+def active(history: History) -> list[Memory]:
+    """The memories that hold now and may be shown; in the order of recording."""
+    return [s.memory for s in derive(history).values() if s.state == "active"]
 
 
-def as_of(
-    memories: Sequence[Memory], *, valid_at: float | None = None, recorded_at: float | None = None
-) -> list[Memory]:
+def as_of(history: History, *, valid_at: float | None = None, recorded_at: float | None = None) -> list[Memory]:
     """What was true at `valid_at`, as far as engrain knew at `recorded_at` (UTC seconds; None: no limit)."""
-    known = [m for m in memories if recorded_at is None or m.recorded_at <= recorded_at]
+    known = [r for r in history if recorded_at is None or r.recorded_at <= recorded_at]
     if valid_at is None:
         return active(known)
     return [
         s.memory
         for s in derive(known).values()
-        if s.state in ("active", "superseded")
+        if s.state in ("active", "superseded", "archived", "merged")
         and s.memory.text.strip()
         and s.memory.valid_from <= valid_at
         and (s.until is None or valid_at < s.until)
@@ -145,9 +198,10 @@ def _retracted(memories: Sequence[Memory], words: dict[str, Words]) -> dict[str,
 
 
 def _timeline(
-    live: Sequence[Memory], claims: dict[str, Claim | None], words: dict[str, Words]
+    live: Sequence[Memory], claims: dict[str, Claim | None], words: dict[str, Words], archived: Iterable[str]
 ) -> tuple[dict[str, Memory], dict[str, str]]:
-    """Walk through valid time: (what ended which memory, which memory repeats which)."""
+    """Walk through valid time: (what ended which memory, which memory repeats which). What is archived still ends, but what says the same
+    does not repeat it: that is news."""
     named: dict[str, Memory] = {}
     ended: dict[str, Memory] = {}
     repeats: dict[str, str] = {}
@@ -156,12 +210,13 @@ def _timeline(
 
     def end(old: Memory, by: Memory) -> None:
         ended[old.id] = by
-        holding.pop(words[old.id], None)
+        if holding.get(words[old.id]) is old:
+            del holding[words[old.id]]
         claim = claims[old.id]
         if claim and old in values.get(claim.topic, ()):
             values[claim.topic].remove(old)
 
-    by_id = {m.id: m for m in live}
+    by_id, away = {m.id: m for m in live}, set(archived)
     seen: set[str] = set()
     for m in sorted(live, key=lambda m: m.valid_from):  # stable: equal times keep the order of recording
         for target in m.supersedes:
@@ -176,7 +231,7 @@ def _timeline(
             ended[m.id] = named[m.id]
             continue
         earlier = holding.get(words[m.id])
-        if earlier:
+        if earlier and m.id not in away:
             repeats[m.id] = earlier.id
             continue
         claim = claims[m.id]
@@ -185,7 +240,8 @@ def _timeline(
             for old in _excluded(claim, open_values, claims):
                 end(old, m)
             open_values.append(m)
-        holding[words[m.id]] = m
+        if m.id not in away:
+            holding[words[m.id]] = m
     return ended, repeats
 
 

@@ -1,4 +1,4 @@
-"""Where each memory stands, kept beside it. What it says is the memory room's; here it is only written, found, and dropped where it may be wrong.
+"""Where each memory stands, and which deltas are about it, kept beside it. What it says is the memory room's; here it is only written, found, and dropped where it may be wrong.
 
 A standing depends on the memories that share a key, on those that they share one with, and so on. When one of them is forgotten, all of these
 wait to be filed anew.
@@ -13,9 +13,9 @@ from sqlalchemy import Connection, bindparam, delete, select, update
 from sqlalchemy.dialects.sqlite import insert
 
 from engrain.protocols import Filed
-from engrain.records import Memory, Scope
+from engrain.records import Delta, Memory, Scope
 from engrain.store.once import Once
-from engrain.store.schema import content, owned, standings, states, subjects, topics
+from engrain.store.schema import content, deltas, owned, standings, states, subjects, topics
 
 NAMES = "names:"
 """What a key begins with that is the id of another memory."""
@@ -54,6 +54,52 @@ def wait(connection: Connection, seq: int, memory: Memory) -> None:
         connection, seq=seq, tenant=memory.scope.tenant, user=memory.scope.user, state="", by="", until=None, confirmations=0,
         kind=memory.kind, talk=memory.talk.encode("utf-8", "replace").decode(), length=len(memory.text),
     )  # fmt: skip
+
+
+def name(connection: Connection, seq: int, delta: Delta) -> None:
+    """A delta that was just written concerns these memories, which are to be filed anew if their standing depends on it."""
+    connection.execute(
+        insert(deltas),
+        [
+            {"seq": seq, "target": target, "tenant": delta.scope.tenant, "user": delta.scope.user}
+            for target in dict.fromkeys(filter(None, (*delta.targets, delta.into)))
+        ],
+    )
+    touch(connection, seq, delta.scope)
+    changed(connection, seq, 0, delta.scope)
+
+
+def touch(connection: Connection, delta: int, scope: Scope) -> bool:
+    """File anew what this delta (by its place), or the one that it undoes, is about; False if it is no delta."""
+    if connection.execute(select(deltas.c.seq).where(deltas.c.seq == delta).limit(1)).first() is None:
+        return False
+    met, frontier = set[int](), {delta}
+    while frontier:
+        met |= frontier
+        named = connection.execute(select(deltas.c.target).where(deltas.c.seq.in_(frontier))).scalars().all()
+        seqs = set(_seqs_of(connection, named, scope).values())
+        connection.execute(update(standings).where(standings.c.seq.in_(seqs)).values(state=""))
+        frontier = seqs - met
+    return True
+
+
+def about(connection: Connection, ids: Collection[str], scope: Scope) -> list[str]:
+    """JSON of the deltas that name these memories, and of those that undo them, in the order of recording."""
+    found: dict[int, str] = {}
+    sought = list(ids)
+    while sought:
+        new: dict[int, str] = {}
+        for some in _some(sought):
+            wanted = (
+                select(content.c.seq, content.c.json)
+                .join(deltas, deltas.c.seq == content.c.seq)
+                .where(owned(deltas, scope), deltas.c.target.in_(some))
+            )
+            new |= {row.seq: row.json for row in connection.execute(wanted)}
+        fresh = new.keys() - found.keys()
+        found |= new
+        sought = list(_ids_of(connection, fresh).values())
+    return [found[seq] for seq in sorted(found)]
 
 
 def unfiled(connection: Connection, scope: Scope, limit: int) -> list[str]:

@@ -6,7 +6,7 @@ that a look at ten thousand answers does not build ten thousand records.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -101,6 +101,16 @@ def newest(
     if before is not None:
         wanted = wanted.where(content.c.seq < before)
     return [(row.seq, row.json) for row in connection.execute(wanted)]
+
+
+def of_kinds(connection: Connection, kinds: Collection[str], scope: Scope) -> list[str]:
+    """JSON of all records of some kinds, in the order of recording."""
+    wanted = (
+        select(content.c.json)
+        .join(subjects, subjects.c.seq == content.c.seq)
+        .where(owned(subjects, scope), subjects.c.kind.in_(kinds))
+    )
+    return list(connection.execute(wanted.order_by(subjects.c.seq)).scalars())
 
 
 def turns(connection: Connection, scope: Scope, conversation: str | None, before: str | None, within: int) -> list[str]:

@@ -114,6 +114,17 @@ topics = Table(
     Index("topics_key", "tenant", "user", "key"),
 )
 
+# Which deltas name which memory (or, to undo it, which delta).
+deltas = Table(
+    "deltas",
+    metadata,
+    Column("seq", Integer, ForeignKey("content.seq", ondelete="CASCADE"), primary_key=True),
+    Column("target", String, primary_key=True),
+    Column("tenant", String, nullable=False),
+    Column("user", String, nullable=False),
+    Index("deltas_target", "tenant", "user", "target"),
+)
+
 # Lineage, ids only.
 edges = Table(
     "edges",

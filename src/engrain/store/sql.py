@@ -15,7 +15,7 @@ from sqlalchemy import Connection, Row, bindparam, delete, func, insert, select
 
 from engrain.errors import EngrainError, InputError, NotFound, ScopeError, StoreError
 from engrain.protocols import Filed
-from engrain.records import Interaction, LedgerEntry, Memory, Record, Scope
+from engrain.records import Delta, Interaction, LedgerEntry, Memory, Record, Scope
 from engrain.store import audit, filing, jobs, keys, lineage, pointer, reading, search
 from engrain.store import ledger as chain
 from engrain.store.codec import decode, encode, kind_of, named_by_content, same_content
@@ -208,11 +208,12 @@ class SqlStore:
                 if row.json is None:
                     continue
                 memory = filing.unfile(connection, row.seq, scope)
+                delta = not memory and filing.touch(connection, row.seq, scope)
                 digest = connection.execute(select(ledger.c.digest).where(ledger.c.seq == row.seq)).scalar_one()
                 connection.execute(delete(content).where(content.c.seq == row.seq))
                 entry = audit.enter(connection, event="forget", subject=record_id, digest=digest, reason=reason)
-                if memory:
-                    filing.changed(connection, entry, -1, scope)
+                if memory or delta:
+                    filing.changed(connection, entry, -int(memory), scope)
                 gone.append(row.seq)
             search.unindex(connection, gone, scope)
         self._db.scrub()
@@ -311,6 +312,18 @@ class SqlStore:
         """The memories filed under any of the keys, and those of the ids that are there, in the order of recording."""
         with self._db.read() as connection:
             return _memories(filing.akin(connection, keys, ids, scope))
+
+    def history(self, *, scope: Scope) -> list[Memory | Delta]:
+        """All memories of a scope and the changes to them, in the order of recording."""
+        with self._db.read() as connection:
+            rows = reading.of_kinds(connection, ("memory", "delta"), scope)
+        return [r for text in rows if isinstance(r := decode(text), (Memory, Delta))]
+
+    def deltas(self, ids: Collection[str], *, scope: Scope) -> list[Delta]:
+        """The changes to these memories, and the undoing of these changes, in the order of recording."""
+        with self._db.read() as connection:
+            rows = filing.about(connection, ids, scope)
+        return [d for text in rows if isinstance(d := decode(text), Delta)]
 
     def file(self, filed: Sequence[Filed], *, scope: Scope, seen: tuple[int, int]) -> bool:
         """Keep where these memories stand; False if others were recorded or forgotten since `state` gave `seen`."""
@@ -535,6 +548,8 @@ def _append(end: audit.Ledger, record: Record, reason: str) -> None:
     _OWN(connection, seq=seq, id=record.id, kind=kind, tenant=scope.tenant, user=scope.user)
     _KEEP(connection, seq=seq, json=text, salt=salt)
     lineage.link(connection, record.causes, record.id, scope)
+    if isinstance(record, Delta):
+        filing.name(connection, seq, record)
     if isinstance(record, Memory):
         filing.wait(connection, seq, record)
         if record.text:

@@ -1,4 +1,4 @@
-"""Of what kind a memory is, and of which talk: kept beside where it stands. All of them are filed anew."""
+"""Of what kind a memory is, and of which talk: kept beside where it stands; all are filed anew. And which deltas name which memory."""
 
 from __future__ import annotations
 
@@ -18,3 +18,10 @@ def upgrade() -> None:
     op.add_column("standings", sa.Column("length", sa.Integer, nullable=False, server_default="0"))
     op.create_index("standings_state", "standings", ["tenant", "user", "state", "kind"])
     op.execute("UPDATE standings SET state = ''")
+    op.create_table(
+        "deltas",
+        sa.Column("seq", sa.Integer, sa.ForeignKey("content.seq", ondelete="CASCADE"), primary_key=True),
+        sa.Column("target", sa.String, primary_key=True),
+        *(sa.Column(name, sa.String, nullable=False) for name in ("tenant", "user")),
+    )
+    op.create_index("deltas_target", "deltas", ["tenant", "user", "target"])

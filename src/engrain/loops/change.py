@@ -1,0 +1,99 @@
+"""Change memories that are there: archive, merge, accept, link, tag, or undo one of these; each a record with a reason, none in place."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+from engrain.errors import InputError
+from engrain.loops.remember import now_of
+from engrain.memory.history import derive, standing_deltas
+from engrain.records import Delta, Memory, Operator, Scope
+from engrain.store import SqlStore
+
+_FROM = {
+    "accept": ("proposed",),
+    "archive": ("active", "merged", "proposed"),
+    "merge": ("active",),
+    "link": ("active",),
+    "keep": ("active",),
+    "tag": ("active", "archived", "merged", "superseded"),
+}
+TAGS = ("helpful", "harmful", "neutral")
+
+
+def change(
+    store: SqlStore,
+    operator: Operator,
+    *targets: str,
+    scope: Scope,
+    reason: str,
+    into: str = "",
+    value: str = "",
+    by: str = "user",
+    causes: Sequence[str] = (),
+) -> list[Delta]:
+    """Record that these memories change, one delta each (`link` and `keep`: one for the two of them); `undo` takes the ids of deltas.
+
+    With an archived memory go those that say the same and were recorded before it. What stands already is not recorded again. NotFound for
+    what is not there, InputError with the remedy for what cannot be changed so.
+    """
+    if not targets:
+        raise InputError(f"nothing to {operator} was named; give the ids of memories (engrain memories)")
+    if not reason.strip():
+        raise InputError(f"{operator} {', '.join(targets)}: give a reason; it is what the history will tell")
+    if operator == "tag" and value not in TAGS:
+        raise InputError(f"a memory is tagged {', '.join(TAGS)}, not {value!r}")
+    if (operator == "merge") != bool(into):
+        raise InputError("a merge, and nothing else, names the memory that stands for the others (into)")
+    now = now_of(store, scope)
+
+    def made(*names: str) -> Delta:
+        return Delta(
+            scope=scope, recorded_at=now, operator=operator, targets=names, into=into, value=value, reason=reason, by=by,
+            causes=tuple(dict.fromkeys((*names, *filter(None, (into,)), *causes))),
+        )  # fmt: skip
+
+    if operator == "undo":
+        found = [_undoing(store, made, name, scope) for name in targets]
+    else:
+        found = _changing(store, operator, targets, into, scope, made)
+    store.append_all(found)
+    return found
+
+
+def _undoing(store: SqlStore, made: Callable[..., Delta], name: str, scope: Scope) -> Delta:
+    undone = store.get(name, scope=scope)
+    if not isinstance(undone, Delta):
+        raise InputError(f"{name} is a {type(undone).__name__.lower()}; what is undone is a change (dlt_…)")
+    if name not in {d.id for d in standing_deltas(store.deltas(undone.targets, scope=scope))}:
+        raise InputError(f"{name} does not stand any more: it was undone already")
+    return made(name)
+
+
+def _changing(
+    store: SqlStore, operator: Operator, targets: Sequence[str], into: str, scope: Scope, made: Callable[..., Delta]
+) -> list[Delta]:
+    for name in (*targets, *filter(None, (into,))):
+        if not isinstance(there := store.get(name, scope=scope), Memory):
+            raise InputError(f"{name} is a {type(there).__name__.lower()}; give the id of a memory (mem_…)")
+    standings = derive(store.history(scope=scope))
+    if into in targets or (operator in ("link", "keep") and len(set(targets)) != 2):
+        raise InputError(f"{operator} {', '.join(targets)}: name two different memories")
+    before = standing_deltas(store.deltas(targets, scope=scope))
+    for name in targets:
+        state = standings[name].state
+        if state not in _FROM[operator]:
+            raise InputError(
+                f"{name} is {state}, and only what is {' or '.join(_FROM[operator])} can be changed so ({operator})"
+            )
+    if into and standings[into].state != "active":
+        raise InputError(f"{into} is {standings[into].state}; merge into one that is active")
+    if operator in ("link", "keep"):
+        same = any(d.operator == operator and set(d.targets) == set(targets) for d in before)
+        return [] if same else [made(*targets)]
+    twins = {
+        s.memory.id: None
+        for s in standings.values()
+        if operator == "archive" and s.state == "merged" and s.by in targets
+    }
+    return [made(name) for name in dict.fromkeys((*targets, *twins))]
