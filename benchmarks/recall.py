@@ -222,6 +222,10 @@ def main() -> None:
         parts = list(one.read(args.data / one.folder, args))
         if args.quick:
             parts = [replace(part, notes=part.notes, questions=part.questions[:20]) for part in parts[:1]]
+        parts = [part for part in parts if part.questions]
+        if not parts:
+            run.say(f"skipped {name}: it asks nothing")
+            continue
         measured: dict[str, list[tuple[list[list[float]], list[float]]]] = {arm: [] for arm in tried}
         for part in parts:
             with tempfile.TemporaryDirectory(prefix="engrain-bench-") as home:

@@ -185,13 +185,35 @@ def test_the_follow_ups_are_enough_and_split_by_their_words() -> None:
     assert 0.4 < sum(i.reported for i in every) / len(every) < 0.6
 
 
-def test_recall_reads_a_question_set_and_has_every_arm(bench: Any, tmp_path: Path) -> None:
-    folder = tmp_path / "data" / "letta-core-memory"
+def test_recall_reads_question_sets_and_has_every_arm(bench: Any, tmp_path: Path) -> None:
+    data = tmp_path / "data"
+    (data / "letta-core-memory").mkdir(parents=True)
+    extra = {
+        "facts": ["The gate code is 4417.", "The dog is called Biscuit."], "supporting_fact_indices": [1],
+        "contradicting_fact": "The dog is called Rex.",
+    }  # fmt: skip
+    row = json.dumps({"input": "What is the dog called?", "agent_args": {"extra": extra}})
+    (data / "letta-core-memory" / "core_memory_update.jsonl").write_text(f"{row}\n{row}\n")
+    turns = [
+        {"speaker": "Ann", "dia_id": f"D1:{i}", "text": t}
+        for i, t in enumerate(("Where is the kiln?", "Behind the barn."))
+    ]
+    talk = {"conversation": {"session_1": turns}, "qa": [{"question": "Where is the kiln?", "evidence": ["D1:1"]}]}
+    (tmp_path / "talks.json").write_text(json.dumps([talk]))
+    results = bench("recall", "--data", str(data), "--locomo", str(tmp_path / "talks.json"))
+    assert set(results) == {"LoCoMo", "Letta, question", "Letta, new fact"}
+    assert {"full text", "hashed vectors", "both, hashed"} <= set(results["LoCoMo"])
+    assert (
+        results["LoCoMo"]["both, hashed"]["percent"] == [100.0] * 4 and results["LoCoMo"]["split"] == "of another file"
+    )
+    assert results["Letta, new fact"]["both, hashed"]["percent"] == [100.0, 100.0]
+
+
+def test_a_playbook_is_told_bullet_by_bullet(bench: Any, tmp_path: Path) -> None:
+    folder = tmp_path / "data" / "ace-appworld-playbooks"
     folder.mkdir(parents=True)
-    extra = {"facts": ["The gate code is 4417.", "The dog is called Biscuit."], "supporting_fact_indices": [1]}
-    row = {"input": "What is the dog called?", "agent_args": {"extra": extra}}
-    (folder / "core_memory_update.jsonl").write_text(json.dumps(row) + "\n")
-    results = bench("recall", "--data", str(tmp_path / "data"), bars=False)
-    found = results["Letta core memory"]
-    assert {"full text", "vectors", "fused"} <= set(found)
-    assert set(found["fused"]["recall"]) == {"1", "5", "10"}
+    lines = "## RULES\n[r-1] Always check the disk before a backup.\n[r-2] Always check the disk before a backup!\n[r-3] Water the ferns.\n"
+    for name in ("appworld_online_trained_playbook.txt", "appworld_offline_trained_no_gt_playbook.txt"):
+        (folder / name).write_text(lines)
+    found = bench("playbook", "--data", str(tmp_path / "data"))["ACE, online"]
+    assert (found["told"], found["active"], found["covered"], found["lost"]) == (3, 2, 1.0, 0)

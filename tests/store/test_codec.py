@@ -16,6 +16,7 @@ from engrain.records import (
     Batch,
     Canary,
     Context,
+    Delta,
     Evidence,
     Example,
     Feedback,
@@ -56,6 +57,7 @@ RECORDS: list[Record] = [
     Feedback(scope=S, interaction="int_1", kind="implicit", score=None, text="no"),
     Feedback(scope=S, interaction="int_1", score=0.5),
     Memory(scope=S, text="a fact", valid_from=1.5, supersedes=("mem_0",), mutable=True),
+    Delta(scope=S, operator="merge", targets=("mem_1",), into="mem_2", reason="they say the same"),
     Signal(scope=S, memory="mem_1", route="weights", reason="durable"),
     Batch(
         scope=S, parent="", train=(EXAMPLE,), holdout=(), memory_ids=("mem_1",), settings={"rank": 16, "on": [1, None]}
@@ -124,8 +126,8 @@ def test_what_is_no_record_is_refused() -> None:
 
 
 def test_only_what_is_named_by_its_content_may_differ_in_when_it_was_made() -> None:
-    adapter, memory = RECORDS[6], RECORDS[3]
-    assert isinstance(adapter, Adapter) and isinstance(memory, Memory)
+    adapter = next(r for r in RECORDS if isinstance(r, Adapter))
+    memory = next(r for r in RECORDS if isinstance(r, Memory))
     assert same_content(encode(adapter), encode(replace(adapter, created_at=1.0)))
     assert not same_content(encode(adapter), encode(replace(adapter, scale=0.25, created_at=1.0)))
     assert not same_content(encode(memory), encode(replace(memory, recorded_at=1.0)))

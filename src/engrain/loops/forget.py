@@ -35,6 +35,7 @@ from engrain.loops.consolidate import (
 )
 from engrain.loops.prepare import Preparation
 from engrain.loops.study import Study
+from engrain.loops.tidy import SOURCE as TIDIED
 from engrain.loops.traces import Traces, answered, redact, repeats, telling_words
 from engrain.memory import holding
 from engrain.records import (
@@ -58,6 +59,8 @@ if TYPE_CHECKING:
 
 
 RUN = "forget"
+DERIVED = (TIDIED,)
+"""Sources of memories whose text was made of that of their causes."""
 GIVE_WAY_S = 120.0
 """How long a job of the background may take to its next step."""
 
@@ -339,6 +342,12 @@ def _doomed(store: SqlStore, what: str, scope: Scope) -> _Doomed:
         if not what.startswith(("mem_", "text:"))
         else set()
     )
+    # A text that was made of others holds what they said.
+    while (
+        made := {m.id for m in memories.values() if m.source in DERIVED and gone_memories & set(m.causes)}
+        - gone_memories
+    ):
+        gone_memories |= made
     # A version that learned the content may have said it with no note shown.
     taught = {a.id for a in _taught(store, scope, gone_memories, ())}
     telling = frozenset(w for m in gone_memories for w in telling_words(memories[m].text))

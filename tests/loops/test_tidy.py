@@ -1,0 +1,95 @@
+"""What nearly repeats becomes one, nothing that was said is lost, and every step can be undone."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import closing
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from engrain.loops.change import change
+from engrain.loops.forget import preview
+from engrain.loops.tidy import Tidying, add, tidy
+from engrain.memory import HashedEmbedder, derive
+from engrain.memory.merging import lost
+from engrain.records import Delta, Memory, Scope
+from engrain.store import SqlStore
+
+ME = Scope()
+SHORT = "Always check the free space of the disk before a backup."
+SAME = "Always check the free space of the disk before any backup."
+MORE = "Always check the free space of the disk before a backup. Keep 40 GB free on /mnt/vault."
+ELSE = "Never restart the router during a call."
+
+
+@pytest.fixture
+def store(tmp_path: Path) -> Iterator[SqlStore]:
+    with closing(SqlStore(tmp_path)) as made:
+        yield made
+
+
+def lesson(text: str, at: float = 1.0) -> Memory:
+    return Memory(scope=ME, kind="lesson", text=text, valid_from=at, recorded_at=at)
+
+
+def active(store: SqlStore) -> list[str]:
+    return [s.memory.text for s in derive(store.history(scope=ME)).values() if s.state == "active"]
+
+
+def test_a_lesson_that_says_nothing_more_is_merged_into_the_one_there(store: SqlStore) -> None:
+    for text in (SHORT, ELSE, SAME):
+        merges = add(store, HashedEmbedder(), lesson(text))
+    assert active(store) == [SHORT, ELSE] and len(merges) == 1
+    add(store, HashedEmbedder(), lesson(SHORT.upper()))  # in the same words: merged by itself
+    assert active(store) == [SHORT, ELSE]
+
+
+def test_the_fuller_one_stands_and_two_halves_become_a_whole(store: SqlStore) -> None:
+    loose = Tidying(cosine=0.6)
+    add(store, HashedEmbedder(), lesson(SHORT))
+    add(store, HashedEmbedder(), lesson(MORE), settings=loose)
+    assert active(store) == [MORE]
+    other = "Always check the free space of the disk before a backup. Ask Petra if 40 GB are not there."
+    (merge,) = add(store, HashedEmbedder(), lesson(other), settings=loose)
+    (whole,) = active(store)
+    assert lost([MORE, other], whole) == [] and whole.count("free space") == 1
+    assert {n.id for n in store.walk(merge.into, "causes", scope=ME)} >= {merge.one, merge.other}
+
+
+def test_a_merge_that_is_undone_is_not_made_again(store: SqlStore) -> None:
+    add(store, HashedEmbedder(), lesson(SHORT))
+    add(store, HashedEmbedder(), lesson(SAME))
+    (delta,) = store.select(Delta, scope=ME)
+    change(store, "undo", delta.id, scope=ME, reason="they are two things")
+    assert active(store) == [SHORT, SAME]
+    assert tidy(store, HashedEmbedder(), scope=ME) == [] and active(store) == [SHORT, SAME]
+
+
+def test_what_would_be_too_long_is_kept_apart_once_and_for_all(store: SqlStore) -> None:
+    tight = Tidying(cosine=0.6, longest=80)
+    add(store, HashedEmbedder(), lesson(MORE))
+    other = "Always check the free space of the disk before a backup. Ask Petra if 40 GB are not there."
+    (merge,) = add(store, HashedEmbedder(), lesson(other), settings=tight)
+    assert (merge.into, "longer than 80" in merge.reason) == ("", True)
+    assert tidy(store, HashedEmbedder(), scope=ME, settings=tight) == [] and len(active(store)) == 2
+
+
+def test_kinds_and_what_is_only_proposed_stay_by_themselves(store: SqlStore) -> None:
+    add(store, HashedEmbedder(), lesson(SHORT))
+    assert add(store, HashedEmbedder(), replace(lesson(SAME), kind="reflection")) == []
+    assert add(store, HashedEmbedder(), replace(lesson(SAME), proposed=True)) == []
+    assert active(store) == [SHORT, SAME]
+
+
+def test_forgetting_one_half_takes_the_whole_along_and_gives_the_other_half_back(store: SqlStore) -> None:
+    loose = Tidying(cosine=0.6)
+    other = "Always check the free space of the disk before a backup. Ask Petra if 40 GB are not there."
+    first, second = lesson(MORE), lesson(other, 2.0)
+    add(store, HashedEmbedder(), first)
+    add(store, HashedEmbedder(), second, settings=loose)
+    found = preview(store, first.id, scope=ME)
+    assert len(found.memories) == 2 and second.id not in found.memories
+    store.erase([*found.memories, *found.others], scope=ME, reason="asked")
+    assert active(store) == [other]
