@@ -6,7 +6,7 @@ from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal, Protocol
 
-from engrain.records import Delta, Interaction, LedgerEntry, Memory, Message, Record, Scope
+from engrain.records import Delta, FeedbackKind, Interaction, LedgerEntry, Memory, Message, Record, Scope
 
 if TYPE_CHECKING:
     import numpy as np
@@ -191,6 +191,27 @@ class MemoryIndex(Standings, Protocol):
 
     def talks(self, *, scope: Scope) -> list[tuple[str, str, int]]:
         """(id, talk, characters) of each memory that is part of a talk, in the order of recording."""
+        ...
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Judgement:
+    """One feedback on an answer that a memory was shown for."""
+
+    memory: str
+    interaction: str
+    kind: FeedbackKind
+    name: str
+    score: float | None
+
+
+class Outcomes(Protocol):
+    """What came of showing memories; `SqlStore` is one."""
+
+    def deltas(self, ids: Collection[str], *, scope: Scope) -> list[Delta]: ...
+
+    def judgements(self, ids: Collection[str], *, scope: Scope) -> list[Judgement]:
+        """What was said of the answers that these memories were shown for, in the order in which it was said."""
         ...
 
 

@@ -1,4 +1,4 @@
-"""What the model is shown beside the query: how to answer first, then the notes that fit, within a token budget."""
+"""What the model is shown beside the query: how to answer first, then lessons, then the notes that fit, within a token budget."""
 
 from __future__ import annotations
 
@@ -17,20 +17,23 @@ def assemble(
     count_tokens: Callable[[str], int],
     *,
     preferences: Sequence[Memory] = (),
+    lessons: Sequence[Memory] = (),
     dates: bool | None = None,
 ) -> Context:
-    """The notes to show: `preferences` first, then the best of `recalled` that fit into `budget_tokens`.
+    """The notes to show: `preferences` first, then `lessons`, then the best of `recalled` that fit into `budget_tokens`.
 
-    `preferences` are those that state how to answer. Within each of the two groups notes stand in the order of
+    `preferences` are those that state how to answer, `lessons` come best first. Within each of the three groups notes stand in the order of
     recording, oldest first, so that a growing set keeps its beginning. A note carries its date ("[2026-03-02] …", from
     `valid_from`, UTC) where another one shown might contradict it; `dates` True or False says always or never. Where
     nothing fits, the context is empty.
     """
     styles: list[Memory] = []
+    learned: list[Memory] = []
     notes: list[Memory] = []
     best = Context()
     # A style that was said later matters more than an earlier one, if not all of them fit.
     wanted = [(styles, m) for m in reversed(_in_order(preferences))]
+    wanted += [(learned, m) for m in lessons]
     wanted += [(notes, m) for m, _ in sorted(recalled, key=lambda pair: -pair[1])]
     seen: set[str] = set()
     for group, memory in wanted:
@@ -38,7 +41,7 @@ def assemble(
             continue
         seen.add(memory.id)
         group.append(memory)
-        tried = _context(styles, notes, count_tokens, dates)
+        tried = _context([*_in_order(styles), *_in_order(learned)], notes, count_tokens, dates)
         if tried.tokens <= budget_tokens:
             best = tried
         else:  # a shorter one may still fit
@@ -47,14 +50,14 @@ def assemble(
 
 
 def _context(
-    styles: Sequence[Memory], notes: Sequence[Memory], count_tokens: Callable[[str], int], dates: bool | None
+    first: Sequence[Memory], notes: Sequence[Memory], count_tokens: Callable[[str], int], dates: bool | None
 ) -> Context:
-    shown_styles, shown_notes = _in_order(styles), _in_order(notes)
+    shown_notes = _in_order(notes)
     dated = _dated(shown_notes) if dates is None else {m.id for m in shown_notes} if dates else set[str]()
-    lines = [_line(m) for m in shown_styles]
+    lines = [_line(m) for m in first]
     lines += [f"[{_day(m.valid_from)}] {_line(m)}" if m.id in dated else _line(m) for m in shown_notes]
     text = render_notes(lines)
-    ids = tuple(m.id for m in (*shown_styles, *shown_notes))
+    ids = tuple(m.id for m in (*first, *shown_notes))
     return Context(text=text, memory_ids=ids, tokens=count_tokens(text))
 
 

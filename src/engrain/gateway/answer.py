@@ -13,13 +13,17 @@ from engrain.adapters.canary import answers, on_trial
 from engrain.adapters.versions import adapter_of, closed_book, let_through
 from engrain.context.assemble import assemble
 from engrain.errors import InputError, NotFound
+from engrain.evaluation.statistics import wilson
 from engrain.evaluation.suites import is_unknown
 from engrain.memory import Held, Shelf, recall
+from engrain.memory.playbook import Playbook, chosen
+from engrain.memory.worth import worths
 from engrain.prompts import UNKNOWN, add_context
 from engrain.protocols import Completion, Conversation, Embedder, Engine
 from engrain.records import (
     Context,
     Interaction,
+    Memory,
     Message,
     Sampling,
     Scope,
@@ -57,6 +61,8 @@ class Serving:
     temperature: float = 0.0
     top_p: float = 1.0
     """Of drawn answers, by the service only: the fewest likeliest tokens that have this much probability together."""
+    playbook: Playbook = field(default_factory=Playbook)
+    """How many tokens of lessons a query may be shown, and by what they are chosen."""
     show_learned: bool = False
     """Show notes even where the live version knows the answer without (costs tokens)."""
 
@@ -232,12 +238,34 @@ def look_up(
     found = recall(
         query, index=store, embedder=embedder, scope=scope, memories=held.notes, limit=serving.recall_limit, shelf=shelf
     )  # fmt: skip
+    lessons = _lessons(store, engine, embedder, query, held, scope=scope, serving=serving, shelf=shelf)
     if found and version and not serving.show_learned and found[0][0].id in asked_without(store, scope, version):
-        bare = assemble([], serving.budget_tokens, engine.count_tokens, preferences=held.styles)
+        bare = assemble([], serving.budget_tokens, engine.count_tokens, preferences=held.styles, lessons=lessons)
         begun = (say or _say(engine))(add_context(bare.text, messages), version)
         if begun.strip() and not any(is_unknown(part) for part in re.split(r"[,.;:!\n]", begun)):
             return bare
-    return assemble(found, serving.budget_tokens, engine.count_tokens, preferences=held.styles)
+    return assemble(found, serving.budget_tokens, engine.count_tokens, preferences=held.styles, lessons=lessons)
+
+
+def _lessons(
+    store: SqlStore,
+    engine: Engine,
+    embedder: Embedder,
+    query: str,
+    held: Held,
+    *,
+    scope: Scope,
+    serving: Serving,
+    shelf: Shelf | None,
+) -> list[Memory]:
+    """The lessons that fit the query, by what came of showing them."""
+    if not held.lessons:
+        return []
+    fitting = recall(
+        query, index=store, embedder=embedder, scope=scope, memories=held.lessons, limit=2 * serving.recall_limit, shelf=shelf
+    )  # fmt: skip
+    known = worths(store, scope, [m.id for m, _ in fitting])
+    return chosen(fitting, known, wilson, engine.count_tokens, settings=serving.playbook)
 
 
 def first_tokens(engine: Engine) -> int:

@@ -11,7 +11,7 @@ from typing import NamedTuple
 import numpy as np
 
 from engrain.memory.filing import file, shelf_of
-from engrain.memory.history import STATED, History, active
+from engrain.memory.history import LESSONS, STATED, History, active
 from engrain.protocols import Embedder, MemoryIndex
 from engrain.records import Memory, Scope
 
@@ -22,6 +22,8 @@ class Held:
 
     styles: tuple[Memory, ...] = ()
     """The memories that say how to answer, in the order of recording."""
+    lessons: tuple[Memory, ...] = ()
+    """The playbook: lessons and reflections, in the order of recording."""
     notes: tuple[Memory, ...] | None = None
     """All others; None: whichever the store has."""
     snapshot: str = ""
@@ -32,7 +34,8 @@ def held(memories: History) -> Held:
     """What holds, if these were all the memories of the scope."""
     now = [(m, shelf_of(m)) for m in active(memories)]
     return Held(
-        styles=tuple(m for m, shelf in now if shelf == "style"), notes=tuple(m for m, shelf in now if shelf in STATED)
+        styles=tuple(m for m, shelf in now if shelf == "style"), lessons=tuple(m for m, shelf in now if shelf in LESSONS),
+        notes=tuple(m for m, shelf in now if shelf in STATED)
     )  # fmt: skip
 
 
@@ -145,8 +148,13 @@ class Shelf:
                 self._held.move_to_end(scope)
                 return known[1]
         file(index, scope)
-        styles = index.akin((), index.filed(scope=scope, kinds=("style",)), scope=scope)
-        found = Held(styles=tuple(styles), snapshot=str(state[0]) if state[1] else "")
+        wanted = index.filed(scope=scope, kinds=("style", *LESSONS))
+        kept = [(m, shelf_of(m)) for m in (index.akin((), wanted, scope=scope) if wanted else ())]
+        found = Held(
+            styles=tuple(m for m, shelf in kept if shelf == "style"),
+            lessons=tuple(m for m, shelf in kept if shelf != "style"),
+            snapshot=str(state[0]) if state[1] else "",
+        )
         with self._lock:
             self._held[scope] = state, found
             self._held.move_to_end(scope)

@@ -22,6 +22,8 @@ History = Sequence[Memory | Delta]
 Words = tuple[str, ...]
 STATED: tuple[MemoryKind, ...] = ("fact", "procedure", "preference", "note")
 """The kinds that say what holds."""
+LESSONS: tuple[MemoryKind, ...] = ("lesson", "reflection")
+"""The kinds of which a playbook is made: what to do, learned from what came of it."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -12,8 +12,12 @@ from typing import Any
 
 from sqlalchemy import ColumnElement, Connection, and_, func, or_, select
 
+from engrain.protocols import Judgement
 from engrain.records import LedgerEntry, Scope
-from engrain.store.schema import content, ledger, moves, owned, subjects
+from engrain.store.schema import content, edges, ledger, moves, owned, subjects
+
+_AT_ONCE = 400
+"""Ids per query, well below SQLite's limit of bound values."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -111,6 +115,27 @@ def of_kinds(connection: Connection, kinds: Collection[str], scope: Scope) -> li
         .where(owned(subjects, scope), subjects.c.kind.in_(kinds))
     )
     return list(connection.execute(wanted.order_by(subjects.c.seq)).scalars())
+
+
+def judgements(connection: Connection, ids: Collection[str], scope: Scope) -> list[Judgement]:
+    """What was said of the answers that these memories were shown for, in the order in which it was said."""
+    shown, said = edges.alias("shown"), edges.alias("said")
+    found: list[Judgement] = []
+    names = list(ids)
+    for at in range(0, len(names), _AT_ONCE):
+        wanted = (
+            select(
+                shown.c.cause.label("memory"), shown.c.effect.label("interaction"), _field("kind").label("kind"),
+                _field("name").label("name"), _field("score").label("score"),
+            )
+            .join_from(shown, said, and_(said.c.cause == shown.c.effect, owned(said, scope)))
+            .join(subjects, and_(subjects.c.id == said.c.effect, owned(subjects, scope), subjects.c.kind == "feedback"))
+            .join(content, content.c.seq == subjects.c.seq)
+            .where(owned(shown, scope), shown.c.cause.in_(names[at : at + _AT_ONCE]))
+            .order_by(subjects.c.seq)
+        )  # fmt: skip
+        found += [Judgement(**row._asdict()) for row in connection.execute(wanted)]
+    return found
 
 
 def turns(connection: Connection, scope: Scope, conversation: str | None, before: str | None, within: int) -> list[str]:

@@ -7,6 +7,7 @@ from sqlalchemy import (
     ColumnElement,
     Float,
     ForeignKey,
+    FromClause,
     Index,
     Integer,
     LargeBinary,
@@ -197,6 +198,6 @@ jobs = Table(
 )
 
 
-def owned(table: Table, scope: Scope) -> ColumnElement[bool]:
+def owned(table: FromClause, scope: Scope) -> ColumnElement[bool]:
     """The condition that keeps every query inside one scope."""
     return and_(table.c.tenant == scope.tenant, table.c.user == scope.user)

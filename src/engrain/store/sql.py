@@ -14,7 +14,7 @@ import numpy as np
 from sqlalchemy import Connection, Row, bindparam, delete, func, insert, select
 
 from engrain.errors import EngrainError, InputError, NotFound, ScopeError, StoreError
-from engrain.protocols import Filed
+from engrain.protocols import Filed, Judgement
 from engrain.records import Delta, Interaction, LedgerEntry, Memory, Record, Scope
 from engrain.store import audit, filing, jobs, keys, lineage, pointer, reading, search
 from engrain.store import ledger as chain
@@ -506,6 +506,11 @@ class SqlStore:
         """What each verifier, and what users did next, say of the last answers."""
         with self._db.read() as connection:
             return reading.found(connection, tenant, user, limit)
+
+    def judgements(self, ids: Collection[str], *, scope: Scope) -> list[Judgement]:
+        """What was said of the answers that these memories were shown for, in the order in which it was said."""
+        with self._db.read() as connection:
+            return reading.judgements(connection, ids, scope)
 
     def tenant_ledger(
         self, tenant: str, *, before: int | None = None, limit: int = 50
