@@ -34,6 +34,7 @@ from engrain.loops.consolidate import (
     train,
 )
 from engrain.loops.prepare import Preparation
+from engrain.loops.skills import WRITTEN
 from engrain.loops.study import Study
 from engrain.loops.tidy import SOURCE as TIDIED
 from engrain.loops.traces import Traces, answered, redact, repeats, telling_words
@@ -59,7 +60,7 @@ if TYPE_CHECKING:
 
 
 RUN = "forget"
-DERIVED = (TIDIED,)
+DERIVED = (TIDIED, WRITTEN)
 """Sources of memories whose text was made of that of their causes."""
 GIVE_WAY_S = 120.0
 """How long a job of the background may take to its next step."""

@@ -6,6 +6,7 @@ from collections.abc import Callable
 
 from engrain.evaluation.statistics import wilson
 from engrain.loops.remember import now_of
+from engrain.memory.filing import of_kinds
 from engrain.memory.history import LESSONS
 from engrain.memory.playbook import Playbook, retired
 from engrain.memory.worth import worths
@@ -25,9 +26,8 @@ def prune(
 
     Only bounds decide: a lesson that was shown for one bad answer stays. What was taken back by hand (its archiving undone) is left alone.
     """
-    names = store.filed(scope=scope, kinds=LESSONS)
-    lessons = store.akin((), names, scope=scope)
-    gone = retired(lessons, worths(store, scope, names), wilson, count_tokens, settings=settings)
+    lessons = of_kinds(store, scope, LESSONS)
+    gone = retired(lessons, worths(store, scope, [m.id for m in lessons]), wilson, count_tokens, settings=settings)
     before = {d.targets[0] for d in store.deltas(list(gone), scope=scope) if d.operator == "archive"}
     now = now_of(store, scope)
     made = [

@@ -7,7 +7,7 @@ on those that name each other, and on the deltas that name it, so it is enough t
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 
 from engrain.memory.history import STATED, claim_in, derive, identity
 from engrain.memory.styles import is_answer_style
@@ -24,6 +24,12 @@ def file(store: Standings, scope: Scope) -> int:
     while waiting := _step(store, scope):
         done += max(0, waiting)
     return done
+
+
+def of_kinds(store: Standings, scope: Scope, kinds: Collection[str]) -> list[Memory]:
+    """The memories of these kinds that hold now, in the order of recording."""
+    file(store, scope)
+    return store.akin((), store.filed(scope=scope, kinds=kinds), scope=scope)
 
 
 def _step(store: Standings, scope: Scope) -> int:
