@@ -43,6 +43,15 @@ def extract_request(message: str) -> str:
     return f"Write the notes worth keeping from this message, one per line, or {NOTHING}:\n{message}"
 
 
+def critique_request(query: str, answer: str, why: str) -> str:
+    """Asks what to do next time, of an answer that was not good."""
+    return (
+        f"This was asked:\n{query}\n\nThis was answered, and it was not good:\n{answer}\n\n"
+        + (f"Because: {why}\n\n" if why else "")
+        + "Write in one or two sentences what to do next time a task like this comes, and nothing else:"
+    )
+
+
 def question_request(note: str, kind: str) -> str:
     """Asks for one question of the given kind (QUESTION_KINDS) that the note answers."""
     return f"Write a {kind} question that this note answers:\n{note}"

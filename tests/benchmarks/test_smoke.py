@@ -217,3 +217,9 @@ def test_a_playbook_is_told_bullet_by_bullet(bench: Any, tmp_path: Path) -> None
         (folder / name).write_text(lines)
     found = bench("playbook", "--data", str(tmp_path / "data"))["ACE, online"]
     assert (found["told"], found["active"], found["covered"], found["lost"]) == (3, 2, 1.0, 0)
+
+
+def test_learning_from_failure_counts_by_trial(bench: Any) -> None:
+    results = bench("failure")
+    assert set(results) == {"again", "own", "shared"} and len(results["shared"]["by_trial"]) == 4
+    assert results["shared"]["by_trial"][-1]["mean"] == 1.0

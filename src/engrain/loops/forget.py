@@ -34,6 +34,7 @@ from engrain.loops.consolidate import (
     train,
 )
 from engrain.loops.prepare import Preparation
+from engrain.loops.reflect import SOURCE as REFLECTED
 from engrain.loops.skills import WRITTEN
 from engrain.loops.study import Study
 from engrain.loops.tidy import SOURCE as TIDIED
@@ -60,7 +61,7 @@ if TYPE_CHECKING:
 
 
 RUN = "forget"
-DERIVED = (TIDIED, WRITTEN)
+DERIVED = (TIDIED, WRITTEN, REFLECTED)
 """Sources of memories whose text was made of that of their causes."""
 GIVE_WAY_S = 120.0
 """How long a job of the background may take to its next step."""
