@@ -40,6 +40,9 @@ def test_archived_memories_are_not_recalled_until_that_is_undone(store: SqlStore
     assert found(store, "Which tea does Anna like?") == ["Anna likes mint tea."]
     with pytest.raises(InputError, match="undone already"):
         change(store, "undo", deltas[0].id, scope=ME, reason="once more")
+    undos = [d.id for d in store.deltas([tea.id, again.id], scope=ME) if d.operator == "undo"]
+    change(store, "undo", *undos, scope=ME, reason="it was right")
+    assert found(store, "Which tea does Anna like?") == []
     assert {n.kind for n in store.walk(tea.id, "effects", scope=ME)} == {"delta"}
     store.verify()
 

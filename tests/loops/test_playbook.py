@@ -69,12 +69,12 @@ def test_what_was_merged_brings_its_credit_along(store: SqlStore) -> None:
     }  # an answer that was shown both counts once
 
 
-def test_what_does_harm_is_retired_with_its_grounds_and_by_hand_it_comes_back_for_good(store: SqlStore) -> None:
+def test_what_does_harm_is_retired_with_its_grounds_and_by_hand_it_comes_back(store: SqlStore) -> None:
     bad = lesson(store, "Skip the check of free space before a backup.")
     for _ in range(6):
         remember.feedback(store, ask(store, "Make a backup.").id, scope=ME, rating=0.0)
     (delta,) = prune(store, count, scope=ME)
-    assert delta.targets == (bad.id,) and "helpful 0 of 6 times" in delta.reason
+    assert delta.targets == (bad.id,) and "helpful 0 of 5 times" in delta.reason  # then it was shown no more
     assert ask(store, "Make a backup.").context.memory_ids == () and prune(store, count, scope=ME) == []
     change(store, "undo", delta.id, scope=ME, reason="it was the disk")
-    assert ask(store, "Make a backup.").context.memory_ids == (bad.id,) and prune(store, count, scope=ME) == []
+    assert prune(store, count, scope=ME) == [] and store.filed(scope=ME, kinds=("lesson",)) == [bad.id]

@@ -17,7 +17,7 @@ from engrain.loops.reflect import Written, by_rules, reflect, solve
 from engrain.memory import HashedEmbedder
 from engrain.memory.worth import Worth, worths
 from engrain.protocols import Finding
-from engrain.records import Interaction, Memory, Message, Scope
+from engrain.records import Feedback, Interaction, Memory, Message, Scope
 from engrain.store import SqlStore
 
 ME = Scope()
@@ -119,3 +119,27 @@ def test_it_goes_when_what_it_was_about_is_forgotten(store: SqlStore) -> None:
     tried = solve(store, HashedEmbedder(), lambda: ask(store), [Plugged()], scope=ME)
     found = preview(store, tried.interactions[0].id, scope=ME)
     assert {m.id for m in store.select(Memory, scope=ME)} == set(found.memories) == {tried.reflections[0].id}
+
+
+def test_it_goes_when_a_note_that_was_shown_is_forgotten(store: SqlStore) -> None:
+    note = remember.tell(store, "The kettle in the kitchen is Petra's.", scope=ME)
+    tried = solve(store, HashedEmbedder(), lambda: ask(store), [Plugged()], scope=ME)
+    assert note.id in tried.interactions[0].context.memory_ids
+    assert tried.reflections[0].id in preview(store, note.id, scope=ME).memories
+
+
+def test_what_is_said_of_the_answer_before_is_not_laid_on_the_next_one(store: SqlStore) -> None:
+    before, after = ask(store), ask(store, "No, that is wrong.")
+    store.append(
+        Feedback(
+            scope=ME,
+            interaction=before.id,
+            kind="implicit",
+            name="corrected",
+            score=0.0,
+            text="it finds fault",
+            causes=(before.id, after.id),
+        )
+    )
+    assert reflect(store, HashedEmbedder(), after.id, scope=ME) is None
+    assert reflect(store, HashedEmbedder(), before.id, scope=ME) is not None

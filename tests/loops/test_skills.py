@@ -35,8 +35,8 @@ def test_a_skill_from_a_folder_waits_until_it_is_trusted(store: SqlStore, tmp_pa
     folder = write(KILN, tmp_path)
     (memory,) = take(store, folder, scope=ME)
     assert memory.proposed and active_skills(store, ME) == [] and take(store, tmp_path, scope=ME) == []
-    change(store, "accept", memory.id, scope=ME, reason="read it")
-    assert active_skills(store, ME) == [KILN]
+    assert [m.id for m in take(store, folder, scope=ME, trusted=True)] == [memory.id]  # now it is
+    assert active_skills(store, ME) == [KILN] and take(store, folder, scope=ME, trusted=True) == []
     (written,) = put_out(store, tmp_path / "out", scope=ME)
     assert read(written) == KILN
     for names, match in ((["none"], "no skill none"), ([], "there already")):

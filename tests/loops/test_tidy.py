@@ -83,13 +83,32 @@ def test_kinds_and_what_is_only_proposed_stay_by_themselves(store: SqlStore) -> 
     assert active(store) == [SHORT, SAME]
 
 
-def test_forgetting_one_half_takes_the_whole_along_and_gives_the_other_half_back(store: SqlStore) -> None:
-    loose = Tidying(cosine=0.6)
+def two_halves(store: SqlStore) -> tuple[Memory, Memory]:
     other = "Always check the free space of the disk before a backup. Ask Petra if 40 GB are not there."
-    first, second = lesson(MORE), lesson(other, 2.0)
+    first, second = replace(lesson(MORE), source="file:/one.md"), replace(lesson(other, 2.0), source="file:/two.md")
     add(store, HashedEmbedder(), first)
-    add(store, HashedEmbedder(), second, settings=loose)
-    found = preview(store, first.id, scope=ME)
-    assert len(found.memories) == 2 and second.id not in found.memories
+    add(store, HashedEmbedder(), second, settings=Tidying(cosine=0.6))
+    return first, second
+
+
+def test_forgetting_a_source_takes_the_whole_along_and_gives_the_other_half_back(store: SqlStore) -> None:
+    first, second = two_halves(store)
+    found = preview(store, "source:/one.md", scope=ME)
+    assert first.id in found.memories and len(found.memories) == 2 and second.id not in found.memories
     store.erase([*found.memories, *found.others], scope=ME, reason="asked")
-    assert active(store) == [other]
+    assert active(store) == [second.text]
+
+
+def test_forgetting_one_that_was_merged_by_its_id_forgets_all_that_say_it(store: SqlStore) -> None:
+    first, second = two_halves(store)
+    whole = next(m for m in store.select(Memory, scope=ME) if m.source == "tidy")
+    assert set(preview(store, whole.id, scope=ME).memories) == {first.id, second.id, whole.id}
+
+
+def test_an_accepted_proposal_that_is_tidied_does_not_vanish(store: SqlStore) -> None:
+    proposed = replace(lesson(MORE), proposed=True)
+    add(store, HashedEmbedder(), proposed)
+    change(store, "accept", proposed.id, scope=ME, reason="good")
+    other = "Always check the free space of the disk before a backup. Ask Petra if 40 GB are not there."
+    add(store, HashedEmbedder(), lesson(other, 2.0), settings=Tidying(cosine=0.6))
+    assert len(active(store)) == 1 and "Petra" in active(store)[0]

@@ -15,6 +15,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from engrain.errors import InputError
 from engrain.memory.filing import file, keys_of, shelf_of
 from engrain.memory.history import History, derive
 from engrain.records import Delta, Memory, Scope
@@ -166,3 +167,19 @@ def test_keys_hold_no_words_and_are_shared_by_what_belongs_together() -> None:
     assert keys_of(code) == keys_of(again) != keys_of(tea)
     assert "gate" not in "".join(keys_of(code)) and len(keys_of(code)) == 1
     assert keys_of(replace(code, text=" ", retracts=("x",), supersedes=("y",))) == ("names:y", "names:x")
+
+
+def test_merges_in_a_row_are_filed_as_all_of_them_together_say(store: SqlStore) -> None:
+    scope = Scope(user="chain")
+    texts = ("Cats nap a lot", "Cats doze", "Cats sleep often")
+    store.append_all([note(scope, f"m{i}", text, float(i)) for i, text in enumerate(texts)])
+    for at, (one, into) in enumerate((("m0", "m1"), ("m1", "m2"))):
+        store.append(
+            Delta(scope=scope, recorded_at=10.0 + at, operator="merge", targets=(one,), into=into, reason="same")
+        )
+    file(store, scope)
+    store.append(note(scope, "m3", "Cats sleep often.", 20.0))
+    file(store, scope)
+    assert standings(store, scope) == derived(store.history(scope=scope))
+    with pytest.raises(InputError, match="names 0 records"):
+        store.append(Delta(scope=scope, operator="archive", targets=(), reason="none"))

@@ -185,6 +185,28 @@ def test_what_is_proposed_ends_nothing_until_it_is_accepted() -> None:
     assert [m.id for m in as_of(accepted, recorded_at=50)] == ["a"]
 
 
+def test_what_was_merged_or_archived_still_ends_what_it_ended_and_not_its_equal() -> None:
+    told = [memory("a", CODE + "1", 1), memory("b", CODE + "2", 2), memory("c", "Since May the gate opens with 2", 3)]
+    assert states([*told, delta("d", "merge", "b", into="c")]) == {"a": "superseded", "b": "merged", "c": "active"}
+    twice = [memory("a", CODE + "1", 1), memory("b", CODE + "1", 2)]
+    assert states([*twice, delta("d", "archive", "b")]) == {"a": "active", "b": "archived"}
+
+
+def test_what_was_merged_holds_as_long_as_what_stands_for_it() -> None:
+    told = [
+        memory("a", "The gate opens with 1", 1),
+        memory("b", CODE + "1", 2),
+        delta("d", "merge", "a", into="b", at=3),
+    ]
+    assert set(holding(told)) == {"a", "b"}
+    assert set(holding([*told, memory("c", CODE + "2", 9)])) == {"c"}
+
+
+def test_a_proposal_can_be_turned_down() -> None:
+    told = [replace(memory("a", CODE + "1", 1), proposed=True), delta("d", "archive", "a")]
+    assert states(told) == {"a": "archived"} and holding(told) == {}
+
+
 TEXTS = [
     CODE + "1",
     CODE + "2",

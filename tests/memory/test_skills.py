@@ -70,7 +70,8 @@ def test_an_unquoted_colon_is_taken_as_meant() -> None:
     ("---\n- a\n---\n", "no fields"), (front(name="A_Skill"), "lower-case"), (front(name="a--b"), "lower-case"), (front(name="-a"), "lower-case"),
     (front(name="a" * 65), "1 to 64"), (front(description="''"), "has 0 characters"), (front(description="x" * 1025), "has 1025 characters"),
     (front(compatibility="x" * 501), "501 characters"), (front(colour="red"), "no skill has: colour"), (front(metadata="[1]"), "names and values"),
-    (front(description="[a, b]"), "must be a text"), (front(license="{ a"), "no YAML"), ("---\nname: !!python/object:os.system x\n---\n", "no YAML"),
+    (front(description="[a, b]"), "must be a text"), (front(license="{ a"), "no YAML"), ("---\nname: !!python/object:os.system x\n---\n", "0 characters"),
+    (front(license="&a x", metadata="{b: *a}"), "another value"), (front(license="[" * 20_000), "no YAML"), (front(metadata="{a: [1]}"), "names and values"),
 ])  # fmt: skip
 def test_what_is_no_skill_says_why_and_what_to_do(text: str, match: str) -> None:
     with pytest.raises(FormatError, match=match):
@@ -89,6 +90,14 @@ def test_a_folder_is_read_and_written_with_its_files(tmp_path: Path) -> None:
         read(tmp_path)
 
 
+def test_values_are_texts_as_they_are_written() -> None:
+    assert parse(front(metadata="{version: 1.10, size: 1_000}", license="2024-13-45")).metadata == {
+        "version": "1.10",
+        "size": "1_000",
+    }
+    assert parse(front(name="010")).name == "010"
+
+
 def test_files_that_lead_out_or_are_no_text_are_refused(tmp_path: Path) -> None:
     folder = write(KILN, tmp_path)
     (tmp_path / "secret").write_text("x")
@@ -99,7 +108,12 @@ def test_files_that_lead_out_or_are_no_text_are_refused(tmp_path: Path) -> None:
     (folder / "image.png").write_bytes(b"\x89PNG\xff\xfe")
     with pytest.raises(FormatError, match="no text"):
         read(folder)
-    for path in ("../up", "/etc/passwd", "a/../../b", "a\\b"):
+    (folder / "image.png").unlink()
+    (folder / "SKILL.md").unlink()
+    (folder / "SKILL.md").symlink_to(tmp_path / "secret")
+    with pytest.raises(FormatError, match="leads out"):
+        read(folder)
+    for path in ("../up", "/etc/passwd", "a/../../b", "a\\b", "./SKILL.md", "SKILL.md/x", "a\0b"):
         assert problems(Skill(name="a", description="b", files={path: ""}))
         with pytest.raises(EngrainError):
             write(Skill(name="a", description="b", files={path: ""}), tmp_path)

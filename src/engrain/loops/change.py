@@ -34,7 +34,7 @@ def change(
 ) -> list[Delta]:
     """Record that these memories change, one delta each (`link` and `keep`: one for the two of them); `undo` takes the ids of deltas.
 
-    With an archived memory go those that say the same and were recorded before it. What stands already is not recorded again. NotFound for
+    With an archived memory go those that say the same and were recorded before it. Two that are linked or kept apart already are not again. NotFound for
     what is not there, InputError with the remedy for what cannot be changed so.
     """
     if not targets:
@@ -65,7 +65,7 @@ def _undoing(store: SqlStore, made: Callable[..., Delta], name: str, scope: Scop
     undone = store.get(name, scope=scope)
     if not isinstance(undone, Delta):
         raise InputError(f"{name} is a {type(undone).__name__.lower()}; what is undone is a change (dlt_…)")
-    if name not in {d.id for d in standing_deltas(store.deltas(undone.targets, scope=scope))}:
+    if name not in {d.id for d in standing_deltas(store.deltas(undone.targets, scope=scope), undos=True)}:
         raise InputError(f"{name} does not stand any more: it was undone already")
     return made(name)
 

@@ -97,6 +97,10 @@ class Consolidation:
     """Shares of the update that are tried, on other items than the gate's, before it is judged (beyond 1: docs/decisions/0010)."""
     scale_items: int = 720
     """Unrelated items that the share of the update is chosen by, at most."""
+    clear: float = 1.5
+    """Standard errors by which the chosen share is to stay clear of what the gate refuses, in all these items together."""
+    clear_of_a_group: float = 0.25
+    """The same in those of one group."""
     gate_items: int = 720
     """Unrelated items that a candidate is judged by, at most."""
     checkpoint_every: int = 50
@@ -114,7 +118,7 @@ ASKED_OF_EACH = 4
 FAILED = "training failed"
 """Under this key stands the last batch whose training came to nothing, and why."""
 RUN_SETTINGS = (
-    "router", "steps_per_memory", "least_steps", "most_steps", "least_advantage", "scales", "scale_items", "gate_items", "replay",
+    "router", "steps_per_memory", "least_steps", "most_steps", "least_advantage", "scales", "scale_items", "gate_items", "replay", "clear", "clear_of_a_group",
 )  # fmt: skip
 """What a batch keeps of these beside its preparation and its learning, so that `forget` can run it again as it was."""
 
@@ -365,8 +369,8 @@ def batch_for(
     method_named(
         settings.method, **settings.method_options
     )  # a wrong name is an error now, and not after the preparation
-    memories = {m.id: m for m in known_at(store, scope, at) if isinstance(m, Memory)}
-    still = holding(list(memories.values()))
+    history = known_at(store, scope, at)
+    memories, still = {m.id: m for m in history if isinstance(m, Memory)}, holding(history)
     earlier = batch_of(store, scope, adapter_of(store, scope, parent)) if parent else None
     limit = longest_note(engine, settings.preparation)
     new = [memories[i] for i in wanted if i in still and engine.count_tokens(still[i]) <= limit]
@@ -501,12 +505,12 @@ def choose_scale(
         return {r.item: r for r in found.results}
 
     def passes(after: Mapping[str, ItemResult], name: str) -> bool:
-        """Whether the gate would bear what the items of one group, or of all (""), show, if as many as it has showed it; of all,
-        a standard error more: its own items are another draw, and a little less of an update is better than none."""
+        """Whether the gate would bear what the items of one group, or of all (""), show, if as many as it has showed it, and some standard errors
+        more: its own items are another draw, the largest share that passes was looked for, and a little less of an update is better than none."""
         seen = pair(before, after, [i for i, r in before.items() if name in ("", r.group)], draws)
         count = judging[name] if name else judging.total()
         share = count / max(1, seen.n)
-        more = 0.0 if name else math.sqrt(seen.broke + seen.fixed)
+        more = (settings.clear_of_a_group if name else settings.clear) * math.sqrt(seen.broke + seen.fixed)
         worse, fixed = math.ceil((seen.broke + more) * share), int(seen.fixed * share)
         likely = Paired(n=count, broke=worse, fixed=fixed)
         return settings.gate.tolerates(likely, len(spent) + 1, spent, of_a_group=bool(name))

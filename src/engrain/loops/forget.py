@@ -40,9 +40,11 @@ from engrain.loops.study import Study
 from engrain.loops.tidy import SOURCE as TIDIED
 from engrain.loops.traces import Traces, answered, redact, repeats, telling_words
 from engrain.memory import holding
+from engrain.memory.history import standing_deltas
 from engrain.records import (
     Adapter,
     Batch,
+    Delta,
     Evidence,
     Feedback,
     Interaction,
@@ -63,6 +65,8 @@ if TYPE_CHECKING:
 RUN = "forget"
 DERIVED = (TIDIED, WRITTEN, REFLECTED)
 """Sources of memories whose text was made of that of their causes."""
+BEFORE = {"replay": None, "clear": 1.0, "clear_of_a_group": 0.0}
+"""What runs did that did not yet say so."""
 GIVE_WAY_S = 120.0
 """How long a job of the background may take to its next step."""
 
@@ -344,43 +348,52 @@ def _doomed(store: SqlStore, what: str, scope: Scope) -> _Doomed:
         if not what.startswith(("mem_", "text:"))
         else set()
     )
-    # A text that was made of others holds what they said.
-    while (
-        made := {m.id for m in memories.values() if m.source in DERIVED and gone_memories & set(m.causes)}
-        - gone_memories
-    ):
+    if what.startswith(("mem_", "text:")):  # what was merged counts as one memory
+        gone_memories |= _merged_with(store, gone_memories & set(memories), scope)
+    whole = frozenset(gone_interactions)
+    while True:  # what was made of what goes, goes as well, and may have been shown, or answered with, itself
+        gone_interactions = set(whole)
+        # A version that learned the content may have said it with no note shown.
+        taught = {a.id for a in _taught(store, scope, gone_memories, ())}
+        telling = frozenset(w for m in gone_memories for w in telling_words(memories[m].text))
+        traces = Traces.of([memories[m].text for m in gone_memories], [interactions[i] for i in gone_interactions])
+        redacted: list[Interaction] = []
+        in_part: set[str] = set()
+        asked_still: set[str] = set()
+        for interaction in interactions.values():
+            if interaction.id in gone_interactions:
+                continue
+            shown = gone_memories & set(interaction.context.memory_ids)
+            quoting = traces.positions(interaction)
+            said = traces.quotes(interaction.answer)
+            if shown or quoting or said or (interaction.stamp.adapter in taught and repeats(interaction, telling)):
+                gone_interactions.add(interaction.id)
+                traces.answers.update(answered(interaction))  # it may stand in the turns that follow
+                redacted.append(redact(interaction, gone_memories, quoting))
+                in_part.add(interaction.id)
+                if redacted[-1].query == interaction.query:
+                    asked_still.add(interaction.id)
+        queries = {query for _, query, _ in traces.queries}
+        gone_feedback = [
+            f.id for f in feedback if f.interaction in gone_interactions or traces.quotes(f.text) or f.text in queries
+        ]
+        gone = {*gone_memories, *gone_interactions, *gone_feedback}
+        made = {m.id for m in memories.values() if m.source in DERIVED and gone & set(m.causes)} - gone_memories
+        if not made:
+            break
         gone_memories |= made
-    # A version that learned the content may have said it with no note shown.
-    taught = {a.id for a in _taught(store, scope, gone_memories, ())}
-    telling = frozenset(w for m in gone_memories for w in telling_words(memories[m].text))
-    traces = Traces.of([memories[m].text for m in gone_memories], [interactions[i] for i in gone_interactions])
-    redacted: list[Interaction] = []
-    in_part: set[str] = set()
-    asked_still: set[str] = set()
-    for interaction in interactions.values():
-        if interaction.id in gone_interactions:
-            continue
-        shown = gone_memories & set(interaction.context.memory_ids)
-        quoting = traces.positions(interaction)
-        said = traces.quotes(interaction.answer)
-        if shown or quoting or said or (interaction.stamp.adapter in taught and repeats(interaction, telling)):
-            gone_interactions.add(interaction.id)
-            traces.answers.update(answered(interaction))  # it may stand in the turns that follow
-            redacted.append(redact(interaction, gone_memories, quoting))
-            in_part.add(interaction.id)
-            if redacted[-1].query == interaction.query:
-                asked_still.add(interaction.id)
-    queries = {query for _, query, _ in traces.queries}
-    gone_feedback = [
-        f.id for f in feedback if f.interaction in gone_interactions or traces.quotes(f.text) or f.text in queries
-    ]
     gone_tasks += [
         t.id
         for t in tasks.values()
         if traces.quotes(f"{t.question} {t.answer}") or (telling_words(t.answer) and telling_words(t.answer) <= telling)
     ]
     signals = [s.id for s in store.select(Signal, scope=scope) if s.memory in gone_memories]
-    deltas = [d.id for d in store.deltas(gone_memories, scope=scope)]
+    about = {d.id for d in store.deltas(gone_memories, scope=scope)}
+    deltas = [
+        d.id
+        for d in store.select(Delta, scope=scope)
+        if d.id in about or gone & set(d.causes) or traces.quotes(d.reason)
+    ]
     return _Doomed(
         memories=frozenset(gone_memories),
         interactions=frozenset(gone_interactions - asked_still),
@@ -391,6 +404,16 @@ def _doomed(store: SqlStore, what: str, scope: Scope) -> _Doomed:
     )
 
 
+def _merged_with(store: SqlStore, ids: Collection[str], scope: Scope) -> set[str]:
+    """Those that these were merged with, one way or the other, and so on: each says what they say, or part of it."""
+    met, edge = set(ids), set(ids)
+    while edge:
+        merges = [d for d in standing_deltas(store.deltas(edge, scope=scope)) if d.operator == "merge"]
+        edge = {name for d in merges for name in (*d.targets, d.into)} - met
+        met |= edge
+    return {m for m in met if _exists(store, m, scope)}
+
+
 def _erase_late(store: SqlStore, scope: Scope, removed: Sequence[str], reason: str) -> list[str]:
     """Redact what was answered with forgotten notes between the plan and the erasure (from now on the store refuses it);
     returns the ids that went."""
@@ -399,7 +422,15 @@ def _erase_late(store: SqlStore, scope: Scope, removed: Sequence[str], reason: s
     if late:
         store.append_all([redact(i, gone, frozenset()) for i in late])
         store.erase([i.id for i in late], scope=scope, reason=reason)
-    return [i.id for i in late]
+    went = [i.id for i in late]
+    while True:  # what was made of it meanwhile
+        known = {*removed, *went}
+        made = [m.id for m in store.select(Memory, scope=scope) if m.source in DERIVED and known & set(m.causes)]
+        made += [d.id for d in store.select(Delta, scope=scope) if known & {*d.targets, d.into, *d.causes}]
+        if not made:
+            return went
+        store.erase(made, scope=scope, reason=reason)
+        went += made
 
 
 def recorded_adapters(store: SqlStore) -> set[str]:
@@ -510,7 +541,7 @@ def _settings_of(stored: dict[str, Any], seed: int, today: Consolidation) -> Con
     """The settings that a batch was made with; today's where it has none on record."""
     if "run" not in stored:
         return today
-    run, learning = {"replay": None, **stored["run"]}, stored["learning"]
+    run, learning = {**BEFORE, **stored["run"]}, stored["learning"]
     method, plan = dict(learning["method"]), dict(learning["plan"])
     known = {f.name: stored[f.name] for f in fields(Preparation) if f.name in stored}
     preparation = {"in_style": 0.0} | known | {"study": Study(**stored["study"])}  # older batches had no such lessons

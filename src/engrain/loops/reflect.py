@@ -79,7 +79,7 @@ def reflect(
     before = [m for m in effects if isinstance(m, Memory) and m.source == SOURCE]
     if before:
         return before[0]
-    said = [f for f in effects if isinstance(f, Feedback)]
+    said = [f for f in effects if isinstance(f, Feedback) and f.interaction == interaction]
     judged = [Judgement(memory="", interaction=f.interaction, kind=f.kind, name=f.name, score=f.score) for f in said]
     if outcome(judged) is not False:
         return None

@@ -15,15 +15,20 @@ from engrain.loops.remember import now_of
 from engrain.memory.extract import content_words
 from engrain.memory.filing import of_kinds
 from engrain.memory.held import Shelf
+from engrain.memory.history import derive
 from engrain.memory.playbook import Playbook, proved
 from engrain.memory.skills import FILE, Skill, memory_of_skill, read, skill_in, write
 from engrain.memory.worth import worths
 from engrain.protocols import Embedder
-from engrain.records import Memory, Scope
+from engrain.records import Delta, Memory, Scope
 from engrain.store import SqlStore
 
 WRITTEN = "skill"
 """Source of a skill that was written from lessons: it goes when one of them is forgotten."""
+
+
+LONGEST_WORD = 24
+"""Characters of a word that a skill may be named by."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -44,15 +49,20 @@ def take(store: SqlStore, path: Path, *, scope: Scope, trusted: bool = False) ->
     folders = [path] if (path / FILE).is_file() else sorted(f.parent for f in path.glob(f"*/{FILE}"))
     if not folders:
         raise FormatError(f"{path} holds no {FILE}, and none of the folders in it does")
-    known = {m.attribute("version") for m in of_kinds(store, scope, ("skill",))}
-    known |= {m.attribute("version") for m in store.select(Memory, scope=scope) if m.kind == "skill" and m.proposed}
+    standings = [s for s in derive(store.history(scope=scope)).values() if s.memory.kind == "skill"]
+    known = {s.memory.attribute("version"): s for s in standings if s.state in ("active", "proposed")}
     now = now_of(store, scope)
     made = [
         memory_of_skill(read(f), scope=scope, source=f"file:{f.resolve()}", now=now, proposed=not trusted) for f in folders
     ]  # fmt: skip
+    waiting = [s.memory for m in made if (s := known.get(m.attribute("version"))) and s.state == "proposed" and trusted]
     made = [m for m in made if m.attribute("version") not in known]
-    store.append_all(made)
-    return made
+    accepted = [
+        Delta(scope=scope, recorded_at=now, operator="accept", targets=(m.id,), reason="taken as trusted", by="user", causes=(m.id,))
+        for m in waiting
+    ]  # fmt: skip
+    store.append_all([*made, *accepted])
+    return [*made, *waiting]
 
 
 def active_skills(store: SqlStore, scope: Scope) -> list[Skill]:
@@ -87,7 +97,8 @@ def distil(
     if len(good) < settings.least:
         return []
     kept = (shelf or Shelf()).vectors(store, embedder, scope)
-    vectors = kept.matrix[[kept.rows[m.id] for m in good]]
+    good = [m for m in good if kept.row(m.id) >= 0]
+    vectors = kept.matrix[[kept.row(m.id) for m in good]]
     before = {m.causes for m in store.select(Memory, scope=scope) if m.source == WRITTEN}
     names = {m.attribute("name") for m in store.select(Memory, scope=scope) if m.kind == "skill"}
     now = now_of(store, scope)
@@ -130,7 +141,9 @@ def _written(lessons: Sequence[Memory], taken: set[str]) -> Skill:
     whole = [w for w in spoken if any(w.startswith(stem) for stem in counts)]
     stems = sorted(counts, key=lambda s: (-counts[s], s))[:3]
     topic = [min((w for w in whole if w.startswith(s)), key=len, default="") for s in stems]
-    topic = sorted(dict.fromkeys(filter(None, topic)), key=lambda w: order.get(w, 0)) or ["lessons"]
+    topic = sorted(dict.fromkeys(w for w in topic if 0 < len(w) <= LONGEST_WORD), key=lambda w: order.get(w, 0)) or [
+        "lessons"
+    ]
     name = base = "-".join(topic)[:56].strip("-")
     number = 2
     while name in taken:

@@ -93,8 +93,8 @@ def _tidy(
     sought = None if only is None else set(only)
     while True:
         kept = shelf.vectors(store, embedder, scope)
-        names = store.filed(scope=scope, kinds=(kind,))
-        rows = np.array([kept.rows[name] for name in names], dtype=np.int64)
+        names = [name for name in store.filed(scope=scope, kinds=(kind,)) if kept.row(name) >= 0]
+        rows = np.array([kept.row(name) for name in names], dtype=np.int64)
         places = [i for i, name in enumerate(names) if sought is None or name in sought]
         texts = {m.id: m for m in store.akin((), names, scope=scope)}
         apart = _kept_apart(store, [names[i] for i in places], scope)
@@ -168,7 +168,7 @@ def _merge(store: SqlStore, one: Memory, other: Memory, settings: Tidying, by: s
             return Merge(one=one.id, other=other.id, into=stands.id, reason=reason)
     both = replace(
         one, id=Memory(scope=scope, text="", valid_from=now).id, text=text, source=SOURCE, recorded_at=now,
-        valid_from=min(one.valid_from, other.valid_from), talk="", supersedes=(), retracts=(), causes=(one.id, other.id),
+        valid_from=min(one.valid_from, other.valid_from), talk="", proposed=False, supersedes=(), retracts=(), causes=(one.id, other.id),
         attributes=tuple((dict(other.attributes) | dict(one.attributes)).items()),
     )  # fmt: skip
     assert not lost([one.text, other.text], text)

@@ -40,11 +40,9 @@ def _step(store: Standings, scope: Scope) -> int:
         return 0
     group = {m.id: m for m in waiting}
     keys: dict[str, tuple[str, ...]] = {}
-    deltas: dict[str, Delta] = {}
     new: Sequence[Memory] = waiting
     while new:
         about = store.deltas([m.id for m in new], scope=scope)
-        deltas |= {d.id: d for d in about}
         own = {m.id: keys_of(m, about) for m in new}
         keys |= own
         sought = {*(k for some in own.values() for k in some), *(f"names:{m.id}" for m in new)}
@@ -57,7 +55,7 @@ def _step(store: Standings, scope: Scope) -> int:
             id=s.memory.id, state=s.state, until=s.until, by=s.by, confirmations=s.confirmations,
             kind=shelf_of(s.memory), keys=keys[s.memory.id],
         )
-        for s in derive([*ordered, *deltas.values()]).values()
+        for s in derive([*ordered, *store.deltas(list(group), scope=scope)]).values()
     ]  # fmt: skip
     return len(waiting) if store.file(filed, scope=scope, seen=seen) else -1
 

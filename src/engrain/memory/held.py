@@ -53,7 +53,12 @@ class Vectors(NamedTuple):
     lengths: np.ndarray
     """int32 [n]: characters; 0 outside of talks."""
     beside: np.ndarray
-    """int32 [n, 2]: the rows before and after it in its talk; -1 for none."""
+    """int32 [n, 2]: the rows before and after it in its talk; -1 for none, n or more for one that came since."""
+
+    def row(self, name: str) -> int:
+        """Which row is a memory's; -1 for one that has none, or came since."""
+        row = self.rows.get(name, -1)
+        return row if row < len(self.matrix) else -1
 
 
 _EMBEDDED_AT_ONCE = 256
@@ -88,8 +93,8 @@ class _Kept:
                 new = index.memories_after(self._state[0], scope=scope) if self._ids else []
                 if not self._ids or state[1] - self._state[1] != len(new):  # nothing read yet, or something forgotten
                     self._forget()
-                    parts = {name: (talk, length) for name, talk, length in index.talks(scope=scope)}
-                    self._add(*index.vectors(embedder.name, scope=scope), parts)
+                    ids, vectors = index.vectors(embedder.name, scope=scope)
+                    self._add(ids, vectors, {name: (talk, size) for name, talk, size in index.talks(scope=scope)})
                     new = index.memories_after(0, scope=scope) if len(self._ids) < state[1] else []
                 missing = [m for m in new if m.id not in self._rows]
                 for at in range(0, len(missing), _EMBEDDED_AT_ONCE):

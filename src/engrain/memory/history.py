@@ -7,7 +7,7 @@ which of two values is newer; a retraction ("that was wrong") acts on what was r
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Literal
 
@@ -53,8 +53,8 @@ class Changes:
     """Into which memory."""
 
 
-def standing_deltas(deltas: Iterable[Delta]) -> list[Delta]:
-    """Those that were not undone, in the order of recording; an undoing that was undone itself undoes nothing."""
+def standing_deltas(deltas: Iterable[Delta], *, undos: bool = False) -> list[Delta]:
+    """Those that were not undone, in the order of recording; an undoing that was undone itself undoes nothing. With `undos`, these, too."""
     undone: set[str] = set()
     left: list[Delta] = []
     for delta in reversed(list(deltas)):
@@ -62,7 +62,7 @@ def standing_deltas(deltas: Iterable[Delta]) -> list[Delta]:
             continue
         if delta.operator == "undo":
             undone.update(delta.targets)
-        else:
+        if undos or delta.operator != "undo":
             left.append(delta)
     return left[::-1]
 
@@ -102,8 +102,8 @@ def derive(history: History) -> dict[str, Standing]:
     words = {m.id: identity(m, claims[m.id]) for m in memories}
     waiting = {m.id for m in memories if m.proposed and m.id not in change.accepted}
     retracted = _retracted([m for m in memories if m.id not in waiting], words)
-    live = [m for m in memories if m.id not in retracted and m.id not in waiting and m.id not in change.merged]
-    ended, repeats = _timeline(live, claims, words, change.archived)
+    live = [m for m in memories if m.id not in retracted and m.id not in waiting]
+    ended, repeats = _timeline(live, claims, words, {*change.archived, *change.merged})
 
     confirmations: dict[str, int] = {}
     for root in repeats.values():
@@ -115,7 +115,8 @@ def derive(history: History) -> dict[str, Standing]:
         if m.id in retracted:
             result[m.id] = Standing(memory=m, state="retracted", by=retracted[m.id])
         elif m.id in waiting:
-            result[m.id] = Standing(memory=m, state="proposed")
+            state: State = "archived" if m.id in change.archived else "proposed"
+            result[m.id] = Standing(memory=m, state=state, by=change.archived.get(m.id, ""))
         elif m.id in change.merged:
             into = by_id[change.merged[m.id]]
             result[m.id] = Standing(memory=m, state="merged", until=max(into.valid_from, m.valid_from), by=into.id)
@@ -137,9 +138,15 @@ def derive(history: History) -> dict[str, Standing]:
 def holding(history: History) -> dict[str, str]:
     """Id and text of each memory that says what holds now, shown or not: the active ones, those that were archived or merged without being
     ended, and earlier ones in the very same words (a value that changed and changed back)."""
-    standings = derive(history).values()
-    now = {s.memory.text for s in standings if s.state in ("active", "archived", "merged")}
-    return {s.memory.id: s.memory.text for s in standings if s.memory.text in now}
+    standings = derive(history)
+
+    def stands(s: Standing) -> bool:
+        while s.state == "merged":
+            s = standings[s.by]
+        return s.state in ("active", "archived") and not (s.memory.proposed and s.state == "archived")
+
+    now = {s.memory.text for s in standings.values() if stands(s)}
+    return {s.memory.id: s.memory.text for s in standings.values() if s.memory.text in now}
 
 
 def active(history: History) -> list[Memory]:
@@ -202,10 +209,10 @@ def _retracted(memories: Sequence[Memory], words: dict[str, Words]) -> dict[str,
 
 
 def _timeline(
-    live: Sequence[Memory], claims: dict[str, Claim | None], words: dict[str, Words], archived: Iterable[str]
+    live: Sequence[Memory], claims: dict[str, Claim | None], words: dict[str, Words], away: Collection[str]
 ) -> tuple[dict[str, Memory], dict[str, str]]:
-    """Walk through valid time: (what ended which memory, which memory repeats which). What is archived still ends, but what says the same
-    does not repeat it: that is news."""
+    """Walk through valid time: (what ended which memory, which memory repeats which). What is `away`, archived or merged, still ends others, but
+    what says the same does not repeat it: that is news."""
     named: dict[str, Memory] = {}
     ended: dict[str, Memory] = {}
     repeats: dict[str, str] = {}
@@ -220,7 +227,7 @@ def _timeline(
         if claim and old in values.get(claim.topic, ()):
             values[claim.topic].remove(old)
 
-    by_id, away = {m.id: m for m in live}, set(archived)
+    by_id = {m.id: m for m in live}
     seen: set[str] = set()
     for m in sorted(live, key=lambda m: m.valid_from):  # stable: equal times keep the order of recording
         for target in m.supersedes:
@@ -242,7 +249,8 @@ def _timeline(
         if claim:
             open_values = values.setdefault(claim.topic, [])
             for old in _excluded(claim, open_values, claims):
-                end(old, m)
+                if words[old.id] != words[m.id]:  # one of them is away
+                    end(old, m)
             open_values.append(m)
         if m.id not in away:
             holding[words[m.id]] = m

@@ -23,19 +23,25 @@ _DETAIL = re.compile(
     r"|\w*\d\w*%?"  # whatever holds a digit
     r"|(?<=[a-z,;] )[A-Z]\w+"  # a name within a sentence
 )
-_SAID = 0.7
-"""Share of a sentence's telling words that must be said for it to be said."""
+_DIRECTIONS = words("from to into onto before after instead than over under by with without")
+"""Words between which it matters what stands where."""
+_AGAINST = words("not never no without except")
+_ALIKE = 0.6
+"""Share of telling words that two sentences have in common that may contradict each other."""
 
 
 def details(text: str) -> list[str]:
     """What a shorter text must not lose, in order: numbers, codes, names, what is quoted."""
-    found = [d.strip("`\"'").lower() for d in _DETAIL.findall(text)]
+    found = [d.strip("`\"'").lower() for d in _DETAIL.findall(_plain(text))]
     return found + [w for w in re.findall(r"[a-z]+", text.lower()) if w in NUMBER_WORDS]
 
 
 def conditions(text: str) -> set[str]:
     """The small words on which it depends when, how often and in which order something is to be done."""
-    return {w for w in re.findall(r"[a-z']+", text.lower()) if w in CONDITIONS}
+    said = re.findall(r"[a-z']+", _plain(text).lower())
+    return {w for w in said if w in CONDITIONS} | (
+        {"not"} if any(w.endswith("n't") or w == "cannot" for w in said) else set()
+    )
 
 
 def lost(before: Sequence[str], after: str) -> list[str]:
@@ -54,21 +60,46 @@ def lost(before: Sequence[str], after: str) -> list[str]:
 
 
 def covers(whole: str, part: str) -> bool:
-    """Whether a text says all that another says, as far as words tell: nothing is lost, and its telling words are there."""
-    telling = content_words(part)
-    return not lost([part], whole) and len(telling & content_words(whole)) >= _SAID * len(telling)
+    """Whether a text says all that another says, as far as words tell: nothing is lost, every telling word is there, and in the same order where
+    it matters what stands where ("from the vault to the laptop")."""
+    telling, there = _telling(part), _telling(whole)
+    if lost([part], whole) or not set(telling) <= set(there) or contradict(whole, part):
+        return False
+    return not _DIRECTIONS & set(re.findall(r"[a-z]+", part.lower())) or _in_order(telling, there)
+
+
+def contradict(one: str, other: str) -> bool:
+    """Whether a sentence of one denies what one of the other says, as far as words tell: the same words, but for a "not" or "never"."""
+    for a in sentences(one):
+        for b in sentences(other):
+            mine, theirs = content_words(a), content_words(b)
+            alike = len(mine & theirs) >= _ALIKE * max(1, len(mine | theirs))
+            if alike and bool(_AGAINST & conditions(a)) != bool(_AGAINST & conditions(b)):
+                return True
+    return False
 
 
 def united(one: str, other: str, *, longest: int) -> str | None:
     """One text for two that say nearly the same: the fuller one, and each sentence of the other that it does not say. None if that is longer than
-    `longest` characters, or would lose something after all."""
+    `longest` characters, if they contradict each other, or if something would be lost after all."""
     if covers(one, other):
         return one
     if covers(other, one):
         return other
+    if contradict(one, other):
+        return None
     fuller, rest = (one, other) if len(content_words(one)) >= len(content_words(other)) else (other, one)
     text = " ".join([_ended(fuller), *(s for s in _sentences(rest) if not covers(fuller, s))])
     return text if len(text) <= longest and not lost([one, other], text) else None
+
+
+def _telling(text: str) -> list[str]:
+    """The telling words, in order."""
+    return [stem for word in re.findall(r"[\w'.:/@-]*\w", _plain(text)) for stem in sorted(content_words(word))]
+
+
+def _plain(text: str) -> str:
+    return text.replace("\u2019", "'")
 
 
 def _sentences(text: str) -> Iterator[str]:

@@ -41,8 +41,9 @@ def chosen(
     settings: Playbook = Playbook(),
 ) -> list[Memory]:
     """Of the lessons that fit a query (with their scores from recall), those to show: best fit times value first, within the budget."""
+    good = [(m, score) for m, score in fitting if not _harmful(worths.get(m.id, Worth()), bounds, settings)]
     ranked = sorted(
-        fitting, key=lambda pair: -pair[1] * value(worths.get(pair[0].id, Worth()), bounds, tried=settings.tried)
+        good, key=lambda pair: -pair[1] * value(worths.get(pair[0].id, Worth()), bounds, tried=settings.tried)
     )
     shown: list[Memory] = []
     left = settings.tokens
@@ -52,6 +53,11 @@ def chosen(
             shown.append(memory)
             left -= cost
     return shown
+
+
+def _harmful(known: Worth, bounds: Bounds, settings: Playbook) -> bool:
+    """Whether even the upper bound says that it does more harm than good."""
+    return known.outcomes >= settings.tried and bounds(known.helpful, known.outcomes)[1] < 0.5
 
 
 def retired(
@@ -67,8 +73,8 @@ def retired(
     gone: dict[str, str] = {}
     for m in lessons:
         known = worths.get(m.id, Worth())
-        high = bounds(known.helpful, known.outcomes)[1]
-        if known.outcomes >= settings.tried and high < 0.5:
+        if _harmful(known, bounds, settings):
+            high = bounds(known.helpful, known.outcomes)[1]
             gone[m.id] = f"helpful {known.helpful} of {known.outcomes} times, at most {high:.0%} (95 %)"
     left = sorted(
         (m for m in lessons if m.id not in gone),

@@ -78,13 +78,14 @@ def recall(
         if len(there) >= limit or len(order) == len(cosine) or len(near) < len(order):
             break
         order = _best(cosine, 4 * len(order))
-    found = [name for name in there if name in kept.rows]
+    found = [name for name in there if kept.row(name) >= 0]
     if not found:
         return []
     rows = np.array([kept.rows[name] for name in found])
     lexical = np.zeros(len(cosine))
-    for name in words.keys() & kept.rows.keys():
-        lexical[kept.rows[name]] = words[name]
+    for name, said in words.items():
+        if (row := kept.row(name)) >= 0:
+            lexical[row] = said
     weight = settings.dense_weight
     if weight is None:
         weight = embedder.weight * surer(lexical[rows], cosine[rows])
@@ -140,7 +141,8 @@ def _around(kept: Vectors, rows: np.ndarray, steps: int) -> np.ndarray:
     found: list[int] = []
     for _ in range(steps):
         beside = np.unique(kept.beside[edge].reshape(-1))
-        edge = np.array([row for row in beside.tolist() if row >= 0 and row not in met], dtype=np.int64)
+        new = [row for row in beside.tolist() if 0 <= row < len(kept.matrix) and row not in met]
+        edge = np.array(new, dtype=np.int64)
         met.update(edge.tolist())
         found += edge.tolist()
     return np.array(found, dtype=np.int64)
@@ -157,6 +159,7 @@ def in_talks(score: np.ndarray, kept: Vectors, rows: np.ndarray, settings: Recal
         at = rows
         for share in settings.neighbours:
             at = np.where(at >= 0, kept.beside[at, side], -1)
+            at = np.where(at < len(score), at, -1)
             value += share * short * np.where(at >= 0, score[at], 0.0)
     for talk in set(talks[talks >= 0].tolist()):
         mine = talks == talk

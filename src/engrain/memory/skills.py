@@ -8,6 +8,7 @@ and descriptions, then one body, then single files.
 from __future__ import annotations
 
 import re
+import tempfile
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
@@ -24,6 +25,7 @@ LARGEST_FILE, MOST_FILES = 256 << 10, 200
 """Bytes of one file, and files of one skill, that are taken into memory."""
 _NAME = re.compile(r"[a-z0-9]+(?:-[a-z0-9]+)*")
 _KNOWN = ("name", "description", "license", "compatibility", "metadata", "allowed-tools")
+_NO_YAML: tuple[type[Exception], ...] = (ValueError, RecursionError)
 _UNQUOTED = re.compile(r"^(description|license|compatibility):[ \t]+(?![\"'|>\[{&*!%@`])(.*:.*)$", re.M)
 
 
@@ -46,8 +48,6 @@ class Skill:
 def parse(text: str, *, files: Mapping[str, str] | None = None) -> Skill:
     """The skill of a SKILL.md; FormatError naming what is wrong and the remedy. An unquoted colon in a description, which YAML refuses, is taken
     as meant."""
-    import yaml
-
     lines = text.removeprefix("\ufeff").replace("\r\n", "\n").split("\n")
     if not lines or lines[0].rstrip() != "---":
         raise FormatError(f"{FILE} must begin with a line --- and its front matter (name, description)")
@@ -56,11 +56,11 @@ def parse(text: str, *, files: Mapping[str, str] | None = None) -> Skill:
         raise FormatError(f"the front matter of {FILE} is not closed; end it with a line ---")
     front = "\n".join(lines[1:end])
     try:
-        found: Any = yaml.safe_load(front)
-    except yaml.YAMLError as error:
+        found = _fields_of(front)
+    except _NO_YAML as error:
         try:
-            found = yaml.safe_load(_UNQUOTED.sub(lambda m: f"{m[1]}: {_quoted(m[2])}", front))
-        except yaml.YAMLError:
+            found = _fields_of(_UNQUOTED.sub(lambda m: f"{m[1]}: {_quoted(m[2])}", front))
+        except _NO_YAML:
             raise FormatError(f"the front matter of {FILE} is no YAML ({_problem(error)}); quote the value") from error
     if not isinstance(found, dict):
         raise FormatError(f"the front matter of {FILE} holds no fields; give name and description")
@@ -68,7 +68,7 @@ def parse(text: str, *, files: Mapping[str, str] | None = None) -> Skill:
     if unknown := sorted(fields.keys() - set(_KNOWN)):
         raise FormatError(f"{FILE} has fields that no skill has: {', '.join(unknown)}; put them under metadata")
     metadata = fields.get("metadata") or {}
-    if not isinstance(metadata, dict):
+    if not isinstance(metadata, dict) or any(isinstance(v, (dict, list)) for v in metadata.values()):
         raise FormatError(f"metadata of {FILE} must be names and values, not {type(metadata).__name__}")
     tools = fields.get("allowed-tools") or ""
     skill = Skill(
@@ -80,6 +80,21 @@ def parse(text: str, *, files: Mapping[str, str] | None = None) -> Skill:
     if wrong := problems(skill):
         raise FormatError(f"{FILE}: {'; '.join(wrong)}")
     return skill
+
+
+def _fields_of(front: str) -> Any:
+    """The front matter, every value as the text that it is written as; ValueError for what refers to another place in it, for that can grow without
+    end."""
+    import yaml
+
+    try:
+        if any(isinstance(event, yaml.AliasEvent) for event in yaml.parse(front, Loader=yaml.BaseLoader)):
+            raise ValueError("it refers to another value of itself")
+        return yaml.load(
+            front, Loader=yaml.BaseLoader
+        )  # BaseLoader makes texts, lists and mappings of texts, and nothing else
+    except yaml.YAMLError as error:
+        raise ValueError(getattr(error, "problem", None) or str(error)) from error
 
 
 def problems(skill: Skill) -> list[str]:
@@ -96,11 +111,18 @@ def problems(skill: Skill) -> list[str]:
     if len(skill.compatibility) > MOST_COMPATIBILITY:
         found.append(f"compatibility has {len(skill.compatibility)} characters, {MOST_COMPATIBILITY} at most")
     found += [f"{path!r} is no path inside the folder" for path in skill.files if not _inside(path)]
+    found += [
+        f"{path!r} is a file and a folder"
+        for path in skill.files
+        for other in skill.files
+        if other.startswith(f"{path}/")
+    ]
     return found
 
 
 def render(skill: Skill) -> str:
-    """The SKILL.md; InputError for a skill that would not be one. `parse` reads the same back."""
+    """The SKILL.md; InputError for a skill that would not be one. `parse` reads the same back, but for blank lines around the body and the form of
+    line ends."""
     import yaml
 
     if wrong := problems(skill):
@@ -121,26 +143,23 @@ def read(folder: Path) -> Skill:
     file = folder / FILE
     if not file.is_file():
         raise FormatError(f"{folder} holds no {FILE}; give the folder of a skill")
-    files: dict[str, str] = {}
+    texts: dict[str, str] = {}
     root = folder.resolve()
-    for path in sorted(p for p in folder.rglob("*") if p.is_file() and p != file):
+    for path in sorted(p for p in folder.rglob("*") if p.is_file() or p.is_symlink()):
         name = path.relative_to(folder).as_posix()
         if any(part.startswith(".") or part == "__pycache__" for part in PurePosixPath(name).parts):
             continue
-        if root not in path.resolve().parents:
+        if path.is_symlink() or root not in path.resolve().parents:
             raise FormatError(f"{path} leads out of the skill's folder; copy the file instead of linking to it")
-        if len(files) == MOST_FILES or path.stat().st_size > LARGEST_FILE:
+        if len(texts) > MOST_FILES or path.stat().st_size > LARGEST_FILE:
             raise FormatError(
                 f"{path}: a skill may have {MOST_FILES} files of {LARGEST_FILE >> 10} kB at most; take out what it does not need"
             )
         try:
-            files[name] = path.read_text(encoding="utf-8")
+            texts[name] = path.read_bytes().decode("utf-8")
         except UnicodeDecodeError:
-            raise FormatError(f"{path} is no text; a skill in memory holds text files only") from None
-    try:
-        skill = parse(file.read_text(encoding="utf-8"), files=files)
-    except UnicodeDecodeError:
-        raise FormatError(f"{file} is not UTF-8; save it as UTF-8") from None
+            raise FormatError(f"{path} is no text in UTF-8; a skill in memory holds text files only") from None
+    skill = parse(texts.pop(FILE), files=texts)
     if skill.name != root.name:
         raise FormatError(f"{file}: name {skill.name!r} must be that of its folder, {root.name!r}; rename one of them")
     return skill
@@ -151,12 +170,13 @@ def write(skill: Skill, into: Path) -> Path:
     text, folder = render(skill), into / skill.name
     if folder.exists():
         raise InputError(f"{folder} is there already; move it away, or write somewhere else")
-    folder.mkdir(parents=True)
-    (folder / FILE).write_text(text, encoding="utf-8")
-    for name, content in skill.files.items():
-        path = folder / name
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_text(content, encoding="utf-8")
+    into.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(dir=into, prefix=".skill-") as draft:  # whole or not at all
+        for name, content in {FILE: text, **skill.files}.items():
+            path = Path(draft, skill.name, name)
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_bytes(content.encode("utf-8"))
+        Path(draft, skill.name).rename(folder)
     return folder
 
 
@@ -216,9 +236,10 @@ def _quoted(value: str) -> str:
 
 
 def _problem(error: Exception) -> str:
-    return " ".join(str(getattr(error, "problem", None) or error).split())
+    return " ".join(str(error).split())
 
 
 def _inside(path: str) -> bool:
     parts = PurePosixPath(path).parts
-    return bool(parts) and not path.startswith("/") and ".." not in parts and "\\" not in path and path != FILE
+    plain = bool(parts) and path == "/".join(parts) and not {"..", "/"} & set(parts)
+    return plain and "\\" not in path and "\0" not in path and parts[0] != FILE

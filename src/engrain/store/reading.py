@@ -6,7 +6,7 @@ that a look at ten thousand answers does not build ten thousand records.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -16,6 +16,8 @@ from engrain.protocols import Judgement
 from engrain.records import LedgerEntry, Scope
 from engrain.store.schema import content, edges, ledger, moves, owned, subjects
 
+MOST_USES = 5_000
+"""Of some memories together: the last ones tell enough, and a request waits for it."""
 _AT_ONCE = 400
 """Ids per query, well below SQLite's limit of bound values."""
 
@@ -118,24 +120,39 @@ def of_kinds(connection: Connection, kinds: Collection[str], scope: Scope) -> li
 
 
 def judgements(connection: Connection, ids: Collection[str], scope: Scope) -> list[Judgement]:
-    """What was said of the answers that these memories were shown for, in the order in which it was said."""
-    shown, said = edges.alias("shown"), edges.alias("said")
-    found: list[Judgement] = []
-    names = list(ids)
-    for at in range(0, len(names), _AT_ONCE):
+    """What was said of the last answers that these memories were shown for, in the order in which it was said."""
+    shown: dict[str, list[str]] = {}
+    for some in _some(list(ids)):
+        uses = select(edges.c.cause, edges.c.effect).where(owned(edges, scope), edges.c.cause.in_(some))
+        for use in connection.execute(uses.order_by(edges.c.n.desc()).limit(MOST_USES)):
+            shown.setdefault(use.effect, []).append(use.cause)
+    said: set[str] = set()
+    for some in _some(list(shown)):  # in steps: SQLite would begin with all of a user's feedback
+        said |= set(
+            connection.execute(select(edges.c.effect).where(owned(edges, scope), edges.c.cause.in_(some))).scalars()
+        )
+    found: list[tuple[int, Judgement]] = []
+    for some in _some(sorted(said)):
         wanted = (
             select(
-                shown.c.cause.label("memory"), shown.c.effect.label("interaction"), _field("kind").label("kind"),
+                subjects.c.seq, subjects.c.kind.label("record"), _field("interaction").label("interaction"), _field("kind").label("kind"),
                 _field("name").label("name"), _field("score").label("score"),
             )
-            .join_from(shown, said, and_(said.c.cause == shown.c.effect, owned(said, scope)))
-            .join(subjects, and_(subjects.c.id == said.c.effect, owned(subjects, scope), subjects.c.kind == "feedback"))
             .join(content, content.c.seq == subjects.c.seq)
-            .where(owned(shown, scope), shown.c.cause.in_(names[at : at + _AT_ONCE]))
-            .order_by(subjects.c.seq)
+            .where(subjects.c.id.in_(some), owned(subjects, scope))
         )  # fmt: skip
-        found += [Judgement(**row._asdict()) for row in connection.execute(wanted)]
-    return found
+        for row in connection.execute(wanted):
+            for memory in shown.get(row.interaction, ()) if row.record == "feedback" else ():
+                judged = Judgement(
+                    memory=memory, interaction=row.interaction, kind=row.kind, name=row.name, score=row.score
+                )
+                found.append((row.seq, judged))
+    return [judged for _, judged in sorted(found, key=lambda pair: pair[0])]
+
+
+def _some(values: Sequence[str]) -> Iterator[Sequence[str]]:
+    for at in range(0, len(values), _AT_ONCE):
+        yield values[at : at + _AT_ONCE]
 
 
 def turns(connection: Connection, scope: Scope, conversation: str | None, before: str | None, within: int) -> list[str]:

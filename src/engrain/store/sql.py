@@ -533,6 +533,10 @@ class SqlStore:
 def _append(end: audit.Ledger, record: Record, reason: str) -> None:
     """Write one record. Whatever is wrong with it is said before anything is written."""
     text, scope, connection = encode(record), record.scope, end.connection
+    if isinstance(record, Delta) and len(set(record.targets)) != (2 if record.operator in ("link", "keep") else 1):
+        raise InputError(
+            f"a delta to {record.operator} names {len(record.targets)} records; one each, and two for link and keep"
+        )
     earlier = _latest(connection, record.id, scope)
     if earlier is not None and earlier.json is not None:
         if same_content(earlier.json, text):
