@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from functools import partial
 
 from engrain.errors import InputError
 from engrain.loops.remember import now_of
@@ -19,6 +20,24 @@ _FROM = {
     "tag": ("active", "archived", "merged", "superseded"),
 }
 TAGS = ("helpful", "harmful", "neutral")
+
+
+def delta(
+    operator: Operator,
+    *targets: str,
+    scope: Scope,
+    now: float,
+    reason: str,
+    into: str = "",
+    value: str = "",
+    by: str = "rules",
+    causes: Sequence[str] = (),
+) -> Delta:
+    """The record of one change, which comes from all that it names; it is not written yet."""
+    return Delta(
+        scope=scope, recorded_at=now, operator=operator, targets=targets, into=into, value=value, reason=reason, by=by,
+        causes=tuple(dict.fromkeys((*targets, *filter(None, (into,)), *causes))),
+    )  # fmt: skip
 
 
 def change(
@@ -45,13 +64,9 @@ def change(
         raise InputError(f"a memory is tagged {', '.join(TAGS)}, not {value!r}")
     if (operator == "merge") != bool(into):
         raise InputError("a merge, and nothing else, names the memory that stands for the others (into)")
-    now = now_of(store, scope)
-
-    def made(*names: str) -> Delta:
-        return Delta(
-            scope=scope, recorded_at=now, operator=operator, targets=names, into=into, value=value, reason=reason, by=by,
-            causes=tuple(dict.fromkeys((*names, *filter(None, (into,)), *causes))),
-        )  # fmt: skip
+    made = partial(
+        delta, operator, scope=scope, now=now_of(store, scope), reason=reason, into=into, value=value, by=by, causes=causes
+    )  # fmt: skip
 
     if operator == "undo":
         found = [_undoing(store, made, name, scope) for name in targets]

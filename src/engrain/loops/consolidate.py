@@ -346,7 +346,7 @@ def spent_before(store: SqlStore, scope: Scope, at: float) -> list[Verdict]:
 
 
 def known_at(store: SqlStore, scope: Scope, at: float) -> list[Memory | Delta]:
-    """The memories that had been recorded at that time, in order."""
+    """The memories, and the changes to them, that had been recorded at that time, in order."""
     return [r for r in store.history(scope=scope) if r.recorded_at <= at]
 
 

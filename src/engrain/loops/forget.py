@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import shutil
 import time
-from collections.abc import Callable, Collection, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import asdict, dataclass, fields, replace
 from pathlib import Path
@@ -378,7 +378,7 @@ def _doomed(store: SqlStore, what: str, scope: Scope) -> _Doomed:
             f.id for f in feedback if f.interaction in gone_interactions or traces.quotes(f.text) or f.text in queries
         ]
         gone = {*gone_memories, *gone_interactions, *gone_feedback}
-        made = {m.id for m in memories.values() if m.source in DERIVED and gone & set(m.causes)} - gone_memories
+        made = _made_of(memories.values(), gone) - gone_memories
         if not made:
             break
         gone_memories |= made
@@ -404,6 +404,11 @@ def _doomed(store: SqlStore, what: str, scope: Scope) -> _Doomed:
     )
 
 
+def _made_of(memories: Iterable[Memory], gone: Collection[str]) -> set[str]:
+    """Ids of those whose text was made of any of these records."""
+    return {m.id for m in memories if m.source in DERIVED and not set(m.causes).isdisjoint(gone)}
+
+
 def _merged_with(store: SqlStore, ids: Collection[str], scope: Scope) -> set[str]:
     """Those that these were merged with, one way or the other, and so on: each says what they say, or part of it."""
     met, edge = set(ids), set(ids)
@@ -425,7 +430,7 @@ def _erase_late(store: SqlStore, scope: Scope, removed: Sequence[str], reason: s
     went = [i.id for i in late]
     while True:  # what was made of it meanwhile
         known = {*removed, *went}
-        made = [m.id for m in store.select(Memory, scope=scope) if m.source in DERIVED and known & set(m.causes)]
+        made = [*_made_of(store.select(Memory, scope=scope), known)]
         made += [d.id for d in store.select(Delta, scope=scope) if known & {*d.targets, d.into, *d.causes}]
         if not made:
             return went

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from engrain.evaluation.statistics import wilson
+from engrain.loops.change import delta
 from engrain.loops.remember import now_of
 from engrain.memory.filing import of_kinds
 from engrain.memory.history import LESSONS
@@ -31,7 +32,7 @@ def prune(
     before = {d.targets[0] for d in store.deltas(list(gone), scope=scope) if d.operator == "archive"}
     now = now_of(store, scope)
     made = [
-        Delta(scope=scope, recorded_at=now, operator="archive", targets=(name,), reason=reason, by=by, causes=(name,))
+        delta("archive", name, scope=scope, now=now, reason=reason, by=by)
         for name, reason in gone.items()
         if name not in before
     ]

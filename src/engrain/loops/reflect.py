@@ -7,7 +7,6 @@ counted, so that one that misleads is retired. Works without a model: then the v
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
@@ -21,8 +20,6 @@ from engrain.prompts import critique_request
 from engrain.protocols import Embedder, Judgement, Sampler, Verifier
 from engrain.records import Feedback, Interaction, Memory, Message, Scope
 from engrain.store import SqlStore
-
-log = logging.getLogger(__name__)
 
 SOURCE = "reflect"
 """Of what was written about an interaction; it goes when that is forgotten."""

@@ -11,6 +11,7 @@ import numpy as np
 
 from engrain.errors import FormatError, InputError
 from engrain.evaluation.statistics import wilson
+from engrain.loops.change import delta
 from engrain.loops.remember import now_of
 from engrain.memory.extract import content_words
 from engrain.memory.filing import of_kinds
@@ -20,13 +21,11 @@ from engrain.memory.playbook import Playbook, proved
 from engrain.memory.skills import FILE, Skill, memory_of_skill, read, skill_in, write
 from engrain.memory.worth import worths
 from engrain.protocols import Embedder
-from engrain.records import Delta, Memory, Scope
+from engrain.records import Memory, Scope
 from engrain.store import SqlStore
 
 WRITTEN = "skill"
 """Source of a skill that was written from lessons: it goes when one of them is forgotten."""
-
-
 LONGEST_WORD = 24
 """Characters of a word that a skill may be named by."""
 
@@ -57,10 +56,7 @@ def take(store: SqlStore, path: Path, *, scope: Scope, trusted: bool = False) ->
     ]  # fmt: skip
     waiting = [s.memory for m in made if (s := known.get(m.attribute("version"))) and s.state == "proposed" and trusted]
     made = [m for m in made if m.attribute("version") not in known]
-    accepted = [
-        Delta(scope=scope, recorded_at=now, operator="accept", targets=(m.id,), reason="taken as trusted", by="user", causes=(m.id,))
-        for m in waiting
-    ]  # fmt: skip
+    accepted = [delta("accept", m.id, scope=scope, now=now, reason="taken as trusted", by="user") for m in waiting]
     store.append_all([*made, *accepted])
     return [*made, *waiting]
 
@@ -136,7 +132,7 @@ def _written(lessons: Sequence[Memory], taken: set[str]) -> Skill:
     for lesson in lessons:
         for word in content_words(lesson.text):
             counts[word] = counts.get(word, 0) + 1
-    spoken = {w.lower(): w.lower() for m in lessons for w in re.findall(r"[A-Za-z][a-z]+", m.text)}
+    spoken = dict.fromkeys(w.lower() for m in lessons for w in re.findall(r"[A-Za-z][a-z]+", m.text))
     order = {word: at for at, word in enumerate(re.findall(r"\w+", " ".join(m.text.lower() for m in lessons)))}
     whole = [w for w in spoken if any(w.startswith(stem) for stem in counts)]
     stems = sorted(counts, key=lambda s: (-counts[s], s))[:3]

@@ -1,27 +1,26 @@
 """Tidy: memories that say nearly the same become one, and nothing that any of them said is lost; every step can be undone.
 
-Nothing is deleted: what was merged stays on record and comes back when the merge is undone, or when the text that stood for it is forgotten.
+Nothing is deleted: what was merged stays on record and comes back when the merge is undone, or when the source of the other half is forgotten.
 """
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from itertools import chain
 
 import numpy as np
 
+from engrain.loops.change import delta
 from engrain.loops.remember import LONGEST_NOTE, now_of
 from engrain.memory.extract import content_words
 from engrain.memory.held import Shelf
 from engrain.memory.history import standing_deltas
-from engrain.memory.merging import lost, united
+from engrain.memory.merging import lost, overlap, united
 from engrain.protocols import Embedder
-from engrain.records import Delta, Memory, MemoryKind, Scope
+from engrain.records import Memory, MemoryKind, Scope
 from engrain.store import SqlStore
-
-log = logging.getLogger(__name__)
 
 SOURCE = "tidy"
 """Of a text that was made of others: it goes when one of them is forgotten."""
@@ -125,7 +124,7 @@ def _closest(
             if cosine[near] <= -1.0 or frozenset((names[place], names[near])) in apart:
                 continue
             theirs = content_words(memories[names[near]].text)
-            shared = len(mine & theirs) / max(1, len(mine | theirs))
+            shared = overlap(mine, theirs)
             alike = max(float(cosine[near]), shared)
             if (cosine[near] >= settings.cosine or shared >= settings.words) and (best is None or alike > best[0]):
                 best = alike, names[place], names[near]
@@ -137,12 +136,7 @@ def _merge(store: SqlStore, one: Memory, other: Memory, settings: Tidying, by: s
     scope, now = one.scope, now_of(store, one.scope)
     text = united(one.text, other.text, longest=settings.longest)
 
-    def into(gone: Memory, stands: Memory, reason: str) -> Delta:
-        return Delta(
-            scope=scope, recorded_at=now, operator="merge", targets=(gone.id,), into=stands.id, reason=reason, by=by,
-            causes=(gone.id, stands.id),
-        )  # fmt: skip
-
+    record = partial(delta, scope=scope, now=now, by=by)
     if text is None:
         longer = [t for t in (one.text, other.text) if len(t) > settings.longest / 2]
         reason = (
@@ -150,21 +144,11 @@ def _merge(store: SqlStore, one: Memory, other: Memory, settings: Tidying, by: s
             if longer
             else "merging would lose something"
         )
-        store.append(
-            Delta(
-                scope=scope,
-                recorded_at=now,
-                operator="keep",
-                targets=(one.id, other.id),
-                reason=reason,
-                by=by,
-                causes=(one.id, other.id),
-            )
-        )
+        store.append(record("keep", one.id, other.id, reason=reason))
         return Merge(one=one.id, other=other.id, into="", reason=reason)
     for stands, gone in ((one, other), (other, one)):
         if text == stands.text:
-            store.append(into(gone, stands, reason := "it says nothing more"))
+            store.append(record("merge", gone.id, into=stands.id, reason=(reason := "it says nothing more")))
             return Merge(one=one.id, other=other.id, into=stands.id, reason=reason)
     both = replace(
         one, id=Memory(scope=scope, text="", valid_from=now).id, text=text, source=SOURCE, recorded_at=now,
@@ -173,7 +157,7 @@ def _merge(store: SqlStore, one: Memory, other: Memory, settings: Tidying, by: s
     )  # fmt: skip
     assert not lost([one.text, other.text], text)
     reason = "they nearly repeat each other; whole sentences of both are kept"
-    store.append_all([both, into(one, both, reason), into(other, both, reason)])
+    store.append_all([both, *(record("merge", m.id, into=both.id, reason=reason) for m in (one, other))])
     return Merge(one=one.id, other=other.id, into=both.id, reason=reason)
 
 

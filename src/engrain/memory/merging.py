@@ -7,7 +7,7 @@ kept is whole sentences, and any text that is to stand for others, whoever wrote
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Sequence, Set
 
 from engrain.memory.documents import sentences
 from engrain.memory.extract import content_words
@@ -72,11 +72,15 @@ def contradict(one: str, other: str) -> bool:
     """Whether a sentence of one denies what one of the other says, as far as words tell: the same words, but for a "not" or "never"."""
     for a in sentences(one):
         for b in sentences(other):
-            mine, theirs = content_words(a), content_words(b)
-            alike = len(mine & theirs) >= _ALIKE * max(1, len(mine | theirs))
+            alike = overlap(content_words(a), content_words(b)) >= _ALIKE
             if alike and bool(_AGAINST & conditions(a)) != bool(_AGAINST & conditions(b)):
                 return True
     return False
+
+
+def overlap(one: Set[str], other: Set[str]) -> float:
+    """What two sets of words have in common, as a share of all of them (Jaccard, 1912); 0 … 1, and 0 for two empty ones."""
+    return len(one & other) / max(1, len(one | other))
 
 
 def united(one: str, other: str, *, longest: int) -> str | None:

@@ -13,6 +13,7 @@ from itertools import takewhile
 
 from engrain.memory.held import Shelf
 from engrain.memory.history import STATED
+from engrain.memory.merging import overlap
 from engrain.memory.recall import RecallSettings, recall
 from engrain.protocols import Embedder, MemoryIndex
 from engrain.records import Memory, Scope
@@ -52,7 +53,7 @@ def begins_alike(one: Sequence[str], other: Sequence[str]) -> float:
 def same_half(one: Sequence[str], other: Sequence[str]) -> float:
     """How much the words of the first halves have in common (Jaccard); 0 … 1."""
     a, b = (set(words[: len(words) // 2 + 1]) for words in (one, other))
-    return len(a & b) / max(1, len(a | b))
+    return overlap(a, b)
 
 
 def _words(text: str) -> list[str]:

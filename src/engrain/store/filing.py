@@ -7,7 +7,6 @@ wait to be filed anew.
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Iterator, Sequence
-from typing import Any
 
 from sqlalchemy import Connection, bindparam, delete, select, update
 from sqlalchemy.dialects.sqlite import insert
@@ -15,12 +14,10 @@ from sqlalchemy.dialects.sqlite import insert
 from engrain.protocols import Filed
 from engrain.records import Delta, Memory, Scope
 from engrain.store.once import Once
-from engrain.store.schema import content, deltas, owned, standings, states, subjects, topics
+from engrain.store.schema import content, deltas, owned, some, standings, states, subjects, topics
 
 NAMES = "names:"
 """What a key begins with that is the id of another memory."""
-_AT_ONCE = 400
-"""Values per query, well below SQLite's limit."""
 
 _ROW = insert(states)
 _CHANGED = Once(
@@ -43,7 +40,7 @@ def state(connection: Connection, scope: Scope) -> tuple[int, int]:
 
 
 def changed(connection: Connection, seq: int, more: int, scope: Scope) -> None:
-    """Entry `seq` of the ledger wrote a memory (`more` is 1), or forgot one (-1)."""
+    """Entry `seq` of the ledger wrote a memory (`more` is 1), or forgot one (-1), or is about a change to some (0)."""
     _CHANGED(connection, tenant=scope.tenant, user=scope.user, last=seq, there=more)
 
 
@@ -89,11 +86,11 @@ def about(connection: Connection, ids: Collection[str], scope: Scope) -> list[st
     sought = list(ids)
     while sought:
         new: dict[int, str] = {}
-        for some in _some(sought):
+        for part in some(sought):
             wanted = (
                 select(content.c.seq, content.c.json)
                 .join(deltas, deltas.c.seq == content.c.seq)
-                .where(owned(deltas, scope), deltas.c.target.in_(some))
+                .where(owned(deltas, scope), deltas.c.target.in_(part))
             )
             new |= {row.seq: row.json for row in connection.execute(wanted)}
         fresh = new.keys() - found.keys()
@@ -126,8 +123,8 @@ def akin(connection: Connection, keys: Collection[str], ids: Collection[str], sc
     """JSON of the memories under any of these keys or ids, in the order of recording."""
     seqs = {*_under(connection, keys, scope), *_seqs_of(connection, ids, scope).values()}
     found: dict[int, str] = {}
-    for some in _some(sorted(seqs)):
-        found |= {r.seq: r.json for r in connection.execute(select(content).where(content.c.seq.in_(some)))}
+    for part in some(seqs):
+        found |= {r.seq: r.json for r in connection.execute(select(content).where(content.c.seq.in_(part)))}
     return [found[seq] for seq in sorted(found)]
 
 
@@ -174,9 +171,7 @@ def active(
         return [names[seq] for seq in sorted(names)]
     names = {seq: name for name, seq in _seqs_of(connection, ids, scope).items()}
     # By their places alone: told whose they are, SQLite would look through all of a user's.
-    found = [
-        s for some in _some(list(names)) for s in connection.execute(wanted.where(standings.c.seq.in_(some))).scalars()
-    ]
+    found = [s for part in some(names) for s in connection.execute(wanted.where(standings.c.seq.in_(part))).scalars()]
     return [names[seq] for seq in sorted(found)]
 
 
@@ -187,40 +182,35 @@ def unfile(connection: Connection, seq: int, scope: Scope) -> bool:
     met, frontier = {seq}, {seq}
     while frontier:
         keys: set[str] = set()
-        for some in _some(sorted(frontier)):
-            keys |= set(connection.execute(select(topics.c.key).where(topics.c.seq.in_(some))).scalars())
+        for part in some(frontier):
+            keys |= set(connection.execute(select(topics.c.key).where(topics.c.seq.in_(part))).scalars())
         keys |= {NAMES + name for name in _ids_of(connection, frontier).values()}
         named = [k.removeprefix(NAMES) for k in keys if k.startswith(NAMES)]
         frontier = {*_under(connection, keys, scope), *_seqs_of(connection, named, scope).values()} - met
         met |= frontier
-    for some in _some(sorted(met - {seq})):
-        connection.execute(update(standings).where(standings.c.seq.in_(some)).values(state=""))
+    for part in some(met - {seq}):
+        connection.execute(update(standings).where(standings.c.seq.in_(part)).values(state=""))
     return True
 
 
 def _seqs_of(connection: Connection, ids: Iterable[str], scope: Scope) -> dict[str, int]:
     found: dict[str, int] = {}
-    for some in _some(list(ids)):
-        mine = select(subjects.c.id, subjects.c.seq).where(owned(subjects, scope), subjects.c.id.in_(some))
+    for part in some(ids):
+        mine = select(subjects.c.id, subjects.c.seq).where(owned(subjects, scope), subjects.c.id.in_(part))
         found |= {row.id: row.seq for row in connection.execute(mine)}
     return found
 
 
 def _under(connection: Connection, keys: Iterable[str], scope: Scope) -> Iterator[int]:
-    for some in _some(list(keys)):
+    for part in some(keys):
         yield from connection.execute(
-            select(topics.c.seq).where(owned(topics, scope), topics.c.key.in_(some))
+            select(topics.c.seq).where(owned(topics, scope), topics.c.key.in_(part))
         ).scalars()
 
 
 def _ids_of(connection: Connection, seqs: Iterable[int]) -> dict[int, str]:
     found: dict[int, str] = {}
-    for some in _some(list(seqs)):
-        rows = connection.execute(select(subjects.c.seq, subjects.c.id).where(subjects.c.seq.in_(some)))
+    for part in some(seqs):
+        rows = connection.execute(select(subjects.c.seq, subjects.c.id).where(subjects.c.seq.in_(part)))
         found |= {row.seq: row.id for row in rows}
     return found
-
-
-def _some(values: Sequence[Any]) -> Iterator[Sequence[Any]]:
-    for at in range(0, len(values), _AT_ONCE):
-        yield values[at : at + _AT_ONCE]

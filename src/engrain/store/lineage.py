@@ -10,12 +10,10 @@ from sqlalchemy import Connection, insert, select
 
 from engrain.records import Scope
 from engrain.store.once import Once
-from engrain.store.schema import content, edges, owned, subjects
+from engrain.store.schema import content, edges, owned, some, subjects
 
 Direction = Literal["causes", "effects"]
 _LINK = Once(insert(edges).prefix_with("OR IGNORE"))
-_AT_ONCE = 500
-"""Ids per query, well below SQLite's limit of bound values."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -49,8 +47,8 @@ def walk(
     while frontier and (depth is None or steps < depth):
         steps += 1
         following: list[str] = []
-        for at in range(0, len(frontier), _AT_ONCE):
-            near = select(there).where(owned(edges, scope), here.in_(frontier[at : at + _AT_ONCE])).order_by(edges.c.n)
+        for part in some(frontier):
+            near = select(there).where(owned(edges, scope), here.in_(part)).order_by(edges.c.n)
             for found in connection.execute(near).scalars():
                 if found not in met:
                     met[found] = steps
@@ -62,12 +60,11 @@ def walk(
 
 def _described(connection: Connection, met: dict[str, int], scope: Scope) -> list[Node]:
     known: dict[str, tuple[str, bool]] = {}
-    ids = list(met)
-    for at in range(0, len(ids), _AT_ONCE):
+    for part in some(met):
         rows = connection.execute(
             select(subjects.c.id, subjects.c.kind, content.c.seq.is_not(None).label("kept"))
             .outerjoin(content, content.c.seq == subjects.c.seq)
-            .where(owned(subjects, scope), subjects.c.id.in_(ids[at : at + _AT_ONCE]))
+            .where(owned(subjects, scope), subjects.c.id.in_(part))
             .order_by(subjects.c.seq)
         )
         known |= {row.id: (row.kind, row.kept) for row in rows}

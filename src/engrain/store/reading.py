@@ -6,7 +6,7 @@ that a look at ten thousand answers does not build ten thousand records.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -14,12 +14,10 @@ from sqlalchemy import ColumnElement, Connection, and_, func, or_, select
 
 from engrain.protocols import Judgement
 from engrain.records import LedgerEntry, Scope
-from engrain.store.schema import content, edges, ledger, moves, owned, subjects
+from engrain.store.schema import content, edges, ledger, moves, owned, some, subjects
 
 MOST_USES = 5_000
 """Of some memories together: the last ones tell enough, and a request waits for it."""
-_AT_ONCE = 400
-"""Ids per query, well below SQLite's limit of bound values."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -122,24 +120,24 @@ def of_kinds(connection: Connection, kinds: Collection[str], scope: Scope) -> li
 def judgements(connection: Connection, ids: Collection[str], scope: Scope) -> list[Judgement]:
     """What was said of the last answers that these memories were shown for, in the order in which it was said."""
     shown: dict[str, list[str]] = {}
-    for some in _some(list(ids)):
-        uses = select(edges.c.cause, edges.c.effect).where(owned(edges, scope), edges.c.cause.in_(some))
+    for part in some(ids):
+        uses = select(edges.c.cause, edges.c.effect).where(owned(edges, scope), edges.c.cause.in_(part))
         for use in connection.execute(uses.order_by(edges.c.n.desc()).limit(MOST_USES)):
             shown.setdefault(use.effect, []).append(use.cause)
     said: set[str] = set()
-    for some in _some(list(shown)):  # in steps: SQLite would begin with all of a user's feedback
+    for part in some(shown):  # in steps: SQLite would begin with all of a user's feedback
         said |= set(
-            connection.execute(select(edges.c.effect).where(owned(edges, scope), edges.c.cause.in_(some))).scalars()
+            connection.execute(select(edges.c.effect).where(owned(edges, scope), edges.c.cause.in_(part))).scalars()
         )
     found: list[tuple[int, Judgement]] = []
-    for some in _some(sorted(said)):
+    for part in some(said):
         wanted = (
             select(
                 subjects.c.seq, subjects.c.kind.label("record"), _field("interaction").label("interaction"), _field("kind").label("kind"),
                 _field("name").label("name"), _field("score").label("score"),
             )
             .join(content, content.c.seq == subjects.c.seq)
-            .where(subjects.c.id.in_(some), owned(subjects, scope))
+            .where(subjects.c.id.in_(part), owned(subjects, scope))
         )  # fmt: skip
         for row in connection.execute(wanted):
             for memory in shown.get(row.interaction, ()) if row.record == "feedback" else ():
@@ -148,11 +146,6 @@ def judgements(connection: Connection, ids: Collection[str], scope: Scope) -> li
                 )
                 found.append((row.seq, judged))
     return [judged for _, judged in sorted(found, key=lambda pair: pair[0])]
-
-
-def _some(values: Sequence[str]) -> Iterator[Sequence[str]]:
-    for at in range(0, len(values), _AT_ONCE):
-        yield values[at : at + _AT_ONCE]
 
 
 def turns(connection: Connection, scope: Scope, conversation: str | None, before: str | None, within: int) -> list[str]:

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Iterator, Sequence
+from typing import TypeVar
+
 from sqlalchemy import (
     Column,
     ColumnElement,
@@ -21,6 +24,7 @@ from sqlalchemy import (
 
 from engrain.records import Scope
 
+T = TypeVar("T")
 metadata = MetaData()
 
 # The audit trail: hashes and reasons, append-only.
@@ -196,6 +200,13 @@ jobs = Table(
     Index("jobs_open", "tenant", "user", unique=True, sqlite_where=text("state IN ('waiting', 'running')")),
     Index("jobs_state", "state", "queued_at"),
 )
+
+
+def some(values: Iterable[T]) -> Iterator[Sequence[T]]:
+    """The values in steps, so many that one query may bind them: well below SQLite's limit."""
+    whole = list(values)
+    for at in range(0, len(whole), 500):
+        yield whole[at : at + 500]
 
 
 def owned(table: FromClause, scope: Scope) -> ColumnElement[bool]:
