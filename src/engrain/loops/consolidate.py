@@ -95,13 +95,13 @@ class Consolidation:
     """The teacher, shown the notes, must beat the bare version on held-out questions by this much; else all stays in text."""
     scales: Sequence[float] = (1.0, 0.95, 0.9, 0.85, 0.8, 0.75, 0.7, 0.65, 0.6, 0.55, 0.5)
     """Shares of the update that are tried, on other items than the gate's, before it is judged (beyond 1: docs/decisions/0010)."""
-    scale_items: int = 720
+    scale_items: int = 1_200
     """Unrelated items that the share of the update is chosen by, at most."""
-    clear: float = 1.5
+    clear: float = 2.0
     """Standard errors by which the chosen share is to stay clear of what the gate refuses, in all these items together."""
-    clear_of_a_group: float = 0.25
+    clear_of_a_group: float = 0.5
     """The same in those of one group."""
-    gate_items: int = 720
+    gate_items: int = 1_200
     """Unrelated items that a candidate is judged by, at most."""
     checkpoint_every: int = 50
     trial: Trial | None = None
