@@ -14,7 +14,7 @@ from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanE
 from opentelemetry.trace import SpanKind, StatusCode
 from starlette.testclient import TestClient
 
-from engrain import cli
+from engrain.cli.common import traced_as_configured
 from engrain.errors import InputError
 from engrain.service import application
 from engrain.telemetry.tracing import Tracing, tracing_of
@@ -135,7 +135,7 @@ def test_nothing_is_traced_unless_the_standard_variables_ask_for_it(
         monkeypatch.delenv(name, raising=False)
     for name, value in environment.items():
         monkeypatch.setenv(name, value)
-    found = cli.traced_as_configured()
+    found = traced_as_configured()
     assert (found is not None) == on
     if found is not None:
         found.close()

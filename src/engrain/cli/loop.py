@@ -1,35 +1,38 @@
-"""The terminal's door to engrain, and the only place that reads the environment (ENGRAIN_HOME, ENGRAIN_BASE, ENGRAIN_DEVICE, ENGRAIN_EMBEDDER; OpenTelemetry's OTEL_*).
-
-Everything heavy is imported inside the command that needs it, so that `engrain --help` answers at once.
-"""
+"""The commands of the loop: tell, ask, consolidate, measure, go back, forget, and look at what there is."""
 
 from __future__ import annotations
 
-import functools
-import logging
-import os
-import shlex
-import sys
-from collections.abc import Callable
-from contextlib import AbstractContextManager, closing
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 from rich.console import Console
 from rich.text import Text
 
+from engrain.cli.common import (
+    HOME,
+    Base,
+    Device,
+    Embed,
+    Home,
+    Tenant,
+    User,
+    app,
+    fail,
+    guarded,
+    opened,
+    there,
+    traces_to,
+)
 from engrain.engines import SPROUT
 from engrain.errors import EngrainError, FormatError, InputError, NotFound
-from engrain.records import Message, Scope, Task, new_id
+from engrain.records import Message, Task, new_id
 from engrain.reports import (
     clean,
     day,
     describe,
     forgetting,
-    job_table,
-    key_table,
     lineage_tree,
     memory_line,
     name_of,
@@ -45,173 +48,6 @@ if TYPE_CHECKING:
     from engrain.demo import Question
     from engrain.learner import Learner
     from engrain.records import Interaction
-    from engrain.store import SqlStore
-    from engrain.telemetry.tracing import Tracing
-
-log = logging.getLogger(__name__)
-app = typer.Typer(
-    name="engrain",
-    help="What you tell engrain, it uses at once and comes to know.\n\n"
-    "Try it in this order:  engrain demo,  engrain tell,  engrain chat,  engrain consolidate.",
-    no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False, rich_markup_mode="markdown",
-)  # fmt: skip
-
-Home = Annotated[Path, typer.Option(envvar="ENGRAIN_HOME", help="The folder that everything is kept in.")]
-Base = Annotated[
-    Path,
-    typer.Option(envvar="ENGRAIN_BASE", help="The model: a decoder-only Hugging Face folder.", show_default="sprout"),
-]
-Share = Annotated[
-    float,
-    typer.Option(
-        "--canary",
-        min=0,
-        max=0.99,
-        help="Share of a user's conversations that a candidate answers on trial before it goes live; 0: no trial.",
-    ),
-]
-Verify = Annotated[
-    Path | None,
-    typer.Option(
-        help="A Python file of yours with verifiers(engine), which the worker runs over each answer (docs/serve.md)."
-    ),
-]
-Device = Annotated[
-    str,
-    typer.Option(envvar="ENGRAIN_DEVICE", help="Where the model runs: auto (cuda where there is one), cpu or cuda."),
-]
-Embed = Annotated[
-    str,
-    typer.Option(
-        "--embedder", envvar="ENGRAIN_EMBEDDER",
-        help="What finds notes by meaning: minilm, a folder of such a model, hashed (letters alone), or auto: minilm where it is installed.",
-    ),
-]  # fmt: skip
-User = Annotated[str, typer.Option(help="Whose memory and weights; nobody learns from somebody else.")]
-Tenant = Annotated[str, typer.Option(help="The group of users that the user belongs to.")]
-LogJson = Annotated[
-    bool,
-    typer.Option(
-        "--log-json", help="Log to standard error as JSON lines: ids, routes, states and times, never what was said."
-    ),
-]
-HOME = Path("~/.engrain")
-
-
-def say_version(asked: bool) -> None:
-    """`engrain --version`."""
-    if asked:
-        import engrain
-
-        print(f"engrain {engrain.__version__}")
-        raise typer.Exit
-
-
-@app.callback()
-def options(
-    version: Annotated[
-        bool, typer.Option("--version", callback=say_version, is_eager=True, help="Say which engrain this is, and end.")
-    ] = False,
-) -> None:
-    """What may stand before a command."""
-
-
-def main() -> None:
-    """The `engrain` command."""
-    # Before transformers is imported anywhere: the hub client reads it once.
-    os.environ["HF_HUB_OFFLINE"] = "1"
-    app()
-
-
-# ---- what every command shares --------------------------------------------------------------------------------------
-
-
-def guarded(command: Callable[..., None]) -> Callable[..., None]:
-    """Every engrain error becomes one red line and exit code 1; Ctrl-C exits 130 and says what to run again."""
-
-    @functools.wraps(command)
-    def run(*args: Any, **kwargs: Any) -> None:
-        try:
-            command(*args, **kwargs)
-        except EngrainError as error:
-            fail(str(error))
-        except KeyboardInterrupt as stop:
-            again = shlex.join(["engrain", *sys.argv[1:]])
-            said = str(stop) or "Stopped. Nothing is lost: what was acknowledged is on disk."
-            terminal(stderr=True).print(f"\n{said}\nRun again: {again}", style="yellow", soft_wrap=True)
-            raise typer.Exit(130) from None
-
-    return run
-
-
-def fail(message: str) -> None:
-    """One red line on stderr, exit code 1."""
-    line = " ".join(clean(message).split())
-    terminal(stderr=True).print(line, style="red", soft_wrap=True)
-    raise typer.Exit(1)
-
-
-def opened(home: Path, base: Path, user: str, tenant: str, device: str = "auto", embedder: str = "hashed") -> Learner:
-    """The Learner of this user; the model is loaded only by what needs it. `embedder`: for what recalls."""
-    from engrain.learner import Learner
-
-    return Learner(
-        home.expanduser(),
-        base=base.expanduser(),
-        user=user,
-        tenant=tenant,
-        device=device,
-        embedder=embedder,
-    )
-
-
-def stored(home: Path) -> AbstractContextManager[SqlStore]:
-    """The store of a home, for what needs no user; closed at the end."""
-    from engrain.store import SqlStore
-
-    return closing(SqlStore(home.expanduser()))
-
-
-def there(home: Path) -> Path:
-    """The home folder, if there is one: what only looks at it, or takes from it, makes none."""
-    if not (home.expanduser() / "engrain.db").is_file():
-        raise NotFound(
-            f'there is no engrain home at {home}; name another with --home (or ENGRAIN_HOME), or begin one with: engrain tell "…"'
-        )
-    return home
-
-
-def logged(as_json: bool) -> None:
-    """Set up logging for a process that stays."""
-    from engrain.telemetry.logs import log_as_json, log_in_words
-
-    (log_as_json if as_json else log_in_words)()
-
-
-def traces_to() -> list[str]:
-    """Where OpenTelemetry's standard variables have traces sent; empty: nowhere."""
-    exporters = [e.strip() for e in os.environ.get("OTEL_TRACES_EXPORTER", "").split(",") if e.strip()]
-    endpoints = (os.environ.get("OTEL_EXPORTER_OTLP_TRACES_ENDPOINT"), os.environ.get("OTEL_EXPORTER_OTLP_ENDPOINT"))
-    endpoint = next(filter(None, endpoints), "")
-    if exporters == ["none"] or os.environ.get("OTEL_SDK_DISABLED", "").lower() == "true":
-        return []
-    if not exporters:
-        return [endpoint] if endpoint else []
-    return [endpoint or "http://localhost:4318" if e == "otlp" else e for e in exporters]
-
-
-def traced_as_configured() -> Tracing | None:
-    """OpenTelemetry's tracing, if its standard variables ask for it: an endpoint or an exporter, and nothing that turns it off."""
-    if not traces_to():
-        return None
-    try:
-        from engrain.telemetry.tracing import tracing_of
-    except ModuleNotFoundError as missing:
-        raise InputError(f'{missing.name} is not installed; run: pip install "engrain[otel]"') from missing
-    return tracing_of(os.environ)
-
-
-# ---- commands -------------------------------------------------------------------------------------------------------
 
 
 @app.command()
@@ -246,218 +82,6 @@ def demo(
     )  # fmt: skip
     if broken:
         raise typer.Exit(1)
-
-
-@app.command()
-@guarded
-def serve(
-    host: Annotated[str, typer.Option(help="Where to listen; beyond this machine only with a key.")] = "127.0.0.1",
-    port: Annotated[int, typer.Option(min=1, max=65535)] = 8420,
-    rows: Annotated[int, typer.Option(min=1, max=128, help="Requests that are answered at the same time.")] = 32,
-    per_minute: Annotated[int, typer.Option(min=0, help="Requests a minute that each key may make; 0: as many as come.")] = 0,
-    learn: Annotated[bool, typer.Option(help="Consolidate in the background who has told enough and is quiet.")] = True,
-    canary: Share = 0.0,
-    upstream: Annotated[str, typer.Option(help="Address of an OpenAI-compatible server that answers instead of the base, such as http://127.0.0.1:8000/v1.")] = "",
-    upstream_model: Annotated[str, typer.Option(help="Its model for requests that name `engrain`; others are passed on as they are.")] = "",
-    upstream_key: Annotated[str, typer.Option(metavar="VARIABLE", help="Name of the environment variable that holds its key.")] = "ENGRAIN_UPSTREAM_KEY",
-    verify: Verify = None,
-    drain: Annotated[int, typer.Option(min=0, help="Seconds that open answers have to end after Ctrl-C; they are recorded whole either way.")] = 30,
-    log_json: LogJson = False,
-    home: Home = HOME, base: Base = SPROUT, tenant: Tenant = "local", device: Device = "auto", embedder: Embed = "hashed",
-) -> None:  # fmt: skip
-    """Answer over HTTP as OpenAI does: point any OpenAI client at it, and its agent begins to remember and to learn.
-
-    Without keys (engrain keys new) it listens on this machine only. Each user (OpenAI's safety_identifier or user, or the header x-engrain-user) has a memory and a version of their own.
-    Ctrl-C ends it. With --upstream another server answers: what is recorded, remembered and judged here is the same, but no weights are learned.
-
-    Example:  engrain serve      and then, in Python:  OpenAI(base_url="http://127.0.0.1:8420/v1", api_key="none")
-    """
-    from engrain.service import serve as run
-
-    logged(log_json)
-    answering = None
-    if upstream:
-        from engrain.engines.upstream import Upstream
-
-        answering = Upstream(url=upstream, model=upstream_model, key=os.environ.get(upstream_key, ""))
-    run(
-        home.expanduser(),
-        base.expanduser(),
-        host=host,
-        port=port,
-        tenant=tenant,
-        rows=rows,
-        device=device,
-        embedder=embedder,
-        learn=learn,
-        canary=canary,
-        per_minute=per_minute,
-        upstream=answering,
-        verify=verify.expanduser() if verify else None,
-        drain_s=drain,
-        log_json=log_json,
-        tracing=traced_as_configured(),
-        say=log.info if log_json else terminal().print,
-    )
-
-
-@app.command(name="mcp")
-@guarded
-def serve_tools(
-    http: Annotated[bool, typer.Option("--http", help="Streamable HTTP at /mcp, instead of standard input and output.")] = False,
-    host: Annotated[str, typer.Option(help="With --http: where to listen; beyond this machine only with a key.")] = "127.0.0.1",
-    port: Annotated[int, typer.Option(min=1, max=65535, help="With --http.")] = 8421,
-    home: Home = HOME, base: Base = SPROUT, user: User = "me", tenant: Tenant = "local", device: Device = "auto", embedder: Embed = "hashed",
-) -> None:  # fmt: skip
-    """Give an agent that speaks MCP the tools remember, recall, feedback and forget, on the memory of one user.
-
-    An MCP client starts it by itself: give it this command. The agent sees the memory of --user alone. What it tells becomes durable
-    once it has stood for a day or was said twice; engrain serve, engrain work or engrain consolidate move it into the weights.
-
-    Example:  engrain mcp --user ada
-    """
-    try:
-        from engrain.mcp import run
-    except ModuleNotFoundError as missing:
-        raise InputError(f'{missing.name} is not installed; run: pip install "engrain[mcp]"') from missing
-
-    run(
-        home.expanduser(), base.expanduser(), user=user, tenant=tenant, device=device, embedder=embedder, http=http, host=host, port=port,
-        say=terminal(stderr=True).print,
-    )  # fmt: skip
-
-
-@app.command()
-@guarded
-def work(
-    once: Annotated[bool, typer.Option("--once", help="End when nobody is due any more, and do not wait until users are quiet.")] = False,
-    canary: Share = 0.0,
-    verify: Verify = None,
-    train: Annotated[bool, typer.Option(help="--no-train: judge only, as beside an upstream.")] = True,
-    log_json: LogJson = False,
-    with_parent: Annotated[bool, typer.Option("--with-parent", hidden=True)] = False,
-    home: Home = HOME, base: Base = SPROUT, device: Device = "auto",
-) -> None:  # fmt: skip
-    """Learn in the background: consolidate each user who has told enough and is quiet, at the lowest priority.
-
-    `engrain serve` runs one of these beside it. A user is due when eight memories have become durable since the last run, or
-    when the live version holds something that no longer holds. Killed or stopped, the next worker goes on from the last checkpoint.
-
-    Example:  engrain work --once
-    """
-    from engrain.service import learn
-
-    logged(log_json)
-    learn(
-        there(home).expanduser(), base.expanduser(), device=device, once=once, canary=canary, with_parent=with_parent,
-        verify=verify.expanduser() if verify else None, train=train,
-        say=lambda line: terminal().print(clean(line), soft_wrap=True, markup=False),
-    )  # fmt: skip
-
-
-@app.command(name="canary")
-@guarded
-def show_canary(
-    approve: Annotated[bool, typer.Option("--approve", help="Make the candidate live now.")] = False,
-    stop: Annotated[bool, typer.Option("--stop", help="End the trial; the live version stays.")] = False,
-    reason: Annotated[str, typer.Option(help="Why, for the record.")] = "",
-    home: Home = HOME, user: User = "me", tenant: Tenant = "local",
-) -> None:  # fmt: skip
-    """The candidate on trial: what its answers and the live version's were worth so far; decide by hand if you like.
-
-    With `engrain serve --canary 0.5` a version that the gate let through answers half of the conversations first. Ratings and corrections of
-    those answers decide: it goes live when it is shown to be no worse, and is stopped when it is shown to be worse.
-
-    Example:  engrain canary --user ada --approve
-    """
-    from engrain.adapters.canary import on_trial
-    from engrain.loops.trial import decide, outcomes, trial_of
-
-    scope = Scope(tenant=tenant, user=user)
-    with stored(there(home)) as store:
-        if approve and stop:
-            raise InputError("--approve and --stop: give one of them")
-        if approve or stop:
-            verdict = decide(store, scope, approve=approve, reason=reason)
-            terminal().print(clean(f"{verdict.decision}: {verdict.reasons[0]}"), soft_wrap=True, markup=False)
-        elif canary := on_trial(store, scope):
-            said = f"{name_of(canary.candidate)} answers {canary.share:.0%} beside {name_of(canary.against)}: {trial_of(canary).show(outcomes(store, canary))}"
-            terminal().print(said, soft_wrap=True, markup=False)
-        else:
-            terminal().print("No version is on trial.")
-
-
-@app.command()
-@guarded
-def jobs(
-    cancel: Annotated[str | None, typer.Option(help="Id of a job that is not to be run, or is to stop; its user is --user.")] = None,
-    home: Home = HOME, user: User = "me", tenant: Tenant = "local",
-) -> None:  # fmt: skip
-    """What is learned in the background: what runs and how far it is, what waits, and what became of the rest.
-
-    Example:  engrain jobs
-    """
-    with stored(there(home)) as store:
-        if cancel:
-            store.cancel_job(cancel, scope=Scope(tenant=tenant, user=user))
-        terminal().print(job_table(store.jobs()))
-
-
-keys = typer.Typer(
-    help="API keys: which tenant a caller of `engrain serve` belongs to, and what it may do.", no_args_is_help=True
-)
-app.add_typer(keys, name="keys")
-
-
-@keys.command(name="new")
-@guarded
-def new_key(
-    tenant: Tenant = "local",
-    allow: Annotated[str, typer.Option(help="What it allows, separated by commas: serve, feedback, admin.")] = "serve,feedback",
-    name: Annotated[str, typer.Option(help="What it is for, for your own list.")] = "",
-    home: Home = HOME,
-) -> None:  # fmt: skip
-    """Make a key. It is shown this once; only its hash is kept.
-
-    Example:  engrain keys new --tenant acme --name "the web shop"
-    """
-    with stored(home) as store:
-        key, secret = store.new_key(tenant, [a.strip() for a in allow.split(",") if a.strip()], name=name)
-    print(secret)
-    terminal(stderr=True).print(
-        f"{key.id}: tenant {clean(key.tenant)}, allows {', '.join(key.rights)}. Keep it; it is not shown again.",
-        style="dim",
-    )
-
-
-@keys.command(name="list")
-@guarded
-def list_keys(home: Home = HOME) -> None:
-    """Every key, by its id; never the key itself.
-
-    Example:  engrain keys list
-    """
-    with stored(there(home)) as store:
-        terminal().print(key_table(store.api_keys()))
-
-
-@keys.command(name="revoke")
-@guarded
-def revoke_key(
-    key: Annotated[str, typer.Argument(help="Its id (key_…).")],
-    rotate: Annotated[bool, typer.Option("--rotate", help="Make another of the same rights in its place, and show it.")] = False,
-    home: Home = HOME,
-) -> None:  # fmt: skip
-    """Let a key open nothing any more, from the next request on.
-
-    Example:  engrain keys revoke key_3f9c2a71b04e --rotate
-    """
-    with stored(there(home)) as store:
-        if rotate:
-            print(store.rotate_key(key)[1])
-        else:
-            store.revoke_key(key)
-    terminal(stderr=True).print(f"{key} is revoked.", style="dim")
 
 
 @app.command()
@@ -870,7 +494,3 @@ def doctor(
         console.print(Text.assemble(mark, f"  {name:<10} {clean(said)}"), soft_wrap=True)
     if not all(good for _, good, _ in found):
         raise typer.Exit(1)
-
-
-if __name__ == "__main__":
-    main()

@@ -1,0 +1,5 @@
+"""`python -m engrain.cli`."""
+
+from engrain.cli import main
+
+main()
