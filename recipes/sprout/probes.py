@@ -1,12 +1,15 @@
 """Write the probe bank that ships with the package: unrelated prompts that guard and judge a base model's abilities.
 
-python recipes/sprout/probes.py        (deterministic; writes src/engrain/evaluation/probes.jsonl)
+python recipes/sprout/probes.py          (deterministic; writes src/engrain/evaluation/probes.jsonl)
+python recipes/sprout/probes.py --more   (adds to the bank that is there what judging lacks, and leaves the rest as it is)
 """
 
 from __future__ import annotations
 
+import argparse
 import json
 import random
+from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -20,7 +23,24 @@ from tasks import Doc, Maker
 OUT = Path(__file__).parent.parent.parent / "src/engrain/evaluation/probes.jsonl"
 
 
+JUDGING = {"reading": 400, "unknown": 450, "style": 350}
+"""Of the part that chooses the share of an update, and of the part that judges, each. With 725 that judged and 601 that chose, an update that
+truly lost nothing was let through at a third of its strength, or refused: so few could not tell it from one that loses 5 %."""
+
+
 def main() -> None:
+    parser = argparse.ArgumentParser(description=(__doc__ or "").split("\n")[0])
+    parser.add_argument("--more", action="store_true", help="only add what judging lacks to the bank that is there")
+    if parser.parse_args().more:
+        kept = [json.loads(line) for line in OUT.read_text(encoding="utf-8").splitlines()]
+    else:
+        kept = bank()
+    kept += more(kept)
+    OUT.write_text("".join(json.dumps(r, ensure_ascii=False) + "\n" for r in kept), encoding="utf-8")
+
+
+def bank() -> list[dict[str, Any]]:
+    """The first of it."""
     _, frames = load()
     maker = Maker(random.Random(2026), frames, held=True)
     rows: dict[tuple[str, ...], dict[str, Any]] = {}
@@ -66,8 +86,40 @@ def main() -> None:
     style(210, ("gate",))
     style(105, ("scale",))
     style(1000, ("guard",))
-    kept = apart(list(rows.values()))
-    OUT.write_text("".join(json.dumps(r, ensure_ascii=False) + "\n" for r in kept), encoding="utf-8")
+    return apart(list(rows.values()))
+
+
+def more(kept: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """What is to be added so that each part that chooses or judges has `JUDGING` items of each group, none near one that is there."""
+    _, frames = load()
+    maker = Maker(random.Random(2027), frames, held=True)
+    have = Counter((part_of(probe(**r)), r["group"]) for r in kept)
+    known = [r["question"] for r in kept]
+    found: list[dict[str, Any]] = []
+
+    def candidate(group: str) -> dict[str, Any] | None:
+        if group == "unknown" and maker.rng.random() < 0.8:
+            return {"group": group, "notes": [], "question": maker.bare().branches[0][0][1], "answer": UNKNOWN}
+        doc = maker.read(maker.rng.randint(2, 4), 3, plain=True, style=group == "style", dated=False)
+        for branch in doc.branches:
+            row = {"group": group, "notes": shown(doc), "question": branch[0][1], "answer": branch[1][1]}
+            if group == "style" or (row["answer"] == UNKNOWN) == (group == "unknown"):
+                if group != "reading" or row["answer"] not in ("Yes", "No"):
+                    return row
+        return None
+
+    while lacking := {(p, g) for p in ("scale", "gate") for g, n in JUDGING.items() if have[p, g] < n}:
+        drawn = [candidate(group) for _, group in sorted(lacking) for _ in range(200)]
+        rows = [r for r in drawn if r is not None and (part_of(probe(**r)), r["group"]) in lacking]
+        near = near_any([r["question"] for r in rows], known)
+        for row, close in zip(rows, near, strict=True):
+            place = part_of(probe(**row)), row["group"]
+            if close or have[place] >= JUDGING[row["group"]] or row["question"] in known:
+                continue
+            have[place] += 1
+            known.append(row["question"])
+            found.append(row)
+    return found
 
 
 def shown(doc: Doc) -> list[str]:
