@@ -49,6 +49,7 @@ def options(doc: str | None, *, seeds: int) -> argparse.ArgumentParser:
     parser.add_argument(
         "--seeds", type=int, default=None, help=f"how many made-up users (default {seeds}; 1 with --quick)"
     )
+    parser.add_argument("--first", type=int, default=0, help="seed of the first of them (default 0)")
     parser.add_argument(
         "--base", type=Path, default=SPROUT, help="folder of the base model (default: the shipped sprout)"
     )
@@ -64,7 +65,7 @@ def seeds(args: argparse.Namespace) -> range:
     count = args.seeds if args.seeds is not None else 1 if args.quick else args.default_seeds
     if count < 1:
         raise SystemExit(f"--seeds {count}: give at least 1")
-    return range(count)
+    return range(args.first, args.first + count)
 
 
 def settings(args: argparse.Namespace, **changes: Any) -> Consolidation:

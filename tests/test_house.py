@@ -31,7 +31,7 @@ STOREYS = (
         "testing",
     ),
     ("gateway", "loops"),
-    ("learner", "service", "plots", "demo", "reports", "doctor", "cli", "dashboard", "mcp"),
+    ("text", "learner", "service", "plots", "demo", "reports", "doctor", "cli", "dashboard", "mcp"),
 )
 STOREY = {room: level for level, rooms in enumerate(STOREYS) for room in rooms}
 HOMES = {

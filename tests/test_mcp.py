@@ -135,7 +135,15 @@ def test_the_same_goes_over_standard_input_and_output(tmp_path: Path, base: Path
 def test_it_starts_and_remembers_and_recalls_without_torch(tmp_path: Path) -> None:
     async def run() -> None:
         async with Client(command(tmp_path / "home", SPROUT, WITHOUT_TORCH)) as client:
-            assert [t.name for t in (await client.list_tools()).tools] == ["remember", "recall", "feedback", "forget"]
+            assert [t.name for t in (await client.list_tools()).tools] == [
+                "remember",
+                "recall",
+                "feedback",
+                "forget",
+                "lesson",
+                "skill",
+                "write_core",
+            ]
             agent = Agent(client)
             told = (await agent.remember(text=NOTE))["notes"][0]["id"]
             assert (await agent.recall(query="gate code"))["notes"][0]["id"] == told

@@ -8,6 +8,7 @@ EngrainError                    catch this to catch them all
 ├── BatchRefused                a prepared batch is unfit to train on; the live version stays
 ├── TrainingFailed              training diverged or produced nothing; the live version stays
 ├── UpstreamFailed              the server that answers refused, broke off or is not there
+├── Conflict                    what a change was worked out from has changed meanwhile; nothing was written
 ├── HomeBusy                    another process holds this home folder
 └── StoreError                  the database could not acknowledge a record (disk full, corrupt)
     └── LedgerBroken            the audit trail was edited, cut or reordered
@@ -49,6 +50,10 @@ class UpstreamFailed(EngrainError):
         """`status` is what a caller over HTTP is told: the server's own of a request that it found wrong."""
         super().__init__(message)
         self.status = status
+
+
+class Conflict(EngrainError):
+    """What a change was worked out from has changed meanwhile; nothing was written. Look again, and repeat it if it still fits."""
 
 
 class HomeBusy(EngrainError):

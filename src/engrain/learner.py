@@ -42,6 +42,7 @@ from engrain.records import (
     Task,
 )
 from engrain.store import Node, SqlStore
+from engrain.text import Text
 
 if TYPE_CHECKING:
     from engrain.engines.local import LocalEngine
@@ -95,6 +96,10 @@ class Learner:
         self.embedder = embedder_of(embedder) if isinstance(embedder, str) else embedder
         self._device, self._threads = device, threads
         self._engine: LocalEngine | None = None
+        self.text = Text(
+            self.store, self.embedder, self.scope, engine=lambda: self.engine, playbook=self.serving.playbook
+        )
+        """Lessons, notes, skills, core blocks, and changes to memories."""
 
     @property
     def engine(self) -> LocalEngine:

@@ -52,6 +52,14 @@ def critique_request(query: str, answer: str, why: str) -> str:
     )
 
 
+def describe_request(note: str) -> str:
+    """Asks for what a note is filed by, as JSON."""
+    return (
+        f"Describe this note as JSON with keywords (3 to 6 telling words), tags (1 to 3 categories) and context (one sentence on what it is about), "
+        f"and write nothing else:\n{note}"
+    )
+
+
 def question_request(note: str, kind: str) -> str:
     """Asks for one question of the given kind (QUESTION_KINDS) that the note answers."""
     return f"Write a {kind} question that this note answers:\n{note}"

@@ -15,7 +15,7 @@ from dataclasses import asdict, dataclass, field
 from typing import Any, Literal
 
 Role = Literal["system", "user", "assistant", "tool"]
-MemoryKind = Literal["fact", "procedure", "preference", "episode", "lesson", "note", "reflection", "skill"]
+MemoryKind = Literal["fact", "procedure", "preference", "episode", "lesson", "note", "reflection", "skill", "block"]
 FeedbackKind = Literal["explicit", "implicit", "automated"]
 Operator = Literal["accept", "archive", "merge", "link", "keep", "tag", "undo"]
 Decision = Literal["promote", "hold", "reject"]
@@ -188,6 +188,12 @@ class Memory:
     def attribute(self, name: str) -> str:
         """The value of an attribute; "" if it has none."""
         return dict(self.attributes).get(name, "")
+
+    @property
+    def searched(self) -> str:
+        """What it is found by: its text, and what was noted of it."""
+        about = [value for name, value in self.attributes if name in ("keywords", "tags", "context") and value.strip()]
+        return "\n".join([self.text, *about]) if self.text.strip() else self.text
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -66,7 +66,7 @@ def application(
 
     With an `upstream` that answers, and the base, here, only says which notes a message leaves."""
     try:
-        from engrain.dashboard import Desk, create
+        from engrain.dashboard import Desk, create, text
         from engrain.dashboard.api import router
         from engrain.gateway.limits import Limits
         from engrain.gateway.recording import Recorder
@@ -92,9 +92,11 @@ def application(
     app = create_app(service)
     desk = Desk(
         store=store, engine=engine, upstream=upstream, home=home, tenant=tenant, embedder=service.embedder, serving=service.serving,
+        shelf=service.shelf,
     )  # fmt: skip
     app.mount("/dashboard", create(desk))
     app.include_router(router(desk, app.state.tenant_for))
+    app.include_router(text.router(desk, app.state.tenant_for))
     return app, service
 
 
@@ -151,7 +153,7 @@ def serve(
     if upstream:
         said = "It records, remembers and takes feedback; weights are learned only by an engine that trains (without --upstream)."
         say(f"{upstream.model} at {upstream.url} answers, and is the only address that is called. {said}")
-    beside = Beside(home, base, device, canary, verify, train=upstream is None, log_json=log_json)
+    beside = Beside(home, base, device, canary, verify, embedder=embedder, train=upstream is None, log_json=log_json)
     gc.collect()
     gc.freeze()  # what is loaded by now stays; to look through all of it for garbage again and again stops every answer for 0.3 s
     with beside if learn else nullcontext():
@@ -165,10 +167,12 @@ class Beside:
     """A worker process that lasts as long as the block: started anew if it dies, and gone if this process is, however it ends."""
 
     def __init__(
-        self, home: Path, base: Path, device: str, canary: float = 0.0, verify: Path | None = None, *, train: bool = True, log_json: bool = False,
+        self, home: Path, base: Path, device: str, canary: float = 0.0, verify: Path | None = None, *, embedder: str = "hashed", train: bool = True,
+        log_json: bool = False,
     ) -> None:  # fmt: skip
         self._command = [sys.executable, "-m", "engrain.cli", "work", "--with-parent"]
         self._command += ["--home", str(home), "--base", str(base), "--device", device, "--canary", str(canary)]
+        self._command += ["--embedder", embedder]
         self._command += ["--verify", str(verify)] if verify is not None else []
         self._command += [] if train else ["--no-train"]
         self._command += ["--log-json"] if log_json else []
@@ -210,6 +214,7 @@ def learn(
     base: Path,
     *,
     device: str = "auto",
+    embedder: str = "hashed",
     once: bool = False,
     canary: float = 0.0,
     with_parent: bool = False,
@@ -218,13 +223,15 @@ def learn(
     say: Callable[[str], None] = print,
 ) -> None:
     """Consolidate whoever is due, one after another, until Ctrl-C or (`once`) until nobody is waiting; between them, run the verifiers
-    of the file `verify` over what was answered. Without `train`, only that, and what conversations that ended say.
+    of the file `verify` over what was answered, and put the memory of who is quiet in order. Without `train`, only these, and what conversations
+    that ended say.
 
     `with_parent`: until standard input ends, as it does when the process that started this one is gone."""
     from engrain.engines.local import LocalEngine
     from engrain.evaluation.canary import Trial
     from engrain.loops.background import Background, work
     from engrain.loops.consolidate import Consolidation
+    from engrain.loops.sleep import sleep
     from engrain.loops.verify import Verifying
 
     make = None if verify is None else verifiers_of(verify)
@@ -240,11 +247,16 @@ def learn(
     engine = functools.cache(lambda: LocalEngine(base, adapters_dir=home / "adapters", device=device))
     background = Background(idle_s=0.0, silent_s=0.0, train=train) if once else Background(train=train)
     settings = Consolidation(trial=Trial(share=canary) if canary else None)
+    finds = embedder_of(embedder)
     with closing(SqlStore(home)) as store:
+
+        def rest(scope: Scope) -> None:
+            sleep(store, finds, lambda text: engine().count_tokens(text), scope=scope)
+
         verifying = None if make is None else Verifying(store, lambda: make(engine()))
         work(
             store, engine, home=home, worker=f"{os.uname().nodename}:{os.getpid()}", settings=settings, background=background, stop=stop,
-            until_empty=once, verifying=verifying, on_end=lambda job, said: say(f"{job.id} of {job.scope.user} ({job.scope.tenant}): {said}"),
+            until_empty=once, verifying=verifying, rest=rest, on_end=lambda job, said: say(f"{job.id} of {job.scope.user} ({job.scope.tenant}): {said}"),
         )  # fmt: skip
 
 

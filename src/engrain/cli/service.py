@@ -122,12 +122,12 @@ def work(
     train: Annotated[bool, typer.Option(help="--no-train: judge only, as beside an upstream.")] = True,
     log_json: LogJson = False,
     with_parent: Annotated[bool, typer.Option("--with-parent", hidden=True)] = False,
-    home: Home = HOME, base: Base = SPROUT, device: Device = "auto",
+    home: Home = HOME, base: Base = SPROUT, device: Device = "auto", embedder: Embed = "hashed",
 ) -> None:  # fmt: skip
     """Learn in the background: consolidate each user who has told enough and is quiet, at the lowest priority.
 
     `engrain serve` runs one of these beside it. A user is due when eight memories have become durable since the last run, or
-    when the live version holds something that no longer holds. Killed or stopped, the next worker goes on from the last checkpoint.
+    when the live version holds something that no longer holds. Whoever is quiet also has their memory put in order (engrain sleep). Killed or stopped, the next worker goes on from the last checkpoint.
 
     Example:  engrain work --once
     """
@@ -135,7 +135,7 @@ def work(
 
     logged(log_json)
     learn(
-        there(home).expanduser(), base.expanduser(), device=device, once=once, canary=canary, with_parent=with_parent,
+        there(home).expanduser(), base.expanduser(), device=device, embedder=embedder, once=once, canary=canary, with_parent=with_parent,
         verify=verify.expanduser() if verify else None, train=train,
         say=lambda line: terminal().print(clean(line), soft_wrap=True, markup=False),
     )  # fmt: skip

@@ -14,7 +14,7 @@ from engrain.dashboard.sessions import Sessions
 from engrain.errors import EngrainError
 from engrain.gateway.answer import Serving
 from engrain.loops.forget import forget
-from engrain.memory import HashedEmbedder
+from engrain.memory import HashedEmbedder, Shelf
 from engrain.protocols import Embedder
 from engrain.records import Scope
 from engrain.store import SqlStore
@@ -68,6 +68,8 @@ class Desk:
     embedder: Embedder = field(default_factory=HashedEmbedder)
     serving: Serving = field(default_factory=Serving)
     """How an answer is made where one plays."""
+    shelf: Shelf = field(default_factory=Shelf)
+    """What is kept of users' memories; the one of the service that answers, which drops what is forgotten."""
     sessions: Sessions = field(default_factory=Sessions)
     checked: Checked | None = None
     known: dict[str, Update] = field(default_factory=dict[str, Update])

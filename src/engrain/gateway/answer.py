@@ -240,11 +240,15 @@ def look_up(
     )  # fmt: skip
     lessons = _lessons(store, engine, embedder, query, held, scope=scope, serving=serving, shelf=shelf)
     if found and version and not serving.show_learned and found[0][0].id in asked_without(store, scope, version):
-        bare = assemble([], serving.budget_tokens, engine.count_tokens, preferences=held.styles, lessons=lessons)
+        bare = assemble(
+            [], serving.budget_tokens, engine.count_tokens, preferences=(*held.blocks, *held.styles), lessons=lessons
+        )
         begun = (say or _say(engine))(add_context(bare.text, messages), version)
         if begun.strip() and not any(is_unknown(part) for part in re.split(r"[,.;:!\n]", begun)):
             return bare
-    return assemble(found, serving.budget_tokens, engine.count_tokens, preferences=held.styles, lessons=lessons)
+    return assemble(
+        found, serving.budget_tokens, engine.count_tokens, preferences=(*held.blocks, *held.styles), lessons=lessons
+    )
 
 
 def _lessons(

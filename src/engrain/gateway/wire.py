@@ -14,7 +14,7 @@ from typing import Annotated, Any, Literal
 import numpy as np
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 
-from engrain.errors import InputError, NotFound, ScopeError, StoreError, UpstreamFailed
+from engrain.errors import Conflict, InputError, NotFound, ScopeError, StoreError, UpstreamFailed
 from engrain.gateway.tools import Choice, Chosen, Tool, call_schema
 from engrain.protocols import Completion
 from engrain.records import Interaction, Message, Stamp, ToolCall
@@ -409,6 +409,8 @@ def error_of(error: Exception) -> tuple[int, dict[str, Any]]:
             return error.status, error_body(str(error), kind, code="upstream_failed")
         case NotFound() | ScopeError():  # somebody else's record is not there either
             return 404, error_body("no such record or version", "invalid_request_error", code="not_found")
+        case Conflict():
+            return 409, error_body(str(error), "invalid_request_error", code="conflict")
         case InputError():
             return 400, error_body(str(error), "invalid_request_error", code="invalid_value")
         case StoreError():

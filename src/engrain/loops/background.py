@@ -87,15 +87,23 @@ def due(store: SqlStore, scope: Scope, settings: Consolidation, background: Back
 
 
 class Watch:
-    """Notices who has something recorded, and asks for a consolidation once they are quiet and it is due; later, once they are silent,
-    records which of their conversations ended without an answer."""
+    """Notices who has something recorded, and asks for a consolidation once they are quiet and it is due; has their memory put in order (`rest`); later,
+    once they are silent, records which of their conversations ended without an answer."""
 
-    def __init__(self, store: SqlStore, settings: Consolidation, background: Background) -> None:
+    def __init__(
+        self,
+        store: SqlStore,
+        settings: Consolidation,
+        background: Background,
+        rest: Callable[[Scope], object] | None = None,
+    ) -> None:
         self._store, self._settings, self._background = store, settings, background
+        self._rest = rest or (lambda _: None)
         self._seen = 0
         self._swept = float("-inf")
         self._restless: dict[Scope, float] = {}
         self._talking: dict[Scope, float] = {}
+        self._awake: dict[Scope, float] = {}
 
     def look(self) -> list[Job]:
         """The jobs that this look added."""
@@ -105,6 +113,7 @@ class Watch:
         changed, self._seen = self._store.changed_scopes(self._seen)
         self._restless |= dict.fromkeys(changed, now)
         self._talking |= dict.fromkeys(changed, now)
+        self._awake |= dict.fromkeys(changed, now)
         added: list[Job] = []
 
         def ask(scope: Scope) -> None:
@@ -114,6 +123,7 @@ class Watch:
 
         _each(self._restless, self._background.idle_s, ask if self._background.train else lambda _: None)
         _each(self._talking, self._background.silent_s, lambda scope: abandoned(self._store, scope, time.time()))
+        _each(self._awake, self._background.idle_s, self._rest)
         return added
 
 
@@ -141,14 +151,15 @@ def work(
     until_empty: bool = False,
     on_end: Callable[[Job, str], None] | None = None,
     verifying: Verifying | None = None,
+    rest: Callable[[Scope], object] | None = None,
 ) -> None:
     """Run one job after another until `stop` is set, or none waits. The model is loaded for the first of them.
 
     `worker` must be another name for every process. `on_end` is told each job with what became of it. Between jobs, `verifying` has
-    verified what was answered.
+    verified what was answered, and the memory of who is quiet is put in order by `rest` (loops/sleep.py).
     """
     settings, background, stop = settings or Consolidation(), background or Background(), stop or threading.Event()
-    watch = Watch(store, settings, background)
+    watch = Watch(store, settings, background, rest)
 
     def tried(what: str, do: Callable[[], T]) -> T | None:
         """What it gives. A busy or full database ends no worker, but for one that is waited for until nothing is left."""

@@ -26,7 +26,9 @@ def prune(
     """Archive the lessons that have done more harm than good, and those beyond the budget; returns what was done, which can be undone.
 
     Only bounds decide: a lesson that was shown for one bad answer stays. What was taken back by hand (its archiving undone) is left alone.
+    Conflict, and nothing is done, if the memory changed meanwhile.
     """
+    seen = store.state(scope=scope)
     lessons = of_kinds(store, scope, LESSONS)
     gone = retired(lessons, worths(store, scope, [m.id for m in lessons]), wilson, count_tokens, settings=settings)
     before = {d.targets[0] for d in store.deltas(list(gone), scope=scope) if d.operator == "archive"}
@@ -36,5 +38,5 @@ def prune(
         for name, reason in gone.items()
         if name not in before
     ]
-    store.append_all(made)
+    store.append_all(made, seen=seen)
     return made

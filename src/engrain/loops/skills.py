@@ -48,12 +48,17 @@ def take(store: SqlStore, path: Path, *, scope: Scope, trusted: bool = False) ->
     folders = [path] if (path / FILE).is_file() else sorted(f.parent for f in path.glob(f"*/{FILE}"))
     if not folders:
         raise FormatError(f"{path} holds no {FILE}, and none of the folders in it does")
+    return keep(store, [(read(f), f"file:{f.resolve()}") for f in folders], scope=scope, trusted=trusted)
+
+
+def keep(store: SqlStore, skills: Sequence[tuple[Skill, str]], *, scope: Scope, trusted: bool = False) -> list[Memory]:
+    """Keep skills, each with its source, as `take` does."""
     standings = [s for s in derive(store.history(scope=scope)).values() if s.memory.kind == "skill"]
     known = {s.memory.attribute("version"): s for s in standings if s.state in ("active", "proposed")}
     now = now_of(store, scope)
     made = [
-        memory_of_skill(read(f), scope=scope, source=f"file:{f.resolve()}", now=now, proposed=not trusted) for f in folders
-    ]  # fmt: skip
+        memory_of_skill(skill, scope=scope, source=source, now=now, proposed=not trusted) for skill, source in skills
+    ]
     waiting = [s.memory for m in made if (s := known.get(m.attribute("version"))) and s.state == "proposed" and trusted]
     made = [m for m in made if m.attribute("version") not in known]
     accepted = [delta("accept", m.id, scope=scope, now=now, reason="taken as trusted", by="user") for m in waiting]
@@ -86,8 +91,9 @@ def distil(
     """Propose a skill for each group of lessons of one thing that have proved good; by rules, in the lessons' own words.
 
     It waits to be accepted; then it is a skill like any other, and names the lessons that it came from. A group that a skill was written
-    from before, and that has not changed, is left alone.
+    from before, and that has not changed, is left alone. Conflict, and nothing is kept, if the memory changed meanwhile.
     """
+    seen = store.state(scope=scope)
     lessons = of_kinds(store, scope, ("lesson",))
     good = proved(lessons, worths(store, scope, [m.id for m in lessons]), wilson, settings=playbook)
     if len(good) < settings.least:
@@ -107,7 +113,7 @@ def distil(
         skill = _written(members, names)
         names.add(skill.name)
         made.append(memory_of_skill(skill, scope=scope, source=WRITTEN, now=now, proposed=True, causes=causes))
-    store.append_all(made)
+    store.append_all(made, seen=seen)
     return made
 
 

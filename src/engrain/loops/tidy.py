@@ -12,6 +12,7 @@ from itertools import chain
 
 import numpy as np
 
+from engrain.errors import Conflict
 from engrain.loops.change import delta
 from engrain.loops.remember import LONGEST_NOTE, now_of
 from engrain.memory.extract import content_words
@@ -91,6 +92,7 @@ def _tidy(
     found: list[Merge] = []
     sought = None if only is None else set(only)
     while True:
+        seen = store.state(scope=scope)
         kept = shelf.vectors(store, embedder, scope)
         names = [name for name in store.filed(scope=scope, kinds=(kind,)) if kept.row(name) >= 0]
         rows = np.array([kept.row(name) for name in names], dtype=np.int64)
@@ -101,7 +103,10 @@ def _tidy(
         if pair is None:
             return found
         one, other = (texts[name] for name in sorted(pair, key=names.index))  # of equals the older one stands
-        found.append(_merge(store, one, other, settings, by))
+        try:
+            found.append(_merge(store, one, other, settings, by, seen))
+        except Conflict:  # somebody wrote meanwhile: look again
+            continue
         if sought is not None and found[-1].into:
             sought.add(found[-1].into)
 
@@ -131,7 +136,7 @@ def _closest(
     return best[1:] if best else None
 
 
-def _merge(store: SqlStore, one: Memory, other: Memory, settings: Tidying, by: str) -> Merge:
+def _merge(store: SqlStore, one: Memory, other: Memory, settings: Tidying, by: str, seen: tuple[int, int]) -> Merge:
     """Record that one stands for the other, or a third text for both; or that both stay."""
     scope, now = one.scope, now_of(store, one.scope)
     text = united(one.text, other.text, longest=settings.longest)
@@ -144,11 +149,13 @@ def _merge(store: SqlStore, one: Memory, other: Memory, settings: Tidying, by: s
             if longer
             else "merging would lose something"
         )
-        store.append(record("keep", one.id, other.id, reason=reason))
+        store.append_all([record("keep", one.id, other.id, reason=reason)], seen=seen)
         return Merge(one=one.id, other=other.id, into="", reason=reason)
     for stands, gone in ((one, other), (other, one)):
         if text == stands.text:
-            store.append(record("merge", gone.id, into=stands.id, reason=(reason := "it says nothing more")))
+            store.append_all(
+                [record("merge", gone.id, into=stands.id, reason=(reason := "it says nothing more"))], seen=seen
+            )
             return Merge(one=one.id, other=other.id, into=stands.id, reason=reason)
     both = replace(
         one, id=Memory(scope=scope, text="", valid_from=now).id, text=text, source=SOURCE, recorded_at=now,
@@ -157,7 +164,7 @@ def _merge(store: SqlStore, one: Memory, other: Memory, settings: Tidying, by: s
     )  # fmt: skip
     assert not lost([one.text, other.text], text)
     reason = "they nearly repeat each other; whole sentences of both are kept"
-    store.append_all([both, *(record("merge", m.id, into=both.id, reason=reason) for m in (one, other))])
+    store.append_all([both, *(record("merge", m.id, into=both.id, reason=reason) for m in (one, other))], seen=seen)
     return Merge(one=one.id, other=other.id, into=both.id, reason=reason)
 
 

@@ -22,6 +22,8 @@ class Held:
 
     styles: tuple[Memory, ...] = ()
     """The memories that say how to answer, in the order of recording."""
+    blocks: tuple[Memory, ...] = ()
+    """The core blocks, in the order of recording."""
     lessons: tuple[Memory, ...] = ()
     """The playbook: lessons and reflections, in the order of recording."""
     notes: tuple[Memory, ...] | None = None
@@ -34,7 +36,7 @@ def held(memories: History) -> Held:
     """What holds, if these were all the memories of the scope."""
     now = [(m, shelf_of(m)) for m in active(memories)]
     return Held(
-        styles=tuple(m for m, shelf in now if shelf == "style"), lessons=tuple(m for m, shelf in now if shelf in LESSONS),
+        styles=tuple(m for m, shelf in now if shelf == "style"), blocks=tuple(m for m, shelf in now if shelf == "block"), lessons=tuple(m for m, shelf in now if shelf in LESSONS),
         notes=tuple(m for m, shelf in now if shelf in STATED)
     )  # fmt: skip
 
@@ -99,7 +101,7 @@ class _Kept:
                 missing = [m for m in new if m.id not in self._rows]
                 for at in range(0, len(missing), _EMBEDDED_AT_ONCE):
                     some = missing[at : at + _EMBEDDED_AT_ONCE]
-                    made = embedder.embed([m.text for m in some])
+                    made = embedder.embed([m.searched for m in some])
                     index.put_vectors(embedder.name, {m.id: v for m, v in zip(some, made, strict=True)}, scope=scope)
                     self._add([m.id for m in some], made, {m.id: (m.talk, len(m.text)) for m in some if m.talk})
                 self._state = state
@@ -153,11 +155,12 @@ class Shelf:
                 self._held.move_to_end(scope)
                 return known[1]
         file(index, scope)
-        wanted = index.filed(scope=scope, kinds=("style", *LESSONS))
+        wanted = index.filed(scope=scope, kinds=("style", "block", *LESSONS))
         kept = [(m, shelf_of(m)) for m in (index.akin((), wanted, scope=scope) if wanted else ())]
         found = Held(
             styles=tuple(m for m, shelf in kept if shelf == "style"),
-            lessons=tuple(m for m, shelf in kept if shelf != "style"),
+            blocks=tuple(m for m, shelf in kept if shelf == "block"),
+            lessons=tuple(m for m, shelf in kept if shelf in LESSONS),
             snapshot=str(state[0]) if state[1] else "",
         )
         with self._lock:

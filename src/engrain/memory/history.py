@@ -171,8 +171,8 @@ def as_of(history: History, *, valid_at: float | None = None, recorded_at: float
 
 def claim_in(memory: Memory) -> Claim | None:
     """What it states of which thing, so that another value ends it; None for what is no statement of what holds."""
-    if memory.kind == "skill" and memory.attribute("name"):  # its next version takes its place
-        return Claim(topic=("skill", memory.attribute("name")), form="version", value=memory.attribute("version"))
+    if memory.kind in ("skill", "block") and memory.attribute("name"):  # its next version takes its place
+        return Claim(topic=(memory.kind, memory.attribute("name")), form="version", value=memory.attribute("version"))
     return claim_of(memory.text) if memory.kind in STATED else None
 
 

@@ -5,9 +5,11 @@ New lessons are tried: until a lesson has had `tried` outcomes it ranks as one o
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
+from engrain.errors import FormatError
 from engrain.memory.worth import Worth
 from engrain.records import Memory
 
@@ -88,6 +90,34 @@ def retired(
         gone[m.id] = f"the playbook has {total} tokens, {settings.most_tokens} at most, and this promised least"
         total -= costs[m.id]
     return gone
+
+
+_BULLET = re.compile(r"^(?:[-*]\s+)?\[[\w.-]+\]\s+helpful=(\d+)\s+harmful=(\d+)\s*::\s*(.+)$")
+
+
+def rendered(lessons: Sequence[Memory], worths: Mapping[str, Worth]) -> str:
+    """The playbook in ACE's text form: `## SECTION`, and a line `[id] helpful=N harmful=M :: text` for each lesson."""
+    sections: dict[str, list[str]] = {}
+    for m in lessons:
+        known = worths.get(m.id, Worth())
+        line = f"[{m.id}] helpful={known.helpful} harmful={known.harmful} :: {' '.join(m.text.split())}"
+        sections.setdefault(m.attribute("section") or "LESSONS", []).append(line)
+    return "\n\n".join("\n".join([f"## {name}", *lines]) for name, lines in sections.items())
+
+
+def bullets(text: str) -> list[tuple[str, str]]:
+    """(section, text) of each bullet of a playbook in that form. FormatError, with the remedy, where there is none."""
+    section, found = "", list[tuple[str, str]]()
+    for line in text.splitlines():
+        if line.startswith("#"):
+            section = line.lstrip("#").strip()
+        elif match := _BULLET.match(line.strip()):
+            found.append((section, match[3].strip()))
+    if not found:
+        raise FormatError(
+            "no bullet of a playbook was found; each is a line such as: [shr-00001] helpful=2 harmful=0 :: Do this."
+        )
+    return found
 
 
 def proved(

@@ -9,15 +9,15 @@ talk's best. (Measured in docs/lab-log.md; text-memory.md 3.3 for what ranks cos
 from __future__ import annotations
 
 import math
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
 from engrain.memory.held import Shelf, Vectors
-from engrain.memory.history import STATED
+from engrain.memory.history import STATED, standing_deltas
 from engrain.protocols import Embedder, MemoryIndex
-from engrain.records import Memory, Scope
+from engrain.records import Delta, Memory, Scope
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -36,6 +36,8 @@ class RecallSettings:
     """Characters; a turn twice as long gets a quarter of that, for it says itself what it is about."""
     talk: float = 0.3
     """Share of its talk's three best scores."""
+    links: float = 0.4
+    """Share of the score of a memory that those linked with it get at least, of the best `limit`; 0 follows no link."""
 
 
 def recall(
@@ -95,8 +97,18 @@ def recall(
         found = holding({*found, *(kept.ids[row] for row in around)})
         rows = np.array([kept.rows[name] for name in found])
     value = in_talks(score, kept, rows, settings)
+    if settings.links:
+        best = {found[i]: float(value[i]) for i in np.argsort(-value, kind="stable")[:limit]}
+        lifted = along_links(best, index.deltas(list(best), scope=scope), settings.links)
+        if lifted:
+            more = [name for name in holding(set(lifted) - set(found)) if kept.row(name) >= 0]
+            found, value = [*found, *more], np.append(value, np.zeros(len(more)))
+            value = np.maximum(value, [lifted.get(name, 0.0) for name in found])
     cut = settings.least_share * float(value.max())
-    ranked = sorted((i for i in range(len(found)) if value[i] >= cut), key=lambda i: (-round(float(value[i]), 9), -i))
+    ranked = sorted(
+        (i for i in range(len(found)) if value[i] >= cut),
+        key=lambda i: (-round(float(value[i]), 9), -kept.rows[found[i]]),
+    )
     best = {found[i]: float(value[i]) for i in ranked[:limit]}
     read = given if given is not None else {m.id: m for m in index.akin((), best, scope=scope)}
     return [(read[name], value) for name, value in best.items() if name in read]
@@ -132,6 +144,16 @@ def fuse(lexical: np.ndarray, cosine: np.ndarray, rows: np.ndarray, *, dense_wei
 def _share(scores: np.ndarray, rows: np.ndarray) -> np.ndarray:
     best = float(np.maximum(scores[rows], 0.0).max(initial=0.0)) or 1.0
     return np.asarray(np.clip(scores / best, 0.0, 1.0))
+
+
+def along_links(scores: Mapping[str, float], deltas: Iterable[Delta], share: float) -> dict[str, float]:
+    """What the memories that are linked with these get of their scores, by id; the best of its links counts."""
+    got: dict[str, float] = {}
+    for delta in standing_deltas(deltas):
+        if delta.operator == "link":
+            for one, other in (delta.targets, delta.targets[::-1]):
+                got[other] = max(got.get(other, 0.0), share * scores.get(one, 0.0))
+    return {name: score for name, score in got.items() if score > 0}
 
 
 def _around(kept: Vectors, rows: np.ndarray, steps: int) -> np.ndarray:

@@ -14,6 +14,7 @@ STAYS = {
     "lesson": "a lesson: its counters decide whether it is shown, and they go on counting",
     "reflection": "what went wrong once: shown where the same may happen again",
     "skill": "a skill: read when it is needed, and replaced by its next version",
+    "block": "a core block: shown with every query, and rewritten as often as its agent likes",
 }
 """Why a kind of memory is kept in text."""
 

@@ -148,6 +148,25 @@ def judgements(connection: Connection, ids: Collection[str], scope: Scope) -> li
     return [judged for _, judged in sorted(found, key=lambda pair: pair[0])]
 
 
+def uses(connection: Connection, ids: Collection[str], scope: Scope) -> dict[str, tuple[int, float]]:
+    """How often each of these memories was shown for an answer, and when last."""
+    found: dict[str, tuple[int, float]] = {}
+    for part in some(ids):
+        wanted = (
+            select(edges.c.cause, func.count().label("times"), func.max(ledger.c.at).label("last"))
+            .join(
+                subjects,
+                and_(subjects.c.id == edges.c.effect, owned(subjects, scope), subjects.c.kind == "interaction"),
+            )
+            .join(content, content.c.seq == subjects.c.seq)  # a forgotten answer does not count
+            .join(ledger, ledger.c.seq == subjects.c.seq)
+            .where(owned(edges, scope), edges.c.cause.in_(part))
+            .group_by(edges.c.cause)
+        )
+        found |= {row.cause: (row.times, row.last) for row in connection.execute(wanted)}
+    return found
+
+
 def turns(connection: Connection, scope: Scope, conversation: str | None, before: str | None, within: int) -> list[str]:
     """JSON of those of the user's last `within` interactions that are of a conversation ("" for none), the newest first."""
     last = (

@@ -13,7 +13,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from sqlalchemy import Connection, Row, bindparam, delete, func, insert, select
 
-from engrain.errors import EngrainError, InputError, NotFound, ScopeError, StoreError
+from engrain.errors import Conflict, EngrainError, InputError, NotFound, ScopeError, StoreError
 from engrain.protocols import Filed, Judgement
 from engrain.records import Delta, Interaction, LedgerEntry, Memory, Record, Scope
 from engrain.store import audit, filing, jobs, keys, lineage, pointer, reading, search
@@ -152,9 +152,14 @@ class SqlStore:
         """
         self.append_all([record], reason=reason)
 
-    def append_all(self, records: Sequence[Record], *, reason: str = "") -> None:
-        """Write several records in one transaction: all of them or none."""
+    def append_all(self, records: Sequence[Record], *, reason: str = "", seen: tuple[int, int] | None = None) -> None:
+        """Write several records in one transaction: all of them or none. With `seen`, what `state` gave before they were worked out:
+        Conflict, and nothing is written, if a memory of their scope was recorded, changed or forgotten since."""
         with self._db.write() as connection, audit.Ledger(connection) as end:
+            if seen is not None and records and filing.state(connection, records[0].scope) != seen:
+                raise Conflict(
+                    f"the memory of {records[0].scope} has changed since this was worked out from it; look again"
+                )
             for record in records:
                 _append(end, record, reason)
 
@@ -512,6 +517,11 @@ class SqlStore:
         with self._db.read() as connection:
             return reading.judgements(connection, ids, scope)
 
+    def uses(self, ids: Collection[str], *, scope: Scope) -> dict[str, tuple[int, float]]:
+        """Of each of these memories that was shown for an answer: how often, and when last (UTC seconds)."""
+        with self._db.read() as connection:
+            return reading.uses(connection, ids, scope)
+
     def tenant_ledger(
         self, tenant: str, *, before: int | None = None, limit: int = 50
     ) -> list[tuple[LedgerEntry, str]]:
@@ -562,7 +572,7 @@ def _append(end: audit.Ledger, record: Record, reason: str) -> None:
     if isinstance(record, Memory):
         filing.wait(connection, seq, record)
         if record.text:
-            search.index(connection, seq, record.text, scope)
+            search.index(connection, seq, record.searched, scope)
 
 
 def _memories(texts: Sequence[str]) -> list[Memory]:

@@ -1,0 +1,78 @@
+"""What of a conversation stays in a model's window: counted to the token, and never over it.
+
+After MemGPT (Packer et al., arXiv 2310.08560), whose public code decides by an estimate, and overflows where that is wrong. Here everything that is shown
+is counted as it is shown, and what does not fit is left out before it is sent: the oldest turns first, whole exchanges at a time.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+from engrain.errors import InputError
+from engrain.records import Message
+
+Count = Callable[[Sequence[Message]], int]
+"""Tokens of a conversation as the model reads it, what its template writes included."""
+CUT = " […]"
+"""Ends a turn of which the rest did not fit."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Page:
+    """What is shown, and what is not."""
+
+    messages: tuple[Message, ...]
+    evicted: tuple[Message, ...]
+    """The turns that are left out, the oldest first; whoever pages keeps them where they can be searched."""
+    tokens: int
+    """Of `messages`, never more than the room that was given."""
+    cut: bool = False
+    """Whether the last turn itself was too long, and its end was cut off."""
+
+
+def page(messages: Sequence[Message], room: int, count: Count) -> Page:
+    """The system messages and the latest turns that fit into `room` tokens, from a user's turn on. InputError where not even the system
+    messages and the beginning of the last turn do."""
+    system = [m for m in messages if m.role == "system"]
+    turns = [m for m in messages if m.role != "system"]
+    if not turns:
+        raise InputError("there is no turn to answer; give at least one message of the user")
+    starts = [i for i, m in enumerate(turns) if m.role == "user"] or [len(turns) - 1]
+    first, last = 0, len(starts) - 1  # by halving: more turns are never fewer tokens
+    while first < last:
+        middle = (first + last) // 2
+        if count([*system, *turns[starts[middle] :]]) <= room:
+            last = middle
+        else:
+            first = middle + 1
+    begin = starts[first] if count([*system, *turns]) > room else 0
+    kept = turns[begin:]
+    if (tokens := count([*system, *kept])) <= room:
+        return Page(messages=(*system, *kept), evicted=tuple(turns[:begin]), tokens=tokens)
+    # Not even the last exchange fits: the tool results and answers in it go first, then the end of the user's words.
+    shown = _cut(system, turns[begin], room, count)
+    return Page(
+        messages=(*system, shown), evicted=(*turns[:begin], *kept[1:]), tokens=count([*system, shown]), cut=True
+    )
+
+
+def _cut(system: Sequence[Message], turn: Message, room: int, count: Count) -> Message:
+    """The longest beginning of a turn that fits, marked as cut."""
+
+    def ended(length: int) -> Message:
+        whole = length >= len(turn.content)
+        return Message(role=turn.role, content=turn.content if whole else turn.content[:length].rstrip() + CUT)
+
+    low, high = 0, len(turn.content)
+    while low < high:
+        middle = (low + high + 1) // 2
+        if count([*system, ended(middle)]) <= room:
+            low = middle
+        else:
+            high = middle - 1
+    if (not low and turn.content) or count([*system, ended(low)]) > room:
+        raise InputError(
+            f"the system message alone leaves no room in {room} tokens; shorten it and the core blocks, or use a larger window"
+        )
+    return ended(low)

@@ -1,0 +1,151 @@
+"""Text space over HTTP: lessons, notes, skills, core blocks, and changes to memories, as JSON under /v1/engrain.
+
+A key that allows `serve` reads and adds, as it does by talking; what takes effect on what is there, or trusts a skill, needs `admin`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from dataclasses import asdict
+from typing import Annotated, Any, cast, get_args
+
+from fastapi import APIRouter, Depends, Query, Request
+from pydantic import BaseModel, Field
+
+from engrain.dashboard.desk import Desk
+from engrain.errors import InputError
+from engrain.loops.remember import LONGEST_NOTE
+from engrain.memory.skills import parse
+from engrain.records import Operator, Scope
+from engrain.text import Text
+
+Words = Annotated[str, Field(min_length=1, max_length=LONGEST_NOTE)]
+Id = Annotated[str, Field(min_length=1, max_length=128)]
+User = Annotated[str, Query(min_length=1, max_length=512, description="Whose.")]
+
+
+class NewLesson(BaseModel):
+    """A lesson to keep."""
+
+    text: Words
+    section: str = Field(default="", max_length=200)
+
+
+class NewNote(BaseModel):
+    """A note to keep."""
+
+    text: Words
+
+
+class NewSkill(BaseModel):
+    """A skill to keep, which waits to be accepted: its SKILL.md and the text of its other files by their path."""
+
+    skill_md: str = Field(min_length=1, max_length=1 << 18)
+    files: dict[str, str] = Field(default={}, max_length=200)
+
+
+class BlockText(BaseModel):
+    """What a core block is to say; `seen` is the version that it was worked out from."""
+
+    text: str = Field(max_length=1 << 16)
+    seen: str | None = Field(default=None, max_length=128)
+    limit: int | None = Field(default=None, ge=1, le=1 << 16)
+
+
+class Change(BaseModel):
+    """One change to memories that are there."""
+
+    operator: str = Field(description=", ".join(get_args(Operator)))
+    targets: list[Id] = Field(min_length=1, max_length=100)
+    reason: Words
+    into: str = Field(default="", max_length=128)
+    value: str = Field(default="", max_length=200)
+
+
+class Reflect(BaseModel):
+    """An answer that was not good."""
+
+    interaction: Id
+
+
+def router(desk: Desk, tenant_for: Callable[[str], Callable[[Request], Awaitable[str]]]) -> APIRouter:
+    """The routes, each for one user of the caller's own tenant."""
+    api = APIRouter(prefix="/v1/engrain")
+
+    def text_for(right: str) -> Callable[..., Text]:
+        own = Depends(tenant_for(right))
+
+        def text(user: User, tenant: str = own) -> Text:
+            return Text(
+                desk.store, desk.embedder, Scope(tenant=tenant, user=user), engine=lambda: desk.engine, playbook=desk.serving.playbook,
+                shelf=desk.shelf,
+            )  # fmt: skip
+
+        return text
+
+    serves, steers = Depends(text_for("serve")), Depends(text_for("admin"))
+
+    @api.get("/lessons")
+    def lessons(text: Text = serves) -> dict[str, Any]:
+        return _list(
+            [asdict(lesson.memory) | asdict(lesson.worth) | {"value": lesson.value} for lesson in text.lessons()]
+        )
+
+    @api.post("/lessons")
+    def add_lesson(body: NewLesson, text: Text = serves) -> dict[str, Any]:
+        return _list([asdict(merge) for merge in text.lesson(body.text, section=body.section)])
+
+    @api.post("/reflections")
+    def reflect(body: Reflect, text: Text = serves) -> dict[str, Any]:
+        memory = text.reflect(body.interaction)
+        return _list([asdict(memory)] if memory else [])
+
+    @api.post("/notes")
+    def add_note(body: NewNote, text: Text = serves) -> dict[str, Any]:
+        memory, links = text.note(body.text)
+        return asdict(memory) | {"links": [asdict(link) for link in links]}
+
+    @api.get("/skills")
+    def skills(fitting: Annotated[str, Query(max_length=4096)] = "", text: Text = serves) -> dict[str, Any]:
+        known = {s.name: s for s in text.skills()}
+        names = text.fitting_skills(fitting) if fitting.strip() else list(known)
+        return _list([{"name": name, "description": known[name].description} for name in names])
+
+    @api.get("/skills/{name}")
+    def skill(name: str, file: Annotated[str, Query(max_length=1024)] = "", text: Text = serves) -> dict[str, str]:
+        return {"name": name, "file": file, "text": text.skill(name, file)}
+
+    @api.post("/skills")
+    def add_skill(body: NewSkill, text: Text = serves) -> dict[str, Any]:
+        return _list([asdict(m) for m in text.offer_skill(parse(body.skill_md, files=body.files), source="api")])
+
+    @api.get("/blocks")
+    def blocks(text: Text = serves) -> dict[str, Any]:
+        return _list([asdict(block) for block in text.blocks()])
+
+    @api.put("/blocks/{name}")
+    def write_block(name: str, body: BlockText, text: Text = serves) -> dict[str, Any]:
+        return asdict(text.write_block(name, body.text, seen=body.seen, limit=body.limit))
+
+    @api.get("/changes")
+    def changes(memory: Annotated[str, Query(min_length=1, max_length=128)], text: Text = steers) -> dict[str, Any]:
+        return _list([asdict(delta) for delta in text.changes(memory)])
+
+    @api.post("/changes")
+    def change(body: Change, text: Text = steers) -> dict[str, Any]:
+        if body.operator not in get_args(Operator):
+            raise InputError(f"{body.operator!r} is no change; there are {', '.join(get_args(Operator))}")
+        made = text.change(
+            cast(Operator, body.operator), *body.targets, reason=body.reason, into=body.into, value=body.value
+        )  # fmt: skip
+        return _list([asdict(delta) for delta in made])
+
+    @api.post("/sleep")
+    def sleep(text: Text = steers) -> dict[str, Any]:
+        return asdict(text.sleep())
+
+    return api
+
+
+def _list(rows: list[dict[str, Any]]) -> dict[str, Any]:
+    return {"object": "list", "data": rows}

@@ -1,0 +1,172 @@
+"""Sleep: a user's memory is put in order while nobody waits. What went wrong is reflected on, what repeats is merged, what belongs together is
+linked, what does harm or has faded is put away, and what has proved good is proposed as a skill.
+
+Each step is worked out from a snapshot and written in one transaction, if that snapshot still stands (compare and swap); if somebody told
+something meanwhile, the step looks again, and after a few tries leaves it to the next sleep. It works without a model; with one, no more
+calls are made than were granted. (Lin et al., "Sleep-time compute", arXiv 2504.13171, whose public code rewrites a block in place.)
+"""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import TypeVar
+
+from engrain.errors import Conflict
+from engrain.loops.change import delta
+from engrain.loops.notes import connect
+from engrain.loops.playbook import prune
+from engrain.loops.reflect import SOURCE as REFLECTED
+from engrain.loops.reflect import Written, by_rules, reflect
+from engrain.loops.remember import now_of
+from engrain.loops.skills import distil
+from engrain.loops.tidy import Tidying, tidy
+from engrain.memory.filing import of_kinds
+from engrain.memory.held import Shelf
+from engrain.memory.history import LESSONS
+from engrain.memory.laws import LAWS, Use, fading
+from engrain.memory.playbook import Playbook
+from engrain.memory.worth import outcome
+from engrain.protocols import Embedder, Judgement, Sampler
+from engrain.records import Delta, Feedback, Memory, Scope
+from engrain.store import SqlStore
+
+log = logging.getLogger(__name__)
+
+T = TypeVar("T")
+SLEPT = "slept"
+"""Under this key stands up to which entry of the ledger the last sleep has looked."""
+TRIES = 3
+"""How often a step is worked out anew because something was told meanwhile."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Sleep:
+    """What may be done in one sleep, and how much of it."""
+
+    calls: int = 0
+    """Calls of the model at most; 0: by rules alone."""
+    reflections: int = 16
+    """Answers that were not good that are reflected on, at most, the latest first."""
+    notes: int = 64
+    """Notes that are linked, at most, the latest first."""
+    floor: float = 0.1
+    """Strength below which what may fade is put away."""
+    tidying: Tidying = field(default_factory=Tidying)
+    playbook: Playbook = field(default_factory=Playbook)
+
+
+@dataclass(slots=True, kw_only=True)
+class Slept:
+    """What one sleep did, by the ids of what it wrote."""
+
+    reflected: list[str] = field(default_factory=list[str])
+    merged: list[str] = field(default_factory=list[str])
+    linked: list[str] = field(default_factory=list[str])
+    archived: list[str] = field(default_factory=list[str])
+    proposed: list[str] = field(default_factory=list[str])
+    left: list[str] = field(default_factory=list[str])
+    """Steps that were left to the next sleep, for somebody wrote all the while."""
+    calls: int = 0
+    tokens: int = 0
+
+    def __str__(self) -> str:
+        done = [f"{len(ids)} {name}" for name, ids in self.named() if ids]
+        said = ", ".join(done) or "nothing to do"
+        return f"{said}; {self.calls} calls of a model" if self.calls else said
+
+    def named(self) -> list[tuple[str, list[str]]]:
+        """What was done, in the order of doing."""
+        return [("reflected on", self.reflected), ("merged", self.merged), ("linked", self.linked), ("put away", self.archived),
+                ("skills proposed", self.proposed)]  # fmt: skip
+
+
+def sleep(
+    store: SqlStore,
+    embedder: Embedder,
+    count_tokens: Callable[[str], int],
+    *,
+    scope: Scope,
+    settings: Sleep = Sleep(),
+    sampler: Sampler | None = None,
+    shelf: Shelf | None = None,
+) -> Slept:
+    """One sleep of one scope. Nothing that it does is final: every step is a record that can be undone, and a skill waits to be accepted."""
+    shelf, done = shelf or Shelf(), Slept()
+    last, before = store.get_run(SLEPT, scope=scope) or {}, store.state(scope=scope)[0]
+    new = store.memories_after(int(last.get("seq", 0)), scope=scope)
+    model = Written(sampler) if sampler is not None and settings.calls else None
+
+    def step(name: str, do: Callable[[], list[T]]) -> list[T]:
+        for _ in range(TRIES):
+            try:
+                return do()
+            except Conflict:
+                continue
+        done.left.append(name)
+        return []
+
+    for interaction in step("reflect", lambda: unreflected(store, scope, settings.reflections)):
+        asked = model if model is not None and model.calls < settings.calls else None
+        memory = reflect(store, embedder, interaction, scope=scope, critic=asked or by_rules, shelf=shelf)
+        done.reflected += [memory.id] if memory is not None else []
+    fresh = [m.id for m in new if m.kind in LESSONS]
+    merges = tidy(store, embedder, scope=scope, only=fresh, settings=settings.tidying, shelf=shelf) if fresh else []
+    done.merged += [m.into for m in merges if m.into]
+    for memory in [m for m in new if m.kind == "note"][-settings.notes :]:
+        done.linked += [d.id for d in step("link", lambda m=memory: connect(store, embedder, m, shelf=shelf))]  # type: ignore[misc]
+    done.archived += [
+        d.id for d in step("prune", lambda: prune(store, count_tokens, scope=scope, settings=settings.playbook))
+    ]
+    done.archived += [d.id for d in step("fade", lambda: fade(store, scope=scope, floor=settings.floor))]
+    done.proposed += [
+        m.id
+        for m in step("distil", lambda: distil(store, embedder, scope=scope, playbook=settings.playbook, shelf=shelf))
+    ]
+    store.put_run(SLEPT, {"seq": before}, scope=scope)
+    if model is not None:
+        done.calls, done.tokens = model.calls, model.tokens
+    log.info("%s slept: %s", scope, done)
+    return done
+
+
+def unreflected(store: SqlStore, scope: Scope, most: int) -> list[str]:
+    """Ids of the latest answers that were not good, by all that was said of them, and that nothing was learned from yet."""
+    said: dict[str, list[Feedback]] = {}
+    for feedback in store.select(Feedback, scope=scope):
+        said.setdefault(feedback.interaction, []).append(feedback)
+    known = {cause for m in store.select(Memory, scope=scope) if m.source == REFLECTED for cause in m.causes}
+    found: list[str] = []
+    for interaction, about in reversed(said.items()):
+        judged = [Judgement(memory="", interaction=interaction, kind=f.kind, name=f.name, score=f.score) for f in about]
+        why = any(f.text.strip() and f.name not in ("correction", "rating") for f in about if f.kind != "implicit")
+        if interaction not in known and why and outcome(judged) is False:
+            found.append(interaction)
+        if len(found) == most:
+            break
+    return found
+
+
+def fade(
+    store: SqlStore, *, scope: Scope, floor: float = 0.1, at: float | None = None, by: str = "rules"
+) -> list[Delta]:
+    """Archive what has faded, and of a kind that has too many the weakest; what was taken back by hand is left alone. Conflict, and nothing is
+    done, if the memory changed meanwhile."""
+    seen = store.state(scope=scope)
+    kinds = [kind for kind, law in LAWS.items() if law.half_life_days is not None]
+    there = of_kinds(store, scope, kinds)
+    used = store.uses([m.id for m in there], scope=scope)
+    now = now_of(store, scope)
+    gone = fading(
+        there, {name: Use(shown=n, last=last) for name, (n, last) in used.items()}, time.time() if at is None else at, floor=floor
+    )  # fmt: skip
+    before = {d.targets[0] for d in store.deltas(list(gone), scope=scope) if d.operator == "archive"}
+    made = [
+        delta("archive", name, scope=scope, now=now, reason=reason, by=by)
+        for name, reason in gone.items()
+        if name not in before
+    ]
+    store.append_all(made, seen=seen)
+    return made

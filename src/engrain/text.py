@@ -1,0 +1,253 @@
+"""Text space: all that is known in words beside single facts. Lessons and their counters, reflections, notes and their links, skills, core blocks, and
+the changes to any of them, each with a reason and each to be undone.
+
+from engrain.learner import Learner
+
+me = Learner("my-agent")
+me.text.lesson("Ask for the port before you write the config.")
+me.text.change("archive", "mem_3f9c2a71b04e", reason="we use another broker now")
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from engrain.errors import NotFound
+from engrain.evaluation.statistics import wilson
+from engrain.loops import notes, paging, sleep
+from engrain.loops.change import change
+from engrain.loops.reflect import Critic, Tried, by_rules, reflect, solve
+from engrain.loops.remember import now_of
+from engrain.loops.skills import active_skills, distil, keep, put_out, take
+from engrain.loops.tidy import Merge, add, tidy
+from engrain.memory.blocks import Block
+from engrain.memory.filing import of_kinds
+from engrain.memory.held import Shelf
+from engrain.memory.history import LESSONS, derive
+from engrain.memory.laws import LAWS, Use, strength
+from engrain.memory.playbook import Playbook, bullets, rendered, value
+from engrain.memory.recall import recall
+from engrain.memory.skills import Skill
+from engrain.memory.worth import Worth, worths
+from engrain.protocols import Embedder, Verifier
+from engrain.records import Delta, Interaction, Memory, Operator, Scope
+from engrain.store import SqlStore
+
+if TYPE_CHECKING:
+    from engrain.engines.local import LocalEngine
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Lesson:
+    """A lesson or reflection with what came of showing it."""
+
+    memory: Memory
+    worth: Worth
+    value: float
+    """How good it is to show it, 0 … 1: the lower bound of its share of good outcomes, 1/2 while too few are known."""
+
+
+class Text:
+    """The text space of one user; `Learner.text`. It works without the model, but for what counts tokens (prune, sleep, blocks)."""
+
+    def __init__(
+        self,
+        store: SqlStore,
+        embedder: Embedder,
+        scope: Scope,
+        *,
+        engine: Callable[[], LocalEngine],
+        playbook: Playbook,
+        shelf: Shelf | None = None,
+    ) -> None:
+        self._store, self._embedder, self._scope = store, embedder, scope
+        self._engine, self._playbook, self._shelf = engine, playbook, shelf or Shelf()
+
+    # -- the playbook -------------------------------------------------------------------------------------------------
+
+    def lesson(self, text: str, *, section: str = "") -> list[Merge]:
+        """Keep a lesson; returns what it was merged with, for what nearly repeats another becomes one with it."""
+        now = now_of(self._store, self._scope)
+        memory = Memory(
+            scope=self._scope, kind="lesson", text=" ".join(text.split()), source="tell", valid_from=now, recorded_at=now,
+            attributes=(("section", section),) if section else (),
+        )  # fmt: skip
+        return add(self._store, self._embedder, memory, shelf=self._shelf)
+
+    def lessons(self) -> list[Lesson]:
+        """The playbook with its counters, what is best to show first."""
+        found = of_kinds(self._store, self._scope, LESSONS)
+        known = worths(self._store, self._scope, [m.id for m in found])
+        tried = self._playbook.tried
+        shown = [
+            Lesson(memory=m, worth=(w := known.get(m.id, Worth())), value=value(w, wilson, tried=tried)) for m in found
+        ]
+        return sorted(shown, key=lambda lesson: -lesson.value)
+
+    def fitting_lessons(self, query: str, *, limit: int = 8) -> list[Memory]:
+        """The lessons that fit a query, best first."""
+        hits = recall(
+            query, index=self._store, embedder=self._embedder, scope=self._scope, kinds=LESSONS, limit=limit, shelf=self._shelf
+        )  # fmt: skip
+        return [m for m, _ in hits]
+
+    def export_lessons(self) -> str:
+        """The playbook in the text form of ACE: sections, and bullets with ids and counters."""
+        found = self.lessons()
+        return rendered([lesson.memory for lesson in found], {lesson.memory.id: lesson.worth for lesson in found})
+
+    def import_lessons(self, text: str, *, source: str) -> tuple[int, int]:
+        """Take the bullets of a playbook in that form over; (how many there were, how many lessons stand now)."""
+        told = bullets(text)
+        for section, bullet in told:
+            now = now_of(self._store, self._scope)
+            memory = Memory(
+                scope=self._scope, kind="lesson", text=bullet, source=source, valid_from=now, recorded_at=now,
+                attributes=(("section", section),) if section else (),
+            )  # fmt: skip
+            add(self._store, self._embedder, memory, shelf=self._shelf)
+        return len(told), len(of_kinds(self._store, self._scope, ("lesson",)))
+
+    def reflect(self, interaction: str, *, critic: Critic = by_rules) -> Memory | None:
+        """What is to be learned of an answer that was not good, by what was said of it; None where there is nothing."""
+        return reflect(self._store, self._embedder, interaction, scope=self._scope, critic=critic, shelf=self._shelf)
+
+    def solve(
+        self,
+        act: Callable[[], Interaction],
+        verifiers: Sequence[Verifier],
+        *,
+        trials: int = 3,
+        critic: Critic = by_rules,
+    ) -> Tried:
+        """Try a task until a verifier is content, and reflect in between; `act` makes one try, such as `lambda: me.chat(task)`."""
+        return solve(
+            self._store, self._embedder, act, verifiers, scope=self._scope, trials=trials, critic=critic, shelf=self._shelf
+        )  # fmt: skip
+
+    # -- notes --------------------------------------------------------------------------------------------------------
+
+    def note(
+        self,
+        text: str,
+        *,
+        describe: notes.Describer = notes.by_words,
+        evolves: notes.Evolver | None = notes.by_shared_words,
+    ) -> tuple[Memory, list[Delta]]:
+        """Keep a note that knows its neighbours; returns it and its links."""
+        return notes.note(
+            self._store, self._embedder, text, scope=self._scope, describe=describe, evolves=evolves, shelf=self._shelf
+        )  # fmt: skip
+
+    def linked(self, memory: str) -> list[Memory]:
+        """The memories that one is linked with."""
+        found = [
+            self._store.get(name, scope=self._scope) for name in notes.linked(self._store, memory, scope=self._scope)
+        ]
+        return [m for m in found if isinstance(m, Memory)]
+
+    # -- skills -------------------------------------------------------------------------------------------------------
+
+    def skills(self) -> list[Skill]:
+        """The skills that hold; show their names and descriptions first, a body where it is needed, a file where that names it."""
+        return active_skills(self._store, self._scope)
+
+    def skill(self, name: str, file: str = "") -> str:
+        """The body of a skill and the names of its files; or the text of one of them."""
+        found = next((s for s in self.skills() if s.name == name), None)
+        if found is None:
+            raise NotFound(
+                f"there is no skill {name!r}; there are {', '.join(s.name for s in self.skills()) or 'none'}"
+            )
+        if file and file not in found.files:
+            raise NotFound(f"skill {name!r} has no file {file!r}; it has {', '.join(found.files) or 'none'}")
+        files = "".join(f"\n- {path}" for path in found.files)
+        return found.files[file] if file else found.body + (f"\n\nFiles of this skill:{files}" if files else "")
+
+    def waiting(self) -> list[Memory]:
+        """What was proposed and waits to be accepted (`change("accept", id, reason=…)`)."""
+        standings = derive(self._store.history(scope=self._scope)).values()
+        return [s.memory for s in standings if s.state == "proposed"]
+
+    def fitting_skills(self, task: str, *, limit: int = 3) -> list[str]:
+        """Names of the skills that fit a task, best first."""
+        hits = recall(
+            task, index=self._store, embedder=self._embedder, scope=self._scope, kinds=("skill",), limit=limit, shelf=self._shelf
+        )  # fmt: skip
+        return [m.attribute("name") for m, _ in hits]
+
+    def take_skills(self, path: Path, *, trusted: bool = False) -> list[Memory]:
+        """Keep the skills of a folder; they wait to be accepted unless they are `trusted`."""
+        return take(self._store, path, scope=self._scope, trusted=trusted)
+
+    def offer_skill(self, skill: Skill, *, source: str) -> list[Memory]:
+        """Keep a skill that waits to be accepted; empty where it is known already, word for word."""
+        return keep(self._store, [(skill, source)], scope=self._scope)
+
+    def write_skills(self, into: Path, *, names: Sequence[str] = ()) -> list[Path]:
+        """Write the skills that hold into a folder, as any agent reads them."""
+        return put_out(self._store, into, scope=self._scope, names=names)
+
+    def distil(self) -> list[Memory]:
+        """Propose skills from lessons that have proved good."""
+        return distil(self._store, self._embedder, scope=self._scope, playbook=self._playbook, shelf=self._shelf)
+
+    # -- core blocks --------------------------------------------------------------------------------------------------
+
+    def blocks(self) -> list[Block]:
+        """The core blocks, which are shown with every query."""
+        return paging.blocks(self._store, self._scope)
+
+    def write_block(self, name: str, text: str, *, seen: str | None = None, limit: int | None = None) -> Block:
+        """Write a core block; with `seen`, Conflict if it was rewritten since that version."""
+        return paging.write_block(
+            self._store, self._engine().count_tokens, name, text, scope=self._scope, seen=seen, limit=limit, source="tell"
+        )  # fmt: skip
+
+    def pager(self, *, conversation: str = "", window: int | None = None) -> paging.Pager:
+        """An accountant of the model's window with the memory tools that go with it."""
+        engine = self._engine()
+        return paging.Pager(
+            store=self._store, embedder=self._embedder, count_tokens=engine.count_tokens, scope=self._scope, conversation=conversation,
+            count=lambda messages: engine.count_tokens(engine.render(messages)), window=window or engine.window,
+            reserve=min(256, (window or engine.window) // 4), shelf=self._shelf,
+        )  # fmt: skip
+
+    # -- order --------------------------------------------------------------------------------------------------------
+
+    def change(
+        self, operator: Operator, *targets: str, reason: str, into: str = "", value: str = "", by: str = "user"
+    ) -> list[Delta]:
+        """Archive, merge, accept, link, keep apart or tag memories, or undo one of these; each with a reason."""
+        return change(
+            self._store, operator, *targets, scope=self._scope, reason=reason, into=into, value=value, by=by
+        )  # fmt: skip
+
+    def changes(self, memory: str) -> list[Delta]:
+        """What was ever done to a memory, and why, in the order of doing; undone changes and their undoing, too."""
+        return self._store.deltas([memory], scope=self._scope)
+
+    def tidy(self, *, kinds: Collection[str] = LESSONS) -> list[Merge]:
+        """Merge what nearly repeats; no detail is lost, and each merge can be undone."""
+        wanted = tuple(kind for kind in LAWS if kind in kinds)
+        return tidy(self._store, self._embedder, scope=self._scope, kinds=wanted, shelf=self._shelf)
+
+    def sleep(self, settings: sleep.Sleep | None = None) -> sleep.Slept:
+        """Put the memory in order: reflect, merge, link, put away, distil. With `settings.calls`, the model writes the reflections."""
+        asked = settings or sleep.Sleep(playbook=self._playbook)
+        return sleep.sleep(
+            self._store, self._embedder, self._engine().count_tokens, scope=self._scope, settings=asked,
+            sampler=self._engine() if asked.calls else None, shelf=self._shelf,
+        )  # fmt: skip
+
+    def strengths(self, at: float) -> dict[str, float]:
+        """How strong each memory is at a time (UTC seconds) that may fade, from 1 (fresh) to 0, by its id."""
+        there = of_kinds(
+            self._store, self._scope, [kind for kind, law in LAWS.items() if law.half_life_days is not None]
+        )
+        used = self._store.uses([m.id for m in there], scope=self._scope)
+        uses = {name: Use(shown=n, last=last) for name, (n, last) in used.items()}
+        return {m.id: strength(m, uses.get(m.id, Use()), at) for m in there}

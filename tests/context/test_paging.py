@@ -1,0 +1,67 @@
+"""Whatever is said, what is sent never has more tokens than there is room for, and nothing is lost on the way."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from engrain.context.paging import CUT, Page, page
+from engrain.errors import InputError
+from engrain.records import Message
+
+
+def count(messages: Sequence[Message]) -> int:
+    """Words, and three tokens that a template writes around each message."""
+    return sum(3 + len(m.content.split()) for m in messages)
+
+
+def turns(*said: tuple[str, str]) -> list[Message]:
+    return [Message(role=role, content=text) for role, text in said]  # type: ignore[arg-type]
+
+
+TALK = turns(("system", "be kind"), ("user", "one two"), ("assistant", "three"), ("user", "four"), ("assistant", "five"), ("user", "six seven"))  # fmt: skip
+
+
+def test_the_oldest_exchanges_go_first_and_a_page_begins_with_a_user() -> None:
+    assert page(TALK, 100, count) == Page(messages=tuple(TALK), evicted=(), tokens=count(TALK))
+    shown = page(TALK, 20, count)
+    assert shown.messages == (TALK[0], *TALK[3:]) and shown.evicted == tuple(TALK[1:3])
+    assert page(TALK, 12, count).messages == (TALK[0], TALK[5])
+
+
+def test_a_turn_that_is_too_long_is_cut_and_says_so() -> None:
+    long = turns(("system", "be kind"), ("user", "word " * 500))
+    shown = page(long, 30, count)
+    assert shown.cut and shown.tokens <= 30 and shown.messages[-1].content.endswith(CUT)
+    with pytest.raises(InputError, match="leaves no room in 4 tokens"):
+        page(long, 4, count)
+    with pytest.raises(InputError, match="at least one message"):
+        page(long[:1], 100, count)
+
+
+SAID = st.lists(
+    st.builds(
+        lambda role, words: Message(role=role, content=" ".join(words)),
+        st.sampled_from(["system", "user", "assistant", "tool"]), st.lists(st.sampled_from(["a", "bb", "…", "\n"]), max_size=40),
+    ),
+    max_size=12,
+)  # fmt: skip
+
+
+@given(SAID, st.integers(0, 120))
+def test_it_never_overflows_and_every_turn_is_shown_or_evicted(said: list[Message], room: int) -> None:
+    try:
+        shown = page(said, room, count)
+    except InputError:
+        return
+    assert count(shown.messages) == shown.tokens <= room
+    left = [m for m in said if m.role != "system"]
+    kept = [m for m in shown.messages if m.role != "system"]
+    if shown.cut:
+        assert len(kept) == 1
+        assert len(shown.evicted) + 1 == len(left)
+    else:
+        assert [*shown.evicted, *kept] == left

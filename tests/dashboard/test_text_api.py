@@ -1,0 +1,101 @@
+"""Text space over HTTP: what an agent adds with its key, what only an operator may change, and that nobody reaches another's."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from starlette.testclient import TestClient
+
+from engrain.memory.skills import Skill, render
+from engrain.records import Scope
+from engrain.service import application
+from engrain.store import SqlStore
+
+sys.path.insert(0, str(Path(__file__).parents[1]))
+
+House = tuple[TestClient, SqlStore, dict[str, Any]]
+KILN = Skill(name="fire-the-kiln", description="Fires the kiln: use it when pots are dry.", body="1. Close the flap.")
+
+
+@pytest.fixture(scope="module")
+def base(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    import tiny_models
+
+    return tiny_models.llama(tmp_path_factory.mktemp("base") / "llama")
+
+
+@pytest.fixture
+def house(base: Path, tmp_path: Path) -> Iterator[House]:
+    app, service = application(tmp_path / "home", base, rows=2)
+    keys = {
+        name: {"authorization": f"Bearer {service.store.new_key(tenant, rights)[1]}"}
+        for name, tenant, rights in (
+            ("admin", "acme", ["admin"]), ("serve", "acme", ["serve", "feedback"]), ("other", "umbrella", ["serve", "admin"]),
+        )
+    }  # fmt: skip
+    with TestClient(app, base_url="http://127.0.0.1", headers=keys["serve"]) as client:
+        client.params = {"user": "ada"}  # type: ignore[assignment]
+        yield client, service.store, keys
+
+
+def test_an_agent_keeps_lessons_and_notes_and_reads_them(house: House) -> None:
+    client, _, keys = house
+    first = "Always check the free space of the disk before a backup."
+    assert client.post("/v1/engrain/lessons", json={"text": first, "section": "ops"}).json()["data"] == []
+    merged = client.post("/v1/engrain/lessons", json={"text": first.replace(" a ", " any ")}).json()["data"]
+    assert len(merged) == 1 and merged[0]["into"]
+    (lesson,) = client.get("/v1/engrain/lessons").json()["data"]
+    assert (lesson["text"], lesson["helpful"], lesson["value"]) == (first, 0, 0.5)
+    client.post("/v1/engrain/notes", json={"text": "The kiln in the north barn runs on propane from Heller."})
+    second = client.post("/v1/engrain/notes", json={"text": "Heller delivers propane to the north barn on Mondays."})
+    assert len(second.json()["links"]) == 1
+    assert client.get("/v1/engrain/lessons", headers=keys["other"]).json()["data"] == []
+
+
+def test_a_skill_waits_for_an_operator_and_is_read_step_by_step(house: House) -> None:
+    client, _, keys = house
+    (waiting,) = client.post("/v1/engrain/skills", json={"skill_md": render(KILN), "files": {"a.md": "hot"}}).json()[
+        "data"
+    ]
+    assert client.get("/v1/engrain/skills").json()["data"] == []
+    accept = {"operator": "accept", "targets": [waiting["id"]], "reason": "I have read it"}
+    assert client.post("/v1/engrain/changes", json=accept).status_code == 403
+    assert client.post("/v1/engrain/changes", json=accept, headers=keys["admin"]).status_code == 200
+    assert client.get("/v1/engrain/skills").json()["data"] == [
+        {"name": KILN.name, "description": KILN.description}
+    ]  # fmt: skip
+    assert "Close the flap" in client.get(f"/v1/engrain/skills/{KILN.name}").json()["text"]
+    assert client.get(f"/v1/engrain/skills/{KILN.name}", params={"user": "ada", "file": "a.md"}).json()["text"] == "hot"
+    assert client.get("/v1/engrain/skills/none").status_code == 404
+    bad = client.post("/v1/engrain/skills", json={"skill_md": "no front matter"})
+    assert bad.status_code == 400 and "begin with a line ---" in bad.json()["error"]["message"]
+
+
+def test_of_two_writers_of_a_block_the_second_gets_409(house: House) -> None:
+    client, _, _ = house
+    seen = client.put("/v1/engrain/blocks/plan", json={"text": "Ship on Monday."}).json()["version"]
+    assert client.put("/v1/engrain/blocks/plan", json={"text": "Tuesday.", "seen": seen}).status_code == 200
+    late = client.put("/v1/engrain/blocks/plan", json={"text": "Friday.", "seen": seen})
+    assert (late.status_code, late.json()["error"]["code"]) == (409, "conflict")
+    assert [b["text"] for b in client.get("/v1/engrain/blocks").json()["data"]] == ["Tuesday."]
+    assert client.put("/v1/engrain/blocks/plan", json={"text": "x " * 2000}).status_code == 400
+
+
+def test_changes_and_sleep_are_the_operators(house: House) -> None:
+    client, store, keys = house
+    note = client.post("/v1/engrain/notes", json={"text": "The kiln is warm."}).json()["id"]
+    body = {"operator": "archive", "targets": [note], "reason": "it was sold"}
+    (made,) = client.post("/v1/engrain/changes", json=body, headers=keys["admin"]).json()["data"]
+    history = client.get("/v1/engrain/changes", params={"user": "ada", "memory": note}, headers=keys["admin"]).json()[
+        "data"
+    ]
+    assert [d["id"] for d in history] == [made["id"]] and store.deltas([note], scope=Scope(tenant="acme", user="ada"))
+    odd = client.post("/v1/engrain/changes", json=body | {"operator": "burn"}, headers=keys["admin"])
+    assert odd.status_code == 400 and "archive" in odd.json()["error"]["message"]
+    assert client.post("/v1/engrain/sleep").status_code == 403
+    assert client.post("/v1/engrain/sleep", headers=keys["admin"]).json()["calls"] == 0
+    assert client.post("/v1/engrain/changes", json=body, headers=keys["other"]).status_code == 404

@@ -1,0 +1,142 @@
+"""An agent pages its own memory: blocks that two may edit at once, an archive, a conversation that outgrows the window, and tools that never crash."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Sequence
+from contextlib import closing
+from pathlib import Path
+
+import pytest
+
+from engrain.engines.fake import FakeEngine
+from engrain.errors import Conflict, InputError, NotFound
+from engrain.gateway.answer import answer
+from engrain.loops.paging import Pager, blocks, converse, edit_block, write_block
+from engrain.memory import HashedEmbedder
+from engrain.records import Message, Scope, ToolCall
+from engrain.store import SqlStore
+
+ME = Scope()
+
+
+def words(text: str) -> int:
+    return len(text.split())
+
+
+def count(messages: Sequence[Message]) -> int:
+    return sum(3 + words(m.content) for m in messages)
+
+
+@pytest.fixture
+def store(tmp_path: Path) -> Iterator[SqlStore]:
+    with closing(SqlStore(tmp_path)) as made:
+        yield made
+
+
+def pager(store: SqlStore, window: int = 80) -> Pager:
+    return Pager(
+        store=store, embedder=HashedEmbedder(), count_tokens=words, count=count, window=window, scope=ME, reserve=10, conversation="c1"
+    )  # fmt: skip
+
+
+def test_a_block_is_written_edited_and_shown_with_every_answer(store: SqlStore) -> None:
+    first = write_block(store, words, "user", "Ada builds boats.", scope=ME)
+    second = edit_block(store, words, "user", "boats", "clocks", scope=ME)
+    third = edit_block(store, words, "user", "", "She lives in Bergen.", scope=ME)
+    assert [b.text for b in (first, second, third)] == [
+        "Ada builds boats.", "Ada builds clocks.", "Ada builds clocks.\nShe lives in Bergen."
+    ]  # fmt: skip
+    assert blocks(store, ME) == [third] and third.version != first.version
+    said = answer(store, FakeEngine(), HashedEmbedder(), [Message(role="user", content="Hello")], scope=ME)
+    assert said.context.memory_ids == (third.version,) and "Ada builds clocks." in said.context.text
+
+
+def test_of_two_that_edit_at_once_the_second_is_told(store: SqlStore) -> None:
+    seen = write_block(store, words, "plan", "Ship on Monday.", scope=ME)
+    write_block(store, words, "plan", "Ship on Tuesday.", scope=ME, seen=seen.version)
+    with pytest.raises(Conflict, match="rewritten meanwhile"):
+        write_block(store, words, "plan", "Ship on Friday.", scope=ME, seen=seen.version)
+    assert blocks(store, ME)[0].text == "Ship on Tuesday."
+
+
+def test_what_a_block_cannot_be_is_refused_with_the_remedy(store: SqlStore) -> None:
+    write_block(store, words, "user", "Ada Ada", scope=ME, limit=4)
+    for wrong, said in (
+        (lambda: edit_block(store, words, "user", "", "one two three", scope=ME), "5 tokens, 4 at most"),
+        (lambda: edit_block(store, words, "user", "Ada", "Eva", scope=ME), "stands 2 times"),
+        (lambda: edit_block(store, words, "nobody", "", "x", scope=ME), "there are user"),
+        (lambda: write_block(store, words, "a: b", "x", scope=ME), "names no block"),
+    ):
+        with pytest.raises(InputError, match=said):
+            wrong()
+    with pytest.raises(NotFound):
+        write_block(store, words, "new", "x", scope=ME, seen="mem_000000000000")
+    assert blocks(store, ME)[0].text == "Ada Ada"
+
+
+def test_what_leaves_the_window_is_found_again_and_kept_once(store: SqlStore) -> None:
+    me = pager(store, window=60)
+    talk = [Message(role="user", content="The password of the bakery is flaming tulip.")]
+    for i in range(12):
+        talk += [
+            Message(role="assistant", content=f"Noted, number {i}."),
+            Message(role="user", content=f"And thing {i} is thing {i}."),
+        ]
+        shown = me.fit(talk)
+        assert shown.tokens == count(shown.messages) <= 50
+    assert "flaming tulip" not in " ".join(m.content for m in shown.messages)
+    assert "flaming tulip" in me.call("conversation_search", '{"query": "password of the bakery"}')
+    assert me.call("archival_memory_search", '{"query": "password of the bakery"}') == "nothing was found"
+    said = me.call("conversation_search", '{"query": "thing 1"}')
+    assert said.count("And thing 1 is thing 1.") == 1
+
+
+def test_the_model_calls_its_tools_until_it_answers(store: SqlStore) -> None:
+    me = pager(store)
+    script = iter([
+        [ToolCall(id="1", name="core_memory_append", arguments='{"name": "user", "content": "x"}')],
+        [ToolCall(id="2", name="archival_memory_insert", arguments='{"content": "Ada builds clocks."}'),
+         ToolCall(id="3", name="archival_memory_search", arguments='{"query": "clocks"}')],
+        [],
+    ])  # fmt: skip
+
+    def act(shown: Sequence[Message]) -> Message:
+        calls = next(script)
+        return Message(role="assistant", content="" if calls else "Done.", tool_calls=tuple(calls))
+
+    last, between = converse(me, [Message(role="user", content="Remember that Ada builds clocks.")], act)
+    assert last.content == "Done."
+    results = [m.content for m in between if m.role == "tool"]
+    assert (
+        "there is no block 'user'" in results[0]
+        and results[1].startswith("kept as mem_")
+        and "Ada builds clocks." in results[2]
+    )
+
+    def never(_: Sequence[Message]) -> Message:
+        return Message(
+            role="assistant",
+            content="",
+            tool_calls=(ToolCall(id="1", name="conversation_search", arguments='{"query": "x"}'),),
+        )
+
+    with pytest.raises(InputError, match="8 times in a row"):
+        converse(me, [Message(role="user", content="x")], never)
+    elsewhere = Message(role="assistant", content="", tool_calls=(ToolCall(id="1", name="weather", arguments="{}"),))
+    assert converse(me, [Message(role="user", content="x")], lambda _: elsewhere) == (elsewhere, [])
+
+
+@pytest.mark.parametrize(
+    ("name", "arguments"),
+    [("nothing", "{}"), ("core_memory_append", "{"), ("core_memory_append", "[]"), ("core_memory_append", '{"name": 3, "content": "x"}'),
+     ("archival_memory_search", '{"query": "x", "page": "2"}'), ("core_memory_replace", '{"name": "a", "old": "", "new": "x"}')],
+)  # fmt: skip
+def test_a_wrong_call_is_told_and_not_raised(store: SqlStore, name: str, arguments: str) -> None:
+    assert pager(store).call(name, arguments).startswith("error: ")
+
+
+def test_the_tools_are_offered_as_openai_reads_them(store: SqlStore) -> None:
+    offered = pager(store).offered()
+    assert json.loads(json.dumps(offered)) == offered and len(offered) == 5
+    assert offered[0]["function"]["parameters"]["required"] == ["name", "content"]
