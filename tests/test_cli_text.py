@@ -91,6 +91,20 @@ def test_a_block_is_written_and_a_stale_edit_refused(home: Path, base: Path) -> 
     assert "Ada builds boats." in engrain("blocks", "list", home=home).output
 
 
+def test_a_team_is_joined_told_and_left(home: Path, base: Path) -> None:  # noqa: F811
+    assert "0 records" in engrain("team", "join", "harbour", "--user", "ada", home=home).output
+    engrain("team", "tell", "harbour", "The gate code of the north barn is 4417.", "--user", "ada", home=home)
+    assert "1 records" in engrain("team", "join", "harbour", "--user", "ben", home=home).output
+    assert engrain("team", "members", "harbour", home=home).output == "ada\nben\n"
+    told = engrain("memories", "--user", "team:harbour", home=home).output
+    left = engrain("team", "leave", "harbour", "--user", "ben", "--reason", "left", home=home).output
+    assert "1 memories were put away" in left
+    memory = next(w for w in told.split() if w.startswith("mem_"))
+    gone = engrain("team", "forget", "harbour", memory, home=home, base=base).output
+    assert "ada: receipt rcp_" in gone and "team:harbour: receipt rcp_" in gone
+    assert "names no team" in engrain("team", "join", "a:b", home=home).output
+
+
 @pytest.mark.parametrize(
     "command", [["lessons", "list"], ["skills", "list"], ["blocks", "list"], ["history", "x"], ["sleep"]]
 )

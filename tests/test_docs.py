@@ -10,6 +10,7 @@ from functools import partial
 from pathlib import Path
 
 import pytest
+import typer
 from typer.testing import CliRunner
 
 from engrain import learner
@@ -18,6 +19,7 @@ from engrain.learner import SPROUT
 from engrain.loops.consolidate import Consolidation
 from engrain.loops.prepare import Preparation
 from engrain.loops.study import Study
+from engrain.records import Message
 
 sys.path.insert(0, str(Path(__file__).parent))
 ROOT = Path(__file__).parent.parent
@@ -113,3 +115,39 @@ def test_every_learning_method_has_a_row() -> None:
     rows = (ROOT / "docs/methods.md").read_text(encoding="utf-8")
     for file in (ROOT / "src/engrain/learning/methods").glob("[a-z]*.py"):
         assert file.name in rows, file.name
+
+
+PAGES = sorted((ROOT / "docs/text").glob("*.md"))
+
+
+def test_the_python_of_the_pages_on_text_space_runs(
+    tmp_path: Path, base: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    said = (Message(role="user", content="Hello"),)
+    with learner.Learner("my-agent", base=base) as me:
+        names = {"me": me, "messages": said, "act": lambda _: Message(role="assistant", content="Hello to you.")}
+        for page in PAGES:
+            for snippet in re.findall(r"```python\n(.*?)```", page.read_text(encoding="utf-8"), re.S):
+                snippet = snippet.replace('me = Learner("my-agent")\n', "")
+                exec(compile(snippet, str(page), "exec"), names)
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda p: p.stem)
+def test_the_commands_of_the_pages_on_text_space_are_there(page: Path) -> None:
+    text = page.read_text(encoding="utf-8")
+    lines = [x for block in re.findall(r"```sh\n(.*?)```", text, re.S) for x in block.splitlines()]
+    for line in [*lines, *re.findall(r"`(engrain [a-z]+(?: [a-z]+)?)[^`|]*`", text)]:
+        command: object = typer.main.get_command(app)
+        for word in shlex.split(line, comments=True)[1:]:
+            known = getattr(command, "commands", None)
+            if known is None:
+                break
+            assert word in known, line
+            command = known[word]
+
+
+def test_every_page_on_text_space_is_listed_and_every_link_leads_somewhere() -> None:
+    first = (ROOT / "docs/text/README.md").read_text(encoding="utf-8")
+    linked = set(re.findall(r"\]\(([\w.-]+\.md)\)", first))
+    assert linked == {p.name for p in PAGES} - {"README.md"}

@@ -103,9 +103,9 @@ def more(kept: list[dict[str, Any]]) -> list[dict[str, Any]]:
         doc = maker.read(maker.rng.randint(2, 4), 3, plain=True, style=group == "style", dated=False)
         for branch in doc.branches:
             row = {"group": group, "notes": shown(doc), "question": branch[0][1], "answer": branch[1][1]}
-            if group == "style" or (row["answer"] == UNKNOWN) == (group == "unknown"):
-                if group != "reading" or row["answer"] not in ("Yes", "No"):
-                    return row
+            known = row["answer"] != UNKNOWN
+            if group == "style" or (known and row["answer"] not in ("Yes", "No") if group == "reading" else not known):
+                return row
         return None
 
     while lacking := {(p, g) for p in ("scale", "gate") for g, n in JUDGING.items() if have[p, g] < n}:

@@ -99,3 +99,20 @@ def test_changes_and_sleep_are_the_operators(house: House) -> None:
     assert client.post("/v1/engrain/sleep").status_code == 403
     assert client.post("/v1/engrain/sleep", headers=keys["admin"]).json()["calls"] == 0
     assert client.post("/v1/engrain/changes", json=body, headers=keys["other"]).status_code == 404
+
+
+def test_a_team_is_told_something_by_a_member_alone(house: House) -> None:
+    client, _, keys = house
+    told = {"text": "The gate code of the north barn is 4417."}
+    assert client.post("/v1/engrain/teams/harbour/memories", json=told).status_code == 400
+    assert client.put("/v1/engrain/teams/harbour/members").status_code == 403
+    for user in ("ada", "ben"):
+        client.put("/v1/engrain/teams/harbour/members", params={"user": user}, headers=keys["admin"])
+    assert client.post("/v1/engrain/teams/harbour/memories", json=told).status_code == 200
+    theirs = client.get("/v1/engrain/memories", params={"user": "ben"}, headers=keys["admin"]).json()["data"]
+    assert [m["text"] for m in theirs] == [told["text"]]
+    assert client.get("/v1/engrain/teams/harbour/members", headers=keys["other"]).json()["data"] == []
+    gone = client.delete(
+        "/v1/engrain/teams/harbour/members", params={"user": "ben", "reason": "left"}, headers=keys["admin"]
+    )
+    assert gone.json() == {"user": "ben", "put_away": 1}

@@ -9,6 +9,7 @@ import typer
 
 from engrain.cli import loop as loop  # importing them makes the commands
 from engrain.cli import service as service
+from engrain.cli import teams as teams
 from engrain.cli import text as text
 from engrain.cli.common import app as app
 

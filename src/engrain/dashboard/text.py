@@ -14,6 +14,7 @@ from pydantic import BaseModel, Field
 
 from engrain.dashboard.desk import Desk
 from engrain.errors import InputError
+from engrain.loops import teams
 from engrain.loops.remember import LONGEST_NOTE
 from engrain.memory.skills import parse
 from engrain.records import Operator, Scope
@@ -139,6 +140,25 @@ def router(desk: Desk, tenant_for: Callable[[str], Callable[[Request], Awaitable
             cast(Operator, body.operator), *body.targets, reason=body.reason, into=body.into, value=body.value
         )  # fmt: skip
         return _list([asdict(delta) for delta in made])
+
+    @api.get("/teams/{team}/members")
+    def team_members(team: str, tenant: str = Depends(tenant_for("admin"))) -> dict[str, Any]:
+        return _list([{"user": user} for user in teams.members(desk.store, teams.team_scope(tenant, team))])
+
+    @api.put("/teams/{team}/members")
+    def join(team: str, user: User, tenant: str = Depends(tenant_for("admin"))) -> dict[str, Any]:
+        return {"user": user, "copied": teams.join(desk.store, teams.team_scope(tenant, team), user)}
+
+    @api.delete("/teams/{team}/members")
+    def leave(team: str, user: User, reason: Words, tenant: str = Depends(tenant_for("admin"))) -> dict[str, Any]:
+        return {"user": user, "put_away": teams.leave(desk.store, teams.team_scope(tenant, team), user, reason=reason)}
+
+    @api.post("/teams/{team}/memories")
+    def tell_team(team: str, body: NewNote, user: User, tenant: str = Depends(tenant_for("serve"))) -> dict[str, Any]:
+        scope = teams.team_scope(tenant, team)
+        if user not in teams.members(desk.store, scope):
+            raise InputError(f"{user} is no member of {team}; only a member tells a team something")
+        return _list([asdict(m) for m in teams.tell_team(desk.store, scope, body.text, by=user)])
 
     @api.post("/sleep")
     def sleep(text: Text = steers) -> dict[str, Any]:

@@ -410,6 +410,14 @@ class SqlStore:
             found = connection.execute(select(runs.c.json).where(owned(runs, scope), runs.c.key == key)).scalar()
         return None if found is None else json.loads(found)
 
+    def runs(self, beginning: str, *, scope: Scope) -> dict[str, dict[str, Any]]:
+        """What is remembered under each key that begins so."""
+        wanted = select(runs.c.key, runs.c.json).where(
+            owned(runs, scope), runs.c.key.startswith(beginning, autoescape=True)
+        )
+        with self._db.read() as connection:
+            return {row.key: json.loads(row.json) for row in connection.execute(wanted.order_by(runs.c.key))}
+
     def delete_run(self, key: str, *, scope: Scope) -> None:
         """Forget where a job stood; nothing happens if there is none."""
         with self._db.write() as connection:
