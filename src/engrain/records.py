@@ -153,6 +153,9 @@ class Feedback:
     causes: tuple[str, ...] = ()
 
 
+_SEARCHED = ("keywords", "tags", "context", "SKILL.md")
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Memory:
     """One item of text memory. It is never edited: a newer memory supersedes it, or a retraction marks it wrong.
@@ -192,7 +195,7 @@ class Memory:
     @property
     def searched(self) -> str:
         """What it is found by: its text, and what was noted of it."""
-        about = [value for name, value in self.attributes if name in ("keywords", "tags", "context") and value.strip()]
+        about = [value for name, value in self.attributes if name in _SEARCHED and value.strip()]
         return "\n".join([self.text, *about]) if self.text.strip() else self.text
 
 
