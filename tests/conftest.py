@@ -59,8 +59,8 @@ def _no_network(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.fixture(scope="session")
-def new_database(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callable[[], str]]:
-    """Makes empty databases of engrain's on a PostgreSQL server of this session's own, and gives their addresses."""
+def new_database(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callable[..., str]]:
+    """Makes databases on a PostgreSQL server of this session's own, with engrain's empty tables or (`template0`) without, and gives their addresses."""
     missing = 'there is no PostgreSQL here; run: pip install -c constraints.txt -e ".[dev]"'
     psycopg = pytest.importorskip("psycopg", reason=missing)
     with warnings.catch_warnings():
@@ -81,9 +81,9 @@ def new_database(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callable[
             SqlStore(tmp_path_factory.mktemp("template"), database=address("template_engrain")).close()
             numbers = count()
 
-            def make() -> str:
+            def make(template: str = "template_engrain") -> str:
                 name = f"engrain_{next(numbers)}"
-                admin.execute(f"CREATE DATABASE {name} TEMPLATE template_engrain")
+                admin.execute(f"CREATE DATABASE {name} TEMPLATE {template}")
                 return address(name)
 
             yield make

@@ -27,10 +27,8 @@ LONGEST = 600
 """Bytes that an id, a cause, a tenant or a user may have: an index of PostgreSQL takes some 2,700, and four of them stand in one."""
 
 _REMEDIES = {
-    "08": "the server cannot be reached; check that it runs, and the address",
+    "08": "the server cannot be reached or lets nobody in; check that it runs, the address with user and password, and that the database is there (createdb)",
     "25006": "the database is read-only (a standby, perhaps); name the primary, or make it writable",
-    "28": "the server does not let this user in; check user and password in the address",
-    "3D": "make the database (createdb), or correct the address",
     "3F": "the schema is not there; create it, or correct search_path",
     "40": "another transaction came between; repeat",
     "42501": "the user may not do this here; let it own the database or a schema of its own",
@@ -41,7 +39,7 @@ _REMEDIES = {
     "58": "the server's disk failed to read or write; check its health and free space, then repeat",
     "XX": "the database is damaged; restore it from a backup",
 }
-"""By SQLSTATE, or by its class, the first two characters."""
+"""By SQLSTATE, or by its class, the first two characters. A connection that fails, or breaks, has none: 08."""
 
 _SESSION = """
     SELECT set_config('lock_timeout', %s, false), set_config(
@@ -102,13 +100,16 @@ class Postgres(Database):
             left: Sequence[str] = (*_ERASED, *_DERIVED)
             while left:
                 horizon = driver.execute("SELECT pg_snapshot_xmax(pg_current_snapshot())::text").fetchone()[0]
-                while driver.execute(_LOOKING_BACK, (horizon,)).fetchone() and time.monotonic() < until:
+                while (
+                    looking_back := driver.execute(_LOOKING_BACK, (horizon,)).fetchone()
+                ) and time.monotonic() < until:
                     time.sleep(0.02)
-                left = [table for table in left if _rewritten(driver, table) and table in _ERASED]
+                if not looking_back:  # nobody waits for the tables behind one who reads for long
+                    left = [table for table in left if _rewritten(driver, table) and table in _ERASED]
                 if left and time.monotonic() >= until:
                     raise StoreError(
                         f"{self.name}: the records are erased, but another transaction still reads the old rows, so their bytes "
-                        f"remain in {', '.join(left)}; when it has ended, erase the same records again"
+                        "remain; when it has ended, erase the same records again"
                     )
 
     def _check(self) -> None:
