@@ -8,8 +8,8 @@ from __future__ import annotations
 
 import hashlib
 import re
-from collections.abc import Hashable, Mapping, Sequence
-from typing import Any, TypeVar
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 import numpy as np
 from sqlalchemy import Connection, LargeBinary, func, select, text
@@ -35,8 +35,6 @@ _IGNORED = frozenset(_SMALL_WORDS.split())
 """Question words and the small words around them. Dropping them matters more than the tokenizer does
 (LoCoMo R@5 48.3 -> 54.9)."""
 
-
-T = TypeVar("T", bound=Hashable)
 
 _PUT = insert(vectors)
 _PUT = _PUT.on_conflict_do_update(index_elements=("seq", "name"), set_={"vector": _PUT.excluded.vector})
@@ -84,7 +82,7 @@ def search_text(connection: Connection, query: str, scope: Scope, limit: int) ->
         return []
     large = filing.state(connection, scope)[1] > _LARGE
     if connection.dialect.name == "postgresql":
-        return words.search_text(connection, asked, scope, limit, _rarest if large else list)
+        return words.search_text(connection, asked, scope, limit, _MOST_SCORED if large else None)
     if not _exists(connection, name):
         return []
     if large:
@@ -115,19 +113,8 @@ def _telling(connection: Connection, name: str, asked: Sequence[str]) -> list[st
     found: dict[int, int] = {}
     for word, count in counts:
         found[word] = min(count, found.get(word, count))
-    return [asked[word] for word in _rarest({w: count for w, count in found.items() if count})] or list(asked)
-
-
-def _rarest(counts: Mapping[T, int]) -> list[T]:
-    """The words that fewest memories have, as many as may be scored: one that nearly all have costs much and tells nothing."""
-    chosen: list[T] = []
-    total = 0
-    for word in sorted(counts, key=counts.__getitem__):
-        total += counts[word]
-        if chosen and total > _MOST_SCORED:
-            break
-        chosen.append(word)
-    return chosen
+    chosen = words.rarest({word: count for word, count in found.items() if count}, _MOST_SCORED)
+    return [asked[word] for word in chosen] or list(asked)
 
 
 def put_vectors(connection: Connection, name: str, new: Mapping[str, Any], scope: Scope) -> None:

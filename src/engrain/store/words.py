@@ -11,7 +11,8 @@ import math
 import sqlite3
 import threading
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Hashable, Mapping, Sequence
+from typing import TypeVar
 
 from sqlalchemy import (
     Column,
@@ -34,6 +35,7 @@ _LONGEST = 200
 _LEAST = 1e-6
 """What a word tells that more than half of the memories have. FTS5's own figure, as are 1.2 and 0.75 below."""
 
+T = TypeVar("T", bound=Hashable)
 metadata = MetaData()
 
 # How many memories of a scope have words, and how many words these are.
@@ -76,7 +78,10 @@ _UNINDEX = """
     WHERE tenant = %(tenant)s AND "user" = %(user)s
 """
 _SIZE = 'SELECT n, documents, words FROM indexes WHERE tenant = %(tenant)s AND "user" = %(user)s'
-_COUNT = "SELECT word, count(*) FROM words WHERE n = %(n)s AND word = ANY(%(words)s) GROUP BY word"
+_COUNT = """
+    SELECT word, (SELECT count(*) FROM (SELECT FROM words WHERE n = %(n)s AND words.word = asked.word LIMIT %(limit)s) AS few)
+    FROM unnest(%(words)s::text[]) AS asked(word)
+"""
 # Summed in the order of the query's words: what has the same words must get the same sum to the last bit.
 _SEARCH = """
     SELECT subjects.id, best.score FROM (
@@ -108,28 +113,42 @@ def unindex(connection: Connection, seqs: Sequence[int], scope: Scope) -> None:
 
 
 def search_text(
-    connection: Connection,
-    query: Sequence[str],
-    scope: Scope,
-    limit: int,
-    telling: Callable[[Mapping[str, int]], Sequence[str]],
+    connection: Connection, query: Sequence[str], scope: Scope, limit: int, most: int | None
 ) -> list[tuple[str, float]]:
     """The best `limit` memories of one scope by BM25 (higher is better, > 0), best first; ties in order of writing.
 
-    `telling` chooses among the stems of the query, given how many memories have each."""
+    Of all words of the query, or of its rarest: so many that not more than `most` are scored (`rarest`)."""
     size = connection.exec_driver_sql(_SIZE, _whose(scope)).one_or_none()
     if size is None or not size.documents:
         return []
     asked = Counter(stem for found in stems(query) for stem in found)
-    counts = connection.exec_driver_sql(_COUNT, {"n": size.n, "words": list(asked)}).all()
-    there = {row[0]: row[1] for row in counts}
-    chosen = telling({word: there[word] for word in asked if word in there})
+
+    def counted(limit: int) -> dict[str, int]:
+        rows = connection.exec_driver_sql(_COUNT, {"n": size.n, "words": list(asked), "limit": limit})
+        return {row[0]: row[1] for row in rows if row[1]}
+
+    there = counted(size.documents if most is None else most + 1)  # a word that more have will hardly be chosen
+    if most is not None and there and min(there.values()) > most:
+        there = counted(size.documents)
+    chosen = list(there) if most is None else rarest(there, most)
     values = {
-        "n": size.n, "usual": size.words / size.documents, "limit": limit, "words": list(chosen),
+        "n": size.n, "usual": size.words / size.documents, "limit": limit, "words": chosen,
         "weights": [asked[word] * _rarity(there[word], size.documents) for word in chosen],
     }  # fmt: skip
     rows = connection.exec_driver_sql(_SEARCH, values | _whose(scope))
     return [(row[0], row[1]) for row in rows]
+
+
+def rarest(counts: Mapping[T, int], most: int) -> list[T]:
+    """The words that fewest memories have, as many as may be scored: one that nearly all have costs much and tells nothing."""
+    chosen: list[T] = []
+    total = 0
+    for word in sorted(counts, key=counts.__getitem__):
+        total += counts[word]
+        if chosen and total > most:
+            break
+        chosen.append(word)
+    return chosen
 
 
 def _rarity(having: int, documents: int) -> float:
