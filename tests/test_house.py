@@ -41,6 +41,7 @@ HOMES = {
     "safetensors": {"engines"},
     "sqlalchemy": {"store"},
     "alembic": {"store"},
+    "psycopg": {"store"},
     "fastapi": {"gateway", "dashboard"},
     "starlette": {"gateway", "dashboard", "mcp"},
     "jinja2": {"dashboard"},

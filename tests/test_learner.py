@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Callable
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -246,3 +247,14 @@ def test_an_answer_in_the_users_style_is_right_if_it_holds_what_is_expected(base
         me.tell("Call me Captain.")
         assert not me.evaluate([item]).results[0].right  # the style is not shown
         assert me.evaluate([item], with_context=True).results[0].right
+
+
+def test_records_may_live_in_a_database_and_the_home_holds_the_rest(
+    base: Path, tmp_path: Path, new_database: Callable[..., str]
+) -> None:
+    home, database = tmp_path / "home", new_database()
+    with Learner(home, base=base, database=database) as me:
+        me.tell("The gate code is 4417.")
+    assert home.is_dir() and not (home / "engrain.db").exists()
+    with Learner(home, base=base, database=database) as me:
+        assert me.store.search_text("gate code", scope=me.scope) != []

@@ -65,7 +65,8 @@ def embedder_of(name: str) -> Embedder:
 class Learner:
     """An agent's memory and weights for one user: what it is told it uses at once, and comes to know.
 
-    Everything lives in the folder `home` (created if missing): the database, the adapters, interrupted runs. The model is
+    Everything lives in the folder `home` (created if missing): the database, unless `database` is the address of a PostgreSQL one, the
+    adapters, interrupted runs. The model is
     loaded at the first call that needs it, onto `device`: "auto" (cuda where there is one, else cpu), "cpu" or "cuda". `embedder`
     finds notes by meaning: one of your own, or a name as in `embedder_of`.
     Use one Learner per user; several may share a home.
@@ -81,6 +82,7 @@ class Learner:
         serving: Serving | None = None,
         consolidation: Consolidation | None = None,
         embedder: Embedder | str = "hashed",
+        database: str = "",
         device: str = "auto",
         threads: int = 1,
     ) -> None:
@@ -92,7 +94,7 @@ class Learner:
         self.scope = Scope(tenant=tenant, user=user)
         self.serving = serving or Serving(max_tokens=ANSWER_TOKENS)
         self.consolidation = consolidation or Consolidation()
-        self.store = SqlStore(self.home)
+        self.store = SqlStore(self.home, database=database)
         self.embedder = embedder_of(embedder) if isinstance(embedder, str) else embedder
         self._device, self._threads = device, threads
         self._engine: LocalEngine | None = None

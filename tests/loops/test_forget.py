@@ -6,7 +6,7 @@ import shutil
 import sqlite3
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
@@ -105,8 +105,9 @@ NOTE = "The safe in the office opens with the code zq6094kv."
 
 
 @pytest.fixture
-def store(tmp_path: Path) -> SqlStore:
-    return SqlStore(tmp_path / "home", busy_timeout_s=0.1)
+def store(tmp_path: Path, database: str) -> Iterator[SqlStore]:
+    with closing(SqlStore(tmp_path / "home", database=database, busy_timeout_s=0.1)) as made:
+        yield made
 
 
 def unopened() -> Any:
@@ -114,7 +115,7 @@ def unopened() -> Any:
 
 
 def let_go(store: SqlStore, what: str, scope: Scope = SCOPE, engine: Any = unopened) -> Receipt:
-    return forget(store, engine, what, scope=scope, home=store._db.path.parent)
+    return forget(store, engine, what, scope=scope, home=store.home)
 
 
 def turn(store: SqlStore, *said: str, answer: str, conversation: str = "", **fields: Any) -> Interaction:
@@ -127,7 +128,7 @@ def turn(store: SqlStore, *said: str, answer: str, conversation: str = "", **fie
 
 
 def everything(store: SqlStore) -> bytes:
-    return b"".join(p.read_bytes() for p in store._db.path.parent.rglob("*") if p.is_file())
+    return b"".join(p.read_bytes() for p in store.home.rglob("*") if p.is_file())
 
 
 def test_forgetting_a_word_that_tells_nothing_leaves_unrelated_history_alone(store: SqlStore) -> None:
@@ -207,7 +208,7 @@ def test_a_redacted_turn_that_lost_its_query_is_never_asked_again(store: SqlStor
 
 def test_an_adapter_that_two_users_learned_goes_with_the_last_of_them(store: SqlStore) -> None:
     name = "a" * 64
-    folder = store._db.path.parent / "adapters" / name
+    folder = store.home / "adapters" / name
     folder.mkdir(parents=True)
     notes: dict[Scope, Memory] = {}
     for scope in (SCOPE, OTHER):
@@ -221,6 +222,7 @@ def test_an_adapter_that_two_users_learned_goes_with_the_last_of_them(store: Sql
     assert not folder.exists()
 
 
+@pytest.mark.parametrize("database", ["sqlite"], indirect=True)
 def test_no_receipt_is_written_while_the_bytes_are_still_there(store: SqlStore) -> None:
     note = remember.tell(store, NOTE, scope=SCOPE)
     with closing(sqlite3.connect(store._db.path)) as reader:
@@ -240,7 +242,7 @@ def test_no_receipt_is_written_while_a_folder_cannot_be_removed(
     store: SqlStore, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     note = remember.tell(store, NOTE, scope=SCOPE)
-    (store._db.path.parent / "adapters" / "stray").mkdir(parents=True)
+    (store.home / "adapters" / "stray").mkdir(parents=True)
 
     def refuse(_: Path) -> None:
         raise PermissionError(13, "Permission denied")

@@ -6,7 +6,8 @@ import functools
 import json
 import os
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import closing
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -27,8 +28,9 @@ NO_ENGINE: Any = None
 
 
 @pytest.fixture
-def store(tmp_path: Path) -> SqlStore:
-    return SqlStore(tmp_path / "home")
+def store(tmp_path: Path, database: str) -> Iterator[SqlStore]:
+    with closing(SqlStore(tmp_path / "home", database=database)) as made:
+        yield made
 
 
 def texts(store: SqlStore) -> list[str]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sqlite3
 import threading
 from collections.abc import Iterator
 from contextlib import closing
@@ -14,6 +13,7 @@ from typing import Any
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from sqlalchemy import text as sql
 
 from engrain.errors import InputError
 from engrain.memory.filing import file, keys_of, shelf_of
@@ -28,9 +28,10 @@ TEXTS = [
 USERS = count()
 
 
-@pytest.fixture(scope="module")
-def store(tmp_path_factory: pytest.TempPathFactory) -> Iterator[SqlStore]:
-    with closing(SqlStore(tmp_path_factory.mktemp("home"))) as made:
+@pytest.fixture(scope="module", params=["sqlite", "postgresql"])
+def store(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[SqlStore]:
+    address = "" if request.param == "sqlite" else request.getfixturevalue("new_database")()
+    with closing(SqlStore(tmp_path_factory.mktemp("home"), database=address)) as made:
         yield made
 
 
@@ -40,9 +41,9 @@ def note(scope: Scope, name: str, text: str, at: float, **links: tuple[str, ...]
 
 def standings(store: SqlStore, scope: Scope) -> dict[str, tuple[Any, ...]]:
     """As they are kept, in the order of recording."""
-    rows = 'SELECT id, state, until, "by", confirmations, standings.kind FROM standings JOIN subjects USING (seq) WHERE subjects.user = ? ORDER BY seq'
-    with closing(sqlite3.connect(store.home / "engrain.db")) as raw:
-        return {row[0]: row[1:] for row in raw.execute(rows, (scope.user,))}
+    rows = 'SELECT id, state, until, "by", confirmations, standings.kind FROM standings JOIN subjects USING (seq) WHERE subjects."user" = :user ORDER BY seq'
+    with store._db.read() as connection:
+        return {row[0]: tuple(row[1:]) for row in connection.execute(sql(rows), {"user": scope.user})}
 
 
 def changed(data: st.DataObject, scope: Scope, history: History) -> Delta:
@@ -142,9 +143,12 @@ def test_what_holds_is_found_by_ids_and_by_whether_it_says_how_to_answer(store: 
     assert store.akin((), ["call"], scope=Scope(user="nobody")) == []
 
 
-def test_who_files_at_the_same_time_begins_anew(tmp_path: Path) -> None:
+def test_who_files_at_the_same_time_begins_anew(tmp_path: Path, database: str) -> None:
     scope, home = Scope(), tmp_path / "home"
-    with closing(SqlStore(home)) as first, closing(SqlStore(home)) as second:
+    with (
+        closing(SqlStore(home, database=database)) as first,
+        closing(SqlStore(home, database=database)) as second,
+    ):
         first.append(note(scope, "a", "The gate code is 1", 1.0))
         seen = first.state(scope=scope)
         second.append(note(scope, "b", "The gate code is 2", 2.0))

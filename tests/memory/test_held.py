@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -43,8 +44,16 @@ class Embedding(HashedEmbedder):
 
 
 @pytest.fixture
-def store(tmp_path: Path) -> Counting:
-    return Counting(tmp_path)
+def store(tmp_path: Path, database: str) -> Iterator[Counting]:
+    with closing(Counting(tmp_path, database=database)) as made:
+        yield made
+
+
+@pytest.fixture
+def other(tmp_path: Path, database: str, store: Counting) -> Iterator[SqlStore]:
+    """As another process has it."""
+    with closing(SqlStore(tmp_path, database=database)) as made:
+        yield made
 
 
 def test_what_holds_is_the_active_memories_told_apart(store: Counting) -> None:
@@ -57,7 +66,7 @@ def test_what_holds_is_the_active_memories_told_apart(store: Counting) -> None:
     assert held([]).notes == () and held([]).snapshot == ""
 
 
-def test_nothing_is_read_again_until_something_is_told_or_forgotten(store: Counting, tmp_path: Path) -> None:
+def test_nothing_is_read_again_until_something_is_told_or_forgotten(store: Counting, other: SqlStore) -> None:
     style = remember.tell(store, "Call me Captain.", scope=ADA)
     shelf = Shelf()
     assert shelf.of(store, ADA).styles == (style,)
@@ -65,7 +74,6 @@ def test_nothing_is_read_again_until_something_is_told_or_forgotten(store: Count
     remember.tell(store, "Call me Bea.", scope=BEA)
     shelf.of(store, ADA)
     assert store.reads == 1
-    other = SqlStore(tmp_path)  # another process
     second = remember.tell(other, "Be brief.", scope=ADA)
     assert shelf.of(store, ADA).styles == (style, second) and store.reads == 2
     other.erase([style.id], scope=ADA, reason="asked")
@@ -97,7 +105,7 @@ def test_each_state_of_the_memory_has_a_name_of_its_own_that_holds_no_word_of_it
     assert shelf.of(store, ADA).snapshot == ""
 
 
-def test_vectors_are_read_once_and_those_of_what_is_new_are_added(store: Counting, tmp_path: Path) -> None:
+def test_vectors_are_read_once_and_those_of_what_is_new_are_added(store: Counting, other: SqlStore) -> None:
     embedder, shelf = Embedding(), Shelf()
     embedder.made.clear()
 
@@ -107,7 +115,6 @@ def test_vectors_are_read_once_and_those_of_what_is_new_are_added(store: Countin
     for n in range(70):  # more than there is room for at first
         remember.tell(store, f"The code of barn {n} is {n}{n}.", scope=ADA)
     assert ask("What is the code of barn 7?")[0] == "The code of barn 7 is 77."
-    other = SqlStore(tmp_path)
     gone = remember.tell(other, "The owner of the kiln is Petra.", scope=ADA)
     assert ask("Who is the owner of the kiln?")[0] == gone.text
     assert (store.vectors_read, len(embedder.made)) == (1, 71 + 2)

@@ -26,8 +26,8 @@ NOTES = [
 
 
 @pytest.fixture
-def store(tmp_path: Path) -> Iterator[SqlStore]:
-    store = SqlStore(tmp_path)
+def store(tmp_path: Path, database: str) -> Iterator[SqlStore]:
+    store = SqlStore(tmp_path, database=database)
     for at, text in enumerate(NOTES):
         store.append(Memory(id=f"mem_{at}", scope=ME, text=text, valid_from=float(at), recorded_at=float(at)))
     yield store

@@ -25,8 +25,8 @@ def other() -> Scope:
 
 
 @pytest.fixture
-def store(tmp_path: Path) -> Iterator[SqlStore]:
-    store = SqlStore(tmp_path, busy_timeout_s=5.0)
+def store(tmp_path: Path, database: str) -> Iterator[SqlStore]:
+    store = SqlStore(tmp_path, database=database, busy_timeout_s=5.0)
     yield store
     store.close()
 

@@ -1,11 +1,12 @@
-"""`verify` against a hand that edits the database file."""
+"""`verify` against a hand that edits the database."""
 
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from contextlib import closing
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -28,10 +29,30 @@ def filled(store: SqlStore, memory: Callable[..., Memory], scope: Scope) -> SqlS
     return store
 
 
-def tamper(home: Path, *statements: str) -> None:
-    with closing(sqlite3.connect(home / "engrain.db", isolation_level=None)) as raw:
+Tamper = Callable[..., None]
+
+
+@pytest.fixture
+def raw(tmp_path: Path, database: str) -> Iterator[Any]:
+    """The database without engrain, and without the foreign keys that it holds to."""
+    if database:
+        import psycopg
+
+        with psycopg.connect(database, autocommit=True) as server:
+            server.execute("SET session_replication_role = replica")
+            yield server
+    else:
+        with closing(sqlite3.connect(tmp_path / "engrain.db", isolation_level=None)) as file:
+            yield file
+
+
+@pytest.fixture
+def tamper(raw: Any) -> Tamper:
+    def tampering(*statements: str) -> None:
         for statement in statements:
             assert raw.execute(statement).rowcount != 0, f"changed nothing: {statement}"
+
+    return tampering
 
 
 def test_an_honest_history_verifies(filled: SqlStore) -> None:
@@ -60,7 +81,7 @@ def test_an_empty_store_verifies(store: SqlStore) -> None:
         ),
         ("UPDATE content SET salt = '' WHERE seq = 3", "content of ledger entry 3 .* edited"),
         ("DELETE FROM content WHERE seq = 3", r"content of ledger entry 3 \(mem_3\) is missing"),
-        ("UPDATE subjects SET user = 'bob' WHERE seq = 3", "entry 3 .* another scope"),
+        ("UPDATE subjects SET \"user\" = 'bob' WHERE seq = 3", "entry 3 .* another scope"),
         ("UPDATE subjects SET id = 'mem_9' WHERE seq = 3", "entry 3 .* another scope, kind or id"),
         ("UPDATE moves SET adapter = 'c' WHERE seq = 8", "pointer move of ledger entry 8 was edited"),
         ("DELETE FROM moves WHERE seq = 8", "pointer move of ledger entry 8 was edited or removed"),
@@ -78,8 +99,8 @@ def test_an_empty_store_verifies(store: SqlStore) -> None:
         ("INSERT INTO edges VALUES (9, 'acme', 'bob', 'mem_1', 'mem_3')", "link from mem_1 to mem_3 was added"),
     ],
 )
-def test_every_tampering_is_found_and_placed(filled: SqlStore, tmp_path: Path, statement: str, says: str) -> None:
-    tamper(tmp_path, statement)
+def test_every_tampering_is_found_and_placed(filled: SqlStore, tamper: Tamper, statement: str, says: str) -> None:
+    tamper(statement)
     with pytest.raises(LedgerBroken, match=says):
         filled.verify()
 
@@ -95,9 +116,8 @@ def test_a_record_that_was_erased_and_came_to_be_again_from_other_causes_verifie
     assert store.verify() == 7
 
 
-def test_entries_that_changed_places_are_found(filled: SqlStore, tmp_path: Path) -> None:
+def test_entries_that_changed_places_are_found(filled: SqlStore, tamper: Tamper) -> None:
     tamper(
-        tmp_path,
         "UPDATE ledger SET seq = 0 WHERE seq = 2",
         "UPDATE ledger SET seq = 2 WHERE seq = 3",
         "UPDATE ledger SET seq = 3 WHERE seq = 0",
@@ -107,22 +127,20 @@ def test_entries_that_changed_places_are_found(filled: SqlStore, tmp_path: Path)
 
 
 def test_a_forgotten_content_put_back_is_found(
-    store: SqlStore, tmp_path: Path, memory: Callable[..., Memory], scope: Scope
+    store: SqlStore, raw: Any, tamper: Tamper, memory: Callable[..., Memory], scope: Scope
 ) -> None:
     store.append(memory("one", id="mem_1"))
-    with closing(sqlite3.connect(tmp_path / "engrain.db")) as raw:
-        json, salt = raw.execute("SELECT json, salt FROM content").fetchone()
+    json, salt = raw.execute("SELECT json, salt FROM content").fetchone()
     store.erase(["mem_1"], scope=scope, reason="asked")
-    tamper(tmp_path, f"INSERT INTO content VALUES (1, '{json}', '{salt}')")
+    tamper(f"INSERT INTO content VALUES (1, '{json}', '{salt}')")
     with pytest.raises(LedgerBroken, match=r"entry 1 \(mem_1\) was forgotten but its content is back"):
         store.verify()
 
 
-def test_a_cut_that_also_mends_the_head_is_found_by_a_head_noted_elsewhere(filled: SqlStore, tmp_path: Path) -> None:
+def test_a_cut_that_also_mends_the_head_is_found_by_a_head_noted_elsewhere(filled: SqlStore, tamper: Tamper) -> None:
     noted = filled.head()
     seventh = list(filled.ledger())[6].hash
     tamper(
-        tmp_path,
         "DELETE FROM moves WHERE seq = 8",
         "DELETE FROM ledger WHERE seq = 8",
         f"UPDATE head SET count = 7, hash = '{seventh}'",

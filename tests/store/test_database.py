@@ -26,6 +26,7 @@ from engrain.store.schema import metadata
 from engrain.store.sql import PROBE_S
 
 Make = Callable[..., Memory]
+on_sqlite = pytest.mark.parametrize("database", ["sqlite"], indirect=True)
 
 
 def test_the_file_is_opened_for_durability_and_is_private(tmp_path: Path) -> None:
@@ -46,6 +47,7 @@ def test_the_file_is_opened_for_durability_and_is_private(tmp_path: Path) -> Non
     assert stat.S_IMODE(database.path.stat().st_mode) == 0o600
 
 
+@on_sqlite
 def test_a_second_store_of_a_home_takes_no_locks_from_the_first(
     store: SqlStore, tmp_path: Path, python: Callable[..., subprocess.Popen[str]], memory: Make
 ) -> None:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import threading
 import time
+from collections.abc import Iterator
+from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -16,8 +18,9 @@ ADA, BEN = Scope(user="ada"), Scope(user="ben")
 
 
 @pytest.fixture
-def store(tmp_path: Path) -> SqlStore:
-    return SqlStore(tmp_path / "home")
+def store(tmp_path: Path, database: str) -> Iterator[SqlStore]:
+    with closing(SqlStore(tmp_path / "home", database=database)) as made:
+        yield made
 
 
 def claimed(store: SqlStore, worker: str, lease_s: float = 60.0) -> Job:

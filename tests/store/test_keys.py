@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -11,8 +13,9 @@ from engrain.store import SqlStore
 
 
 @pytest.fixture
-def store(tmp_path: Path) -> SqlStore:
-    return SqlStore(tmp_path / "home")
+def store(tmp_path: Path, database: str) -> Iterator[SqlStore]:
+    with closing(SqlStore(tmp_path / "home", database=database)) as made:
+        yield made
 
 
 def test_a_key_is_found_by_its_secret_alone_and_nothing_on_disk_holds_that(store: SqlStore) -> None:

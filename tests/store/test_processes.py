@@ -1,4 +1,4 @@
-"""Several processes on one home, and processes that are killed."""
+"""Several processes on one database, and processes that are killed."""
 
 from __future__ import annotations
 
@@ -17,8 +17,8 @@ WRITER = """
 import sys
 from engrain.records import Memory, Scope
 from engrain.store import SqlStore
-home, name, count = sys.argv[1:]
-store = SqlStore(home)
+home, database, name, count = sys.argv[1:]
+store = SqlStore(home, database=database)
 for n in range(int(count)):
     memory = Memory(scope=Scope(tenant="acme", user="ada"), text=f"{name} says the gate code is {n}", valid_from=0.0)
     store.append(memory)
@@ -26,14 +26,18 @@ for n in range(int(count)):
 """
 
 
-def test_the_chain_holds_when_processes_open_and_append_at_once(tmp_path: Path, python: Start, scope: Scope) -> None:
-    writers = [python(WRITER, tmp_path, name, 60) for name in ("ada", "bob", "cy")]  # the home does not exist yet
+def test_the_chain_holds_when_processes_open_and_append_at_once(
+    tmp_path: Path, database: str, python: Start, scope: Scope
+) -> None:
+    writers = [
+        python(WRITER, tmp_path, database, name, 60) for name in ("ada", "bob", "cy")
+    ]  # the home does not exist yet
     acknowledged: list[list[str]] = []
     for writer in writers:
         out, problems = writer.communicate(timeout=120)
         assert writer.returncode == 0, problems
         acknowledged.append(out.split())
-    store = SqlStore(tmp_path)
+    store = SqlStore(tmp_path, database=database)
     assert store.verify() == 180
     order = [memory.id for memory in store.select(Memory, scope=scope)]
     assert sorted(order) == sorted(id for own in acknowledged for id in own)
@@ -42,12 +46,14 @@ def test_the_chain_holds_when_processes_open_and_append_at_once(tmp_path: Path, 
     store.close()
 
 
-def test_nothing_acknowledged_is_lost_when_the_writer_is_killed(tmp_path: Path, python: Start, scope: Scope) -> None:
+def test_nothing_acknowledged_is_lost_when_the_writer_is_killed(
+    tmp_path: Path, database: str, python: Start, scope: Scope
+) -> None:
     rng = random.Random(0)
     acknowledged: list[str] = []
-    SqlStore(tmp_path).close()
+    SqlStore(tmp_path, database=database).close()
     for kill in range(12):
-        writer = python(WRITER, tmp_path, kill, 1_000_000)
+        writer = python(WRITER, tmp_path, database, kill, 1_000_000)
         assert writer.stdout is not None and writer.stderr is not None
         acknowledged.append(writer.stdout.readline().strip())  # it is under way
         time.sleep(rng.uniform(0.0, 0.08))
@@ -57,7 +63,7 @@ def test_nothing_acknowledged_is_lost_when_the_writer_is_killed(tmp_path: Path, 
         writer.wait()
         writer.stdout.close()
         writer.stderr.close()
-        store = SqlStore(tmp_path)
+        store = SqlStore(tmp_path, database=database)
         there = {memory.id for memory in store.select(Memory, scope=scope)}
         assert set(acknowledged) <= there
         assert store.verify() == len(there) <= len(acknowledged) + kill + 1  # at most the one in flight, each time

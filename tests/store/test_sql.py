@@ -18,6 +18,7 @@ from engrain.records import Adapter, Feedback, Interaction, Memory, Receipt, Sco
 from engrain.store import SqlStore
 
 Make = Callable[..., Memory]
+on_sqlite = pytest.mark.parametrize("database", ["sqlite"], indirect=True)
 
 
 def test_the_store_is_a_store(store: SqlStore) -> None:
@@ -32,12 +33,12 @@ def test_importing_the_store_does_not_import_torch() -> None:
 
 
 def test_what_was_appended_is_there_after_opening_again(
-    store: SqlStore, tmp_path: Path, memory: Make, scope: Scope
+    store: SqlStore, tmp_path: Path, database: str, memory: Make, scope: Scope
 ) -> None:
     kept = memory()
     store.append(kept, reason="told")
     store.close()
-    again = SqlStore(tmp_path)
+    again = SqlStore(tmp_path, database=database)
     assert again.get(kept.id, scope=scope) == kept
     (entry,) = again.ledger()
     assert (entry.event, entry.subject, entry.reason) == ("memory", kept.id, "told")
@@ -195,6 +196,7 @@ def found(home: Path, word: str) -> bool:
     return any(word.encode() in path.read_bytes() for path in home.iterdir())
 
 
+@on_sqlite
 def test_a_salt_goes_with_its_content(store: SqlStore, tmp_path: Path, memory: Make, scope: Scope) -> None:
     gone = memory()
     store.append(gone)

@@ -1,4 +1,4 @@
-"""Where records rest: one SQLite file per home folder, and the audit trail that proves nothing was lost or altered.
+"""Where records rest: one SQLite file per home folder or a PostgreSQL database, and the audit trail that proves nothing was lost or altered.
 
 `SqlStore` is the name to know; it implements `engrain.protocols.Store`. Content that must be forgettable lives apart
 from the ledger, which keeps hashes and reasons only. `home_lock` keeps two consolidations from running on one home.

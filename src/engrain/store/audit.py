@@ -7,12 +7,13 @@ import time
 from types import TracebackType
 from typing import Any, Self
 
-from sqlalchemy import Connection, Row, and_, bindparam, func, insert, select, update
+from sqlalchemy import Connection, Result, Row, Select, and_, bindparam, insert, select, update
 
 from engrain.errors import LedgerBroken
 from engrain.records import LedgerEntry, content_hash
 from engrain.store import ledger as chain
 from engrain.store.codec import KINDS
+from engrain.store.fields import gathered
 from engrain.store.once import Once
 from engrain.store.schema import content, edges, head, ledger, moves, subjects
 
@@ -20,7 +21,6 @@ _HEAD = Once(select(head.c.count, head.c.hash))
 _ENTER = Once(insert(ledger))
 _MOVE_HEAD = Once(update(head).values(count=bindparam("to_count"), hash=bindparam("to_hash")))
 _COLUMNS = tuple(ledger.columns.keys())
-_STREAMED = {"yield_per": 1000}  # a long ledger is never all in memory
 
 
 class Ledger:
@@ -72,11 +72,11 @@ def verify(connection: Connection, *, expected: tuple[int, str] | None = None) -
     which catches even somebody who rewrote ledger and head together. Raises LedgerBroken naming the first bad entry.
     """
     seen, last = 0, chain.GENESIS
-    rows = connection.execute(select(ledger).order_by(ledger.c.seq), execution_options=_STREAMED)
-    for entry in chain.checked(map(entry_of, rows)):
-        seen, last = entry.seq, entry.hash
-        if expected and entry.seq == expected[0] and entry.hash != expected[1]:
-            raise LedgerBroken(f"ledger entry {entry.seq} is not the one noted earlier: the ledger was rewritten")
+    with _streamed(connection, select(ledger).order_by(ledger.c.seq)) as rows:
+        for entry in chain.checked(map(entry_of, rows)):
+            seen, last = entry.seq, entry.hash
+            if expected and entry.seq == expected[0] and entry.hash != expected[1]:
+                raise LedgerBroken(f"ledger entry {entry.seq} is not the one noted earlier: the ledger was rewritten")
     if expected and seen < expected[0]:
         raise LedgerBroken(f"ledger entry {seen + 1} is missing: {expected[0]} entries were noted earlier")
     kept = connection.execute(select(head.c.count, head.c.hash)).one_or_none()
@@ -89,9 +89,14 @@ def verify(connection: Connection, *, expected: tuple[int, str] | None = None) -
     return seen
 
 
+def _streamed(connection: Connection, wanted: Select[Any]) -> Result[Any]:
+    """Rows that are never all in memory, as a long ledger's would be; to be used in a `with`."""
+    return connection.execute(wanted, execution_options={"yield_per": 1000})
+
+
 def _check_contents(connection: Connection) -> None:
     """Every content matches its digest, sits under the scope, kind and id that it states, and is linked to its causes only."""
-    linked = select(func.json_group_array(edges.c.cause)).where(
+    linked = select(gathered(connection, edges.c.cause)).where(
         edges.c.effect == subjects.c.id, edges.c.tenant == subjects.c.tenant, edges.c.user == subjects.c.user
     )
     twin, kept = subjects.alias("twin"), content.alias("kept")
@@ -105,19 +110,20 @@ def _check_contents(connection: Connection) -> None:
     wanted = joined.add_columns(
         content.c.seq.label("at_seq"), linked.scalar_subquery().label("linked"), erased.exists().label("erased")
     ).order_by(content.c.seq)
-    for row in connection.execute(wanted, execution_options=_STREAMED):
-        if row.digest is None or chain.digest(row.json, row.salt) != row.digest:
-            raise LedgerBroken(f"the content of ledger entry {row.at_seq} ({row.subject}) was edited")
-        form = json.loads(row.json)
-        scope = form["record"]["scope"]
-        stated = (scope["tenant"], scope["user"], form["id"], form["kind"], form["id"], form["kind"])
-        if stated != (row.tenant, row.user, row.id, row.kind, row.subject, row.event):
-            raise LedgerBroken(f"ledger entry {row.at_seq} ({row.subject}) was moved to another scope, kind or id")
-        causes, found = set(form["record"].get("causes", ())), set(json.loads(row.linked))
-        # Under an id that was erased and came to be again stand the links of both, and what the first came from is not known.
-        if wrong := sorted((causes - found) if row.erased else causes ^ found):
-            done = "removed" if wrong[0] in causes else "added"
-            raise LedgerBroken(f"the link from {wrong[0]} to ledger entry {row.at_seq} ({row.subject}) was {done}")
+    with _streamed(connection, wanted) as contents:
+        for row in contents:
+            if row.digest is None or chain.digest(row.json, row.salt) != row.digest:
+                raise LedgerBroken(f"the content of ledger entry {row.at_seq} ({row.subject}) was edited")
+            form = json.loads(row.json)
+            scope = form["record"]["scope"]
+            stated = (scope["tenant"], scope["user"], form["id"], form["kind"], form["id"], form["kind"])
+            if stated != (row.tenant, row.user, row.id, row.kind, row.subject, row.event):
+                raise LedgerBroken(f"ledger entry {row.at_seq} ({row.subject}) was moved to another scope, kind or id")
+            causes, found = set(form["record"].get("causes", ())), set(json.loads(row.linked))
+            # Under an id that was erased and came to be again stand the links of both, and what the first came from is not known.
+            if wrong := sorted((causes - found) if row.erased else causes ^ found):
+                done = "removed" if wrong[0] in causes else "added"
+                raise LedgerBroken(f"the link from {wrong[0]} to ledger entry {row.at_seq} ({row.subject}) was {done}")
     known = select(subjects.c.seq).where(
         edges.c.effect == subjects.c.id, edges.c.tenant == subjects.c.tenant, edges.c.user == subjects.c.user
     )
@@ -144,13 +150,16 @@ def _check_erasures(connection: Connection) -> None:
         .where(ledger.c.event.in_(KINDS))
         .order_by(ledger.c.seq)
     )
-    for row in connection.execute(rows, execution_options=_STREAMED):
-        if (row.id, row.kind) != (row.subject, row.event):
-            raise LedgerBroken(f"whose record ledger entry {row.seq} ({row.subject}) is about was edited or removed")
-        if row.present is None and not row.gone:
-            raise LedgerBroken(f"the content of ledger entry {row.seq} ({row.subject}) is missing, never forgotten")
-        if row.present is not None and row.gone:
-            raise LedgerBroken(f"ledger entry {row.seq} ({row.subject}) was forgotten but its content is back")
+    with _streamed(connection, rows) as entries:
+        for row in entries:
+            if (row.id, row.kind) != (row.subject, row.event):
+                raise LedgerBroken(
+                    f"whose record ledger entry {row.seq} ({row.subject}) is about was edited or removed"
+                )
+            if row.present is None and not row.gone:
+                raise LedgerBroken(f"the content of ledger entry {row.seq} ({row.subject}) is missing, never forgotten")
+            if row.present is not None and row.gone:
+                raise LedgerBroken(f"ledger entry {row.seq} ({row.subject}) was forgotten but its content is back")
 
 
 def _check_moves(connection: Connection) -> None:

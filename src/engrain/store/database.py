@@ -29,16 +29,22 @@ _REMEDIES = {
 }
 
 
+def home_folder(home: str | Path) -> Path:
+    """The folder, made if absent; InputError if it cannot be one."""
+    folder = Path(home)
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise InputError(f"{home} cannot be a home folder ({error.strerror}); name a writable folder") from error
+    return folder
+
+
 class Database:
     """`engrain.db` in a home folder; made if absent, upgraded if old, refused if from a newer engrain."""
 
     def __init__(self, home: str | Path, *, busy_timeout_s: float = 30.0) -> None:
-        folder = Path(home)
-        try:
-            folder.mkdir(parents=True, exist_ok=True)
-        except OSError as error:
-            raise InputError(f"{home} cannot be a home folder ({error.strerror}); name a writable folder") from error
-        self.path = folder / "engrain.db"
+        self.path = home_folder(home) / "engrain.db"
+        self.name = str(self.path)
         with self._translated():
             try:
                 # What people say is private: nobody else on the machine may read it. Made, but not opened: closing any descriptor of a file
@@ -120,7 +126,7 @@ class Database:
             found = _schema(connection)  # again, now that nobody else can be upgrading
             if found > SCHEMA:
                 raise StoreError(
-                    f"{self.path} was written by a newer engrain (schema {found}, this one knows {SCHEMA}); "
+                    f"{self.name} was written by a newer engrain (schema {found}, this one knows {SCHEMA}); "
                     "update engrain to open it"
                 )
             if found < SCHEMA:

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Collection, Iterable, Iterator, Sequence
 
 from sqlalchemy import Connection, bindparam, delete, select, update
-from sqlalchemy.dialects.sqlite import insert
+from sqlalchemy.dialects.postgresql import insert  # both databases take its ON CONFLICT
 
 from engrain.protocols import Filed
 from engrain.records import Delta, Memory, Scope
@@ -22,7 +22,8 @@ NAMES = "names:"
 _ROW = insert(states)
 _CHANGED = Once(
     _ROW.on_conflict_do_update(
-        ("tenant", "user"), set_={"last": _ROW.excluded.last, "there": states.c.there + _ROW.excluded.there}
+        index_elements=("tenant", "user"),
+        set_={"last": _ROW.excluded.last, "there": states.c.there + _ROW.excluded.there},
     )
 )
 _WAIT = Once(insert(standings))

@@ -6,14 +6,20 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
 
-from sqlalchemy import Connection, insert, select
+from sqlalchemy import Connection, bindparam, select
+from sqlalchemy.dialects.postgresql import insert  # both databases take its ON CONFLICT
 
 from engrain.records import Scope
 from engrain.store.once import Once
 from engrain.store.schema import content, edges, owned, some, subjects
 
 Direction = Literal["causes", "effects"]
-_LINK = Once(insert(edges).prefix_with("OR IGNORE"))
+_LINK = Once(
+    insert(edges)
+    .values({name: bindparam(f"its_{name}") for name in ("tenant", "user", "cause", "effect")})  # n is the database's
+    .on_conflict_do_nothing()
+    .inline()
+)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -31,7 +37,7 @@ class Node:
 def link(connection: Connection, causes: Sequence[str], effect: str, scope: Scope) -> None:
     """Note that `effect` came from each of `causes`."""
     for cause in dict.fromkeys(causes):
-        _LINK(connection, n=None, tenant=scope.tenant, user=scope.user, cause=cause, effect=effect)
+        _LINK(connection, its_tenant=scope.tenant, its_user=scope.user, its_cause=cause, its_effect=effect)
 
 
 def walk(

@@ -14,6 +14,7 @@ from sqlalchemy import ColumnElement, Connection, and_, func, or_, select
 
 from engrain.protocols import Judgement
 from engrain.records import LedgerEntry, Scope
+from engrain.store.fields import field, form_of, with_form
 from engrain.store.schema import content, edges, ledger, moves, owned, some, subjects
 
 MOST_USES = 5_000
@@ -131,14 +132,17 @@ def judgements(connection: Connection, ids: Collection[str], scope: Scope) -> li
         )
     found: list[tuple[int, Judgement]] = []
     for part in some(said):
+        rows, form = with_form(connection, subjects.join(content, content.c.seq == subjects.c.seq), content.c.json)
+        told = {"interaction": str, "kind": str, "name": str, "score": float}
         wanted = (
             select(
-                subjects.c.seq, subjects.c.kind.label("record"), _field("interaction").label("interaction"), _field("kind").label("kind"),
-                _field("name").label("name"), _field("score").label("score"),
+                subjects.c.seq,
+                subjects.c.kind.label("record"),
+                *(field(connection, form, path, type_).label(path) for path, type_ in told.items()),
             )
-            .join(content, content.c.seq == subjects.c.seq)
+            .select_from(rows)
             .where(subjects.c.id.in_(part), owned(subjects, scope))
-        )  # fmt: skip
+        )
         for row in connection.execute(wanted):
             for memory in shown.get(row.interaction, ()) if row.record == "feedback" else ():
                 judged = Judgement(
@@ -182,38 +186,37 @@ def turns(connection: Connection, scope: Scope, conversation: str | None, before
     recent = last.subquery()
     wanted = select(recent.c.json).order_by(recent.c.seq.desc())
     if conversation is not None:
-        named = func.json_extract(recent.c.json, "$.record.conversation") == conversation
+        named = field(connection, form_of(connection, recent.c.json), "conversation") == conversation
         wanted = wanted.where(or_(named, recent.c.id == conversation))
     return list(connection.execute(wanted).scalars())
 
 
 def served(connection: Connection, tenant: str, user: str | None, limit: int) -> list[Served]:
     """The numbers of the last interactions, oldest first."""
-    columns = (
-        _field("created_at").label("at"), _field("stamp.adapter").label("adapter"),
-        _field("context.tokens").label("shown_tokens"), _field("usage.input_tokens").label("input_tokens"),
-        _field("usage.output_tokens").label("output_tokens"),
+    wanted = _last(
+        connection, "interaction", tenant, user, limit, at=("created_at", float), adapter=("stamp.adapter", str),
+        shown_tokens=("context.tokens", int), input_tokens=("usage.input_tokens", int), output_tokens=("usage.output_tokens", int),
     )  # fmt: skip
-    rows = connection.execute(_last("interaction", tenant, user, limit, *columns)).all()
+    rows = connection.execute(wanted).all()
     return [Served(**row._asdict()) for row in reversed(rows)]
 
 
 def judged(connection: Connection, tenant: str, user: str | None, limit: int) -> list[Judged]:
     """The last ratings and corrections, oldest first."""
-    name = _field("name")
-    columns = (
-        _field("interaction").label("interaction"), _field("created_at").label("at"), name.label("name"),
-        _field("score").label("score"),
+    wanted = _last(
+        connection, "feedback", tenant, user, limit, interaction=("interaction", str), at=("created_at", float), name=("name", str),
+        score=("score", float),
     )  # fmt: skip
-    wanted = _last("feedback", tenant, user, limit, *columns).where(name.in_(("rating", "correction")))
+    wanted = wanted.where(wanted.selected_columns.name.in_(("rating", "correction")))
     found = [row._asdict() for row in reversed(connection.execute(wanted).all())]
     return [Judged(**{k: v for k, v in row.items() if k != "id"}) for row in found]
 
 
 def found(connection: Connection, tenant: str, user: str | None, limit: int) -> list[Found]:
     """What verifiers, and what users did next, say of answers: of each name, over the last `limit` feedback records."""
-    columns = (_field("kind").label("kind"), _field("name").label("name"), _field("score").label("score"))
-    last = _last("feedback", tenant, user, limit, *columns).subquery()
+    last = _last(
+        connection, "feedback", tenant, user, limit, kind=("kind", str), name=("name", str), score=("score", float)
+    ).subquery()
     scored = func.count(last.c.score)
     rows = connection.execute(
         select(
@@ -256,15 +259,22 @@ def _of(tenant: str, user: str | None) -> ColumnElement[bool]:
     return mine if user is None else and_(mine, subjects.c.user == user)
 
 
-def _field(path: str) -> ColumnElement[Any]:
-    return func.json_extract(content.c.json, f"$.record.{path}")
-
-
-def _last(kind: str, tenant: str, user: str | None, limit: int, *columns: ColumnElement[Any]) -> Any:
+def _last(
+    connection: Connection,
+    of: str,
+    tenant: str,
+    user: str | None,
+    limit: int,
+    /,
+    **fields: tuple[str, type[int | float | str]],
+) -> Any:
+    """The last records of a kind, and these fields of each: the name of the column, and which field it is."""
+    rows, form = with_form(connection, subjects.join(content, content.c.seq == subjects.c.seq), content.c.json)
+    columns = [field(connection, form, path, type_).label(name) for name, (path, type_) in fields.items()]
     return (
         select(subjects.c.id, subjects.c.user, *columns)
-        .join_from(subjects, content, content.c.seq == subjects.c.seq)
-        .where(_of(tenant, user), subjects.c.kind == kind)
+        .select_from(rows)
+        .where(_of(tenant, user), subjects.c.kind == of)
         .order_by(subjects.c.seq.desc())
         .limit(limit)
     )

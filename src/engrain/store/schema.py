@@ -179,6 +179,8 @@ api_keys = Table(
     Column("revoked_at", Float),
 )
 
+_OPEN = text("state IN ('waiting', 'running')")
+
 # Long work that waits for a worker, and how it goes; at most one for each user that is not over.
 jobs = Table(
     "jobs",
@@ -197,13 +199,13 @@ jobs = Table(
     Column("started_at", Float),
     Column("beat_at", Float),
     Column("ended_at", Float),
-    Index("jobs_open", "tenant", "user", unique=True, sqlite_where=text("state IN ('waiting', 'running')")),
+    Index("jobs_open", "tenant", "user", unique=True, sqlite_where=_OPEN, postgresql_where=_OPEN),
     Index("jobs_state", "state", "queued_at"),
 )
 
 
 def some(values: Iterable[T]) -> Iterator[Sequence[T]]:
-    """The values in steps, so many that one query may bind them: well below SQLite's limit."""
+    """The values in steps, so many that one query may bind them: well below either database's limit."""
     whole = list(values)
     for at in range(0, len(whole), 500):
         yield whole[at : at + 500]

@@ -12,6 +12,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 from sqlalchemy import Connection, Row, bindparam, delete, func, insert, select
+from sqlalchemy.dialects.postgresql import insert as upsert  # both databases take its ON CONFLICT
 
 from engrain.errors import Conflict, EngrainError, InputError, NotFound, ScopeError, StoreError
 from engrain.protocols import Filed, Judgement
@@ -23,6 +24,7 @@ from engrain.store.database import Database
 from engrain.store.jobs import Job
 from engrain.store.keys import Key
 from engrain.store.once import Once
+from engrain.store.postgres import Postgres, fits
 from engrain.store.schema import content, head, ledger, owned, runs, subjects
 
 _PAGE = 500
@@ -47,6 +49,10 @@ _LATEST = Once(
 )
 _OWN = Once(insert(subjects))
 _KEEP = Once(insert(content))
+_PUT_RUN = upsert(runs)
+_PUT_RUN = _PUT_RUN.on_conflict_do_update(
+    index_elements=("tenant", "user", "key"), set_={"json": _PUT_RUN.excluded.json}
+)
 
 
 class Latest(NamedTuple):
@@ -57,22 +63,27 @@ class Latest(NamedTuple):
 
 
 class SqlStore:
-    """Records in one SQLite file, `engrain.db` in the home folder. Safe for several threads and processes at once.
+    """Records in one SQLite file, `engrain.db` in the home folder, or in a PostgreSQL database. Safe for several threads and processes at once.
 
     Everything takes a scope and sees only that scope; only the ledger, which has no content, is whole.
     Raises StoreError, with the remedy, where the database could not do what was asked; then nothing was written.
     """
 
-    def __init__(self, home: str | Path, *, busy_timeout_s: float = 30.0) -> None:
+    def __init__(self, home: str | Path, *, database: str = "", busy_timeout_s: float = 30.0) -> None:
+        """`database` is the address of one, `postgresql://user:password@host/database`; "" is the file in the home folder."""
         self.home = Path(home)
-        self._db = Database(home, busy_timeout_s=busy_timeout_s)
+        self._db = (
+            Postgres(home, database, busy_timeout_s=busy_timeout_s)
+            if database
+            else Database(home, busy_timeout_s=busy_timeout_s)
+        )
         self._keys: dict[str, tuple[Key, float]] = {}
         """By the hash of the secret: a key when it was looked up."""
         self._ever_keyed = False
         self._probed, self._probing = (False, -PROBE_S), threading.Lock()
 
     def close(self) -> None:
-        """Let go of the file."""
+        """Let go of the database."""
         self._db.close()
 
     # -- keys ------------------------------------------------------------------------------------------------------
@@ -402,7 +413,7 @@ class SqlStore:
             with audit.Ledger(connection) as end:
                 for record in records:
                     _append(end, record, "")
-            connection.execute(insert(runs).prefix_with("OR REPLACE").values(values))
+            connection.execute(_PUT_RUN, values)
 
     def get_run(self, key: str, *, scope: Scope) -> dict[str, Any] | None:
         """Where a job stood; None if there is none of that key."""
@@ -551,6 +562,8 @@ class SqlStore:
 def _append(end: audit.Ledger, record: Record, reason: str) -> None:
     """Write one record. Whatever is wrong with it is said before anything is written."""
     text, scope, connection = encode(record), record.scope, end.connection
+    if connection.dialect.name == "postgresql":
+        fits(record)
     if isinstance(record, Delta) and len(set(record.targets)) != (2 if record.operator in ("link", "keep") else 1):
         raise InputError(
             f"a delta to {record.operator} names {len(record.targets)} records; one each, and two for link and keep"

@@ -1,5 +1,7 @@
 """Step 1: everything."""
 
+from __future__ import annotations
+
 import sqlalchemy as sa
 from alembic import op
 
@@ -9,6 +11,7 @@ down_revision = None
 
 def upgrade() -> None:
     """Create all tables and the head of the empty ledger."""
+    on_postgresql = op.get_bind().dialect.name == "postgresql"
     op.create_table(
         "ledger",
         sa.Column("seq", sa.Integer, primary_key=True),
@@ -44,6 +47,8 @@ def upgrade() -> None:
         sa.Column("name", sa.String, primary_key=True),
         sa.Column("vector", sa.LargeBinary, nullable=False),
     )
+    if on_postgresql:
+        _for_postgresql()
     op.create_table(
         "edges",
         sa.Column("n", sa.Integer, primary_key=True),
@@ -62,3 +67,31 @@ def upgrade() -> None:
         *(sa.Column(name, sa.String, primary_key=True) for name in ("tenant", "user", "key")),
         sa.Column("json", sa.String, nullable=False),
     )
+
+
+def _for_postgresql() -> None:
+    """Tables of words, which SQLite keeps in FTS5; vectors as pgvector's, where the server has it; and no samples of what was said."""
+    op.create_table(
+        "indexes",
+        sa.Column("n", sa.Integer, sa.Identity(always=True), primary_key=True),
+        *(sa.Column(name, sa.String, nullable=False) for name in ("tenant", "user")),
+        *(sa.Column(name, sa.Integer, nullable=False) for name in ("documents", "words")),
+        sa.UniqueConstraint("tenant", "user"),
+    )
+    op.create_table(
+        "words",
+        sa.Column("n", sa.Integer, sa.ForeignKey("indexes.n"), primary_key=True),
+        sa.Column("word", sa.String, primary_key=True),
+        sa.Column("seq", sa.Integer, primary_key=True),
+        *(sa.Column(name, sa.Integer, nullable=False) for name in ("times", "length")),
+    )
+    op.create_index("words_seq", "words", ["seq"])
+    # The planner's statistics are samples of the rows, and an erasure does not reach them.
+    for table, column in (("content", "json"), ("content", "salt"), ("words", "word"), ("vectors", "vector")):
+        op.execute(f"ALTER TABLE {table} ALTER COLUMN {column} SET STATISTICS 0")
+    try:
+        with op.get_bind().begin_nested():
+            op.execute("CREATE EXTENSION IF NOT EXISTS vector")
+    except sa.exc.DBAPIError:
+        return  # it is not there, or this user may not; vectors are bytes then
+    op.execute("ALTER TABLE vectors ALTER COLUMN vector TYPE vector USING NULL")

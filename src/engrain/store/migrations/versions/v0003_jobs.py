@@ -21,7 +21,6 @@ def upgrade() -> None:
         sa.Column("queued_at", sa.Float, nullable=False),
         *(sa.Column(name, sa.Float) for name in ("started_at", "beat_at", "ended_at")),
     )  # fmt: skip
-    op.create_index(
-        "jobs_open", "jobs", ["tenant", "user"], unique=True, sqlite_where=sa.text("state IN ('waiting', 'running')")
-    )
+    still = sa.text("state IN ('waiting', 'running')")
+    op.create_index("jobs_open", "jobs", ["tenant", "user"], unique=True, sqlite_where=still, postgresql_where=still)
     op.create_index("jobs_state", "jobs", ["state", "queued_at"])

@@ -33,11 +33,11 @@ def upgrade() -> None:
         *(sa.Column(name, sa.Integer, nullable=False) for name in ("last", "there")),
     )
     op.execute(
-        "INSERT INTO states (tenant, user, last, there) "
-        "SELECT tenant, user, max(subjects.seq), count(content.seq) FROM subjects LEFT JOIN content ON content.seq = subjects.seq "
-        "WHERE kind = 'memory' GROUP BY tenant, user"
+        'INSERT INTO states (tenant, "user", last, there) '
+        'SELECT tenant, "user", max(subjects.seq), count(content.seq) FROM subjects LEFT JOIN content ON content.seq = subjects.seq '
+        "WHERE kind = 'memory' GROUP BY tenant, \"user\""
     )
     op.execute(
-        "INSERT INTO standings (seq, tenant, user, state, by, confirmations, style) "
-        "SELECT content.seq, tenant, user, '', '', 0, 0 FROM content JOIN subjects ON subjects.seq = content.seq WHERE kind = 'memory'"
+        'INSERT INTO standings (seq, tenant, "user", state, by, confirmations, style) '
+        "SELECT content.seq, tenant, \"user\", '', '', 0, false FROM content JOIN subjects ON subjects.seq = content.seq WHERE kind = 'memory'"
     )
