@@ -1,6 +1,6 @@
 """Recall: how much of what answers a question is among the first found, on public question sets, without any language model.
 
-Each set becomes a home of its own (real store, FTS5 index and vectors), and each question goes through `recall` as a chat's does, with the same
+Each set becomes a home of its own (real store, words and vectors), and each question goes through `recall` as a chat's does, with the same
 settings for all sets. Turns of conversations are episodes with their talk; facts are notes.
 
     LoCoMo            turns of conversations; share of the evidence among the first k, all categories. The five of ../shared are for tuning;

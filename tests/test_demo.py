@@ -66,8 +66,10 @@ def test_the_quick_demo_keeps_every_promise_with_the_model_that_ships(tmp_path: 
 
 
 def test_a_text_is_found_as_words_and_not_inside_a_hash(tmp_path: Path) -> None:
-    (tmp_path / "a").write_bytes(b"\x00code 6094.\x01\x0506094\x01")
-    (tmp_path / "b").write_bytes(b"9f6094ac 0.6094 16094")
+    (tmp_path / "a").write_bytes(
+        b"\x00code 6094.\x01\x06\x09\x15\x01\x09\x016094A\x07"
+    )  # the second as a row of words has it
+    (tmp_path / "b").write_bytes(b"9f6094ac 0.6094 16094 \x06\x09\x17\x01\x09\x0160941\x07")
     assert demo.places(tmp_path, "6094") == ["a holds 2 times"]
     assert demo.places(tmp_path, "7777") == []
 

@@ -39,6 +39,8 @@ HOMES = {
     "transformers": {"engines"},
     "peft": {"engines"},
     "safetensors": {"engines"},
+    "onnxruntime": {"engines"},
+    "sentence_transformers": {"engines"},
     "sqlalchemy": {"store"},
     "alembic": {"store"},
     "psycopg": {"store"},

@@ -206,3 +206,49 @@ def _write(folder: Path, kind: Any, config: Any, tokenizer: Any, template: str, 
     kind(config).save_pretrained(folder)
     tokenizer.save_pretrained(folder)
     return folder
+
+
+def bert(folder: Path) -> Path:
+    """A small sentence model of random weights, whose layers matter more than a trained one's: large ones, and none near zero."""
+    import torch
+    from tokenizers import Tokenizer
+    from tokenizers.models import WordPiece
+    from tokenizers.normalizers import BertNormalizer
+    from tokenizers.pre_tokenizers import BertPreTokenizer
+    from tokenizers.processors import BertProcessing
+    from transformers import BertConfig, BertModel
+
+    words = [
+        "a",
+        "barn",
+        "cleaned",
+        "code",
+        "dog",
+        "every",
+        "friday",
+        "gate",
+        "is",
+        "keeps",
+        "keys",
+        "lathe",
+        "maker",
+        "north",
+        "of",
+        "seventeen",
+        "the",
+        "who",
+        ".",
+        "?",
+    ]
+    vocabulary = {w: i for i, w in enumerate(["[PAD]", "[UNK]", "[CLS]", "[SEP]", *words])}
+    torch.manual_seed(0)
+    config = BertConfig(
+        vocab_size=len(vocabulary), hidden_size=48, num_hidden_layers=3, num_attention_heads=4, intermediate_size=96,
+        max_position_embeddings=300, initializer_range=0.3,
+    )  # fmt: skip
+    BertModel(config).save_pretrained(folder)
+    tokenizer = Tokenizer(WordPiece(vocabulary, unk_token="[UNK]"))
+    tokenizer.normalizer, tokenizer.pre_tokenizer = BertNormalizer(lowercase=True), BertPreTokenizer()
+    tokenizer.post_processor = BertProcessing(("[SEP]", 3), ("[CLS]", 2))
+    tokenizer.save(str(folder / "tokenizer.json"))
+    return folder

@@ -292,10 +292,12 @@ def settings(*, quick: bool) -> Consolidation:
 def places(home: Path, secret: str) -> list[str]:
     """The files of a home in which a text still stands as words of its own, with how often.
 
-    A digit or letter beside it is another word (hashes are full of digits), but for the 0 that the full-text index
-    writes before each of its words.
+    A digit or letter beside it is another word (hashes are full of digits), but for what SQLite writes around a word of its own in a row:
+    how long it is and three kinds of numbers before it, and any byte of a number behind it.
     """
-    wanted = re.compile(rb"(?<![0-9A-Za-z.])0?" + re.escape(secret.encode()) + rb"(?![0-9A-Za-z])", re.I)
+    word = re.escape(secret.encode())
+    row = re.escape(bytes([min(13 + 2 * len(secret.encode()), 127)])) + rb"[\x01-\x09]{3}[\x00-\xff]{0,3}?" + word
+    wanted = re.compile(rb"(?<![0-9A-Za-z.])" + word + rb"(?![0-9A-Za-z])|" + row, re.I)
     found = {p: len(wanted.findall(_bytes(p))) for p in sorted(home.rglob("*")) if p.is_file()}
     return [f"{path.relative_to(home)} holds {count} times" for path, count in found.items() if count]
 

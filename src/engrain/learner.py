@@ -19,6 +19,7 @@ from engrain import adapters
 from engrain.adapters import Version
 from engrain.adapters.versions import resolve
 from engrain.engines import SPROUT as SPROUT  # this door names it, too
+from engrain.engines import sentences
 from engrain.errors import InputError
 from engrain.gateway.answer import Serving, answer, cut_to_window, latest
 from engrain.loops import follow, remember
@@ -53,13 +54,26 @@ ANSWER_TOKENS = 256
 """How long an answer may be, where nobody says otherwise."""
 
 
-def embedder_of(name: str) -> Embedder:
-    """`hashed` (letters alone, no model), `minilm`, a folder that holds such a model, or `auto`: MiniLM where it is installed, else hashed."""
+def embedder_of(name: str, *, key: str = "") -> Embedder:
+    """`hashed` (letters alone, no model), `minilm`, `auto` (MiniLM where it is installed, else hashed), a folder of a sentence model, or
+    `https://host/v1#MODEL`: an OpenAI-compatible server, which is given the `key`."""
     from engrain.engines.minilm import MiniLM, bundled
 
     if name == "hashed" or (name == "auto" and bundled() is None):
         return HashedEmbedder()
-    return MiniLM(None if name in ("auto", "minilm") else Path(name).expanduser())
+    if name in ("auto", "minilm"):
+        return MiniLM()
+    if not name.startswith(("http://", "https://")):
+        return sentences.read(Path(name).expanduser())
+    url, _, model = name.partition("#")
+    if not model:
+        raise InputError(f"{name} names no model; give it behind the address, as in {url}#text-embedding-3-small")
+    try:
+        from engrain.engines.upstream import Upstream
+        from engrain.engines.upstream_sentences import UpstreamSentences
+    except ModuleNotFoundError as missing:
+        raise InputError(f'{missing.name} is not installed; run: pip install "engrain[serve]"') from missing
+    return UpstreamSentences(Upstream(url=url, model=model, key=key))
 
 
 class Learner:

@@ -83,7 +83,7 @@ def application(
     batcher = Batcher(engine, rows=rows)
     reader = Opened(batcher, {"": [Message(role="user", content=extract_request(""))]})
     service = Service(
-        store=store, recorder=Recorder(store), engine=engine, batcher=batcher, embedder=embedder_of(embedder),
+        store=store, recorder=Recorder(store), engine=engine, batcher=batcher, embedder=embedder_of(embedder, key=_key(embedder, upstream)),
         serving=Serving(max_tokens=ANSWER_TOKENS), tenant=tenant, limits=Limits(requests_per_minute=per_minute), tracing=tracing,
         upstream=UpstreamClient(upstream) if upstream else None,
         after=lambda interaction, remembering: _after(store, reader, interaction, remembering=remembering),
@@ -161,6 +161,12 @@ def serve(
             app, host=host, port=port, log_level="warning", access_log=False, server_header=False,
             timeout_graceful_shutdown=drain_s, log_config=None,
         )  # fmt: skip
+
+
+def _key(embedder: str, upstream: Upstream | None) -> str:
+    """The upstream's key where the same server makes the vectors; no other is given it."""
+    same = upstream is not None and embedder.partition("#")[0].rstrip("/") == upstream.url.rstrip("/")
+    return upstream.key if upstream is not None and same else ""
 
 
 class Beside:

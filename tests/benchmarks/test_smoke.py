@@ -223,3 +223,15 @@ def test_learning_from_failure_counts_by_trial(bench: Any) -> None:
     results = bench("failure")
     assert set(results) == {"again", "own", "shared"} and len(results["shared"]["by_trial"]) == 4
     assert results["shared"]["by_trial"][-1]["mean"] == 1.0
+
+
+def test_vectors_measures_one_user_and_many_and_the_vectors_alone(bench: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    vectors = importlib.import_module("vectors")
+    monkeypatch.setattr(vectors, "PEERS", {name: vectors.PEERS[name] for name in ("engrain", "sqlite-vec")})
+    monkeypatch.setattr(vectors.gc, "freeze", lambda: None)
+    found = bench("vectors")
+    assert [(s["memories"], s["scopes"]) for s in found["stores"]] == [(200, 1), (200, 40)]
+    for one in found["stores"]:
+        assert {"open", "added", "next", "recalled", "without embedding", "first", "erased"} <= set(one)
+        assert all(one["recalled"][figure] > 0 for figure in ("p50", "p95", "cpu_p50", "cpu_p95"))
+    assert found["vectors"]["400"]["engrain"]["recall"] == 1

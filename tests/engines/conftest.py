@@ -25,6 +25,13 @@ def llama_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return tiny_models.llama(tmp_path_factory.mktemp("models") / "llama")
 
 
+@pytest.fixture(scope="session")
+def bert(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    import tiny_models
+
+    return tiny_models.bert(tmp_path_factory.mktemp("models") / "bert")
+
+
 @pytest.fixture
 def any_engine(any_folder: Path, tmp_path: Path) -> Any:
     from engrain.engines.local import LocalEngine

@@ -11,10 +11,6 @@ import numpy as np
 import pytest
 import torch
 from tokenizers import Tokenizer
-from tokenizers.models import WordPiece
-from tokenizers.normalizers import BertNormalizer
-from tokenizers.pre_tokenizers import BertPreTokenizer
-from tokenizers.processors import BertProcessing
 from transformers import BertConfig, BertModel
 
 from engrain.engines import minilm
@@ -22,28 +18,13 @@ from engrain.engines.minilm import MiniLM, gelu
 from engrain.errors import InputError
 from engrain.learner import embedder_of
 from engrain.memory import HashedEmbedder
-from engrain.memory.lexicon import words
 
-WORDS = sorted(words("the gate code of north barn is seventeen who keeps keys lathe maker cleaned every friday a dog"))
 TEXTS = ["The gate code of the north barn is seventeen.", "Who keeps the keys?", "lathe", "a dog " * 200, "", "  \n"]
 
 
 @pytest.fixture(scope="module")
-def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A small BERT of random weights, whose layers matter more than a trained one's: large ones, and none near zero."""
-    where = tmp_path_factory.mktemp("minilm")
-    vocabulary = {w: i for i, w in enumerate(["[PAD]", "[UNK]", "[CLS]", "[SEP]", *WORDS, ".", "?"])}
-    torch.manual_seed(0)
-    config = BertConfig(
-        vocab_size=len(vocabulary), hidden_size=48, num_hidden_layers=3, num_attention_heads=4, intermediate_size=96,
-        max_position_embeddings=300, initializer_range=0.3,
-    )  # fmt: skip
-    BertModel(config).save_pretrained(where)
-    tokenizer = Tokenizer(WordPiece(vocabulary, unk_token="[UNK]"))
-    tokenizer.normalizer, tokenizer.pre_tokenizer = BertNormalizer(lowercase=True), BertPreTokenizer()
-    tokenizer.post_processor = BertProcessing(("[SEP]", 3), ("[CLS]", 2))
-    tokenizer.save(str(where / "tokenizer.json"))
-    return where
+def folder(bert: Path) -> Path:
+    return bert
 
 
 def by_transformers(folder: Path, text: str) -> np.ndarray:

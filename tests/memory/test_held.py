@@ -12,7 +12,7 @@ import pytest
 
 from engrain.loops import remember
 from engrain.memory import HashedEmbedder, Shelf, held, recall
-from engrain.records import Memory, Scope
+from engrain.records import Memory, Scope, content_hash
 from engrain.store import SqlStore
 
 ADA, BEA = Scope(user="ada"), Scope(user="bea")
@@ -132,3 +132,38 @@ def test_the_vectors_of_few_scopes_are_kept_where_many_do_not_fit(store: Countin
     for user in ("a", "b", "c", "c", "b", "a"):
         shelf.vectors(store, embedder, Scope(user=user))
     assert store.vectors_read == 4  # a, b, c, and a again
+
+
+def test_what_was_asked_lately_is_not_embedded_again_and_is_gone_when_anything_is_forgotten(store: Counting) -> None:
+    embedder, shelf, asked = Embedding(), Shelf(), "What is the gate code?"
+    embedder.made.clear()
+    told = remember.tell(store, "The gate code is 1111.", scope=ADA)
+    for _ in range(2):
+        assert recall(asked, index=store, embedder=embedder, scope=ADA, shelf=shelf)
+    assert embedder.made == [told.text, asked]
+    remember.tell(store, asked, scope=ADA)  # what was asked is told
+    shelf.vectors(store, embedder, ADA)
+    assert embedder.made == [told.text, asked]
+    remember.tell(store, "The kettle is loud.", scope=ADA)
+    store.erase([told.id], scope=ADA, reason="asked")
+    shelf.vectors(store, embedder, ADA)
+    assert set(shelf._vectors[ADA]._said) == {content_hash("The kettle is loud.")}, "no vector of what is gone"
+    recall(asked, index=store, embedder=embedder, scope=ADA, shelf=shelf)
+    assert embedder.made.count(asked) == 2
+
+
+def test_how_long_it_takes_tells_nobody_what_another_said(store: Counting) -> None:
+    embedder, shelf = Embedding(), Shelf()
+    embedder.made.clear()
+    for scope in (ADA, BEA, ADA):
+        shelf.embed(embedder, ["The gate code is 1111.", "a kettle", "a kettle"], scope)
+    assert embedder.made == ["The gate code is 1111.", "a kettle"] * 2
+
+
+def test_only_the_last_texts_are_kept(store: Counting) -> None:
+    embedder, shelf = Embedding(), Shelf()
+    first = shelf.embed(embedder, [f"text {n}" for n in range(300)], ADA)
+    assert first.shape[0] == 300 and len(shelf._vectors[ADA]._said) == 64
+    embedder.made.clear()
+    assert np.array_equal(shelf.embed(embedder, ["text 299", "text 0"], ADA), first[[299, 0]])
+    assert embedder.made == ["text 0"]

@@ -107,6 +107,33 @@ def test_the_newest_migration_is_the_schema_that_engrain_knows() -> None:
     assert directory.get_current_head() == migrations.SCHEMA
 
 
+def test_words_that_an_older_engrain_indexed_are_found_as_before(
+    tmp_path: Path, memory: Make, scope: Scope, other: Scope
+) -> None:
+    store = SqlStore(tmp_path)
+    store.append_all(
+        [memory("the gate code is 4417", id="mem_1"), memory("!", id="mem_2"), memory("a loud kettle", id="mem_3")]
+    )
+    store.append_all([memory("green gates", scope=other), memory("gone", id="mem_4")])
+    store.erase(["mem_4"], scope=scope, reason="asked")
+    wanted = [store.search_text(query, scope=whose) for query in ("gate", "loud code") for whose in (scope, other)]
+    store.close()
+    with closing(sqlite3.connect(tmp_path / "engrain.db")) as raw, raw:  # as it was before
+        for table in ("words", "lexicons"):
+            raw.execute(f"DROP TABLE {table}")
+        raw.execute("CREATE VIRTUAL TABLE words_0123456789abcdef0123 USING fts5(text, tokenize='porter unicode61')")
+        raw.execute("UPDATE alembic_version SET version_num = '0005'")
+    store = SqlStore(tmp_path)
+    assert wanted == [
+        store.search_text(query, scope=whose) for query in ("gate", "loud code") for whose in (scope, other)
+    ]
+    store.append(memory("one more gate", scope=Scope(user="new")))
+    assert len(store.search_text("gate", scope=Scope(user="new"))) == 1
+    store.close()
+    with closing(sqlite3.connect(tmp_path / "engrain.db")) as raw:
+        assert raw.execute("SELECT name FROM sqlite_master WHERE sql LIKE '%fts5%'").fetchall() == []
+
+
 def test_an_upgrade_that_fails_leaves_nothing_and_can_be_repeated(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -75,7 +75,7 @@ class MiniLM:
         width = self._weights["embeddings.word_embeddings.weight"].shape[1]
         found = np.zeros((len(texts), width), dtype=np.float32)
         order = sorted((i for i in range(len(texts)) if clean[i].strip()), key=lambda i: len(tokens[i]))
-        for some in _batches([len(tokens[i]) for i in order]):
+        for some in batches([len(tokens[i]) for i in order]):
             rows = [order[i] for i in some]
             found[rows] = self._forward([tokens[i] for i in rows])
         return found
@@ -145,7 +145,7 @@ def gelu(x: np.ndarray) -> np.ndarray:
     return np.asarray(np.maximum(x, 0.0, out=t) - rest)
 
 
-def _batches(lengths: Sequence[int]) -> list[range]:
+def batches(lengths: Sequence[int]) -> list[range]:
     """Runs of texts, sorted by length, that are read at once."""
     found, start = list[range](), 0
     for place, length in enumerate(lengths):

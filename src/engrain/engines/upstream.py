@@ -103,6 +103,11 @@ class UpstreamClient:
         async with self._asked("POST", "/chat/completions", body) as response:
             return await _json(response)
 
+    async def embeddings(self, body: dict[str, Any]) -> dict[str, Any]:
+        """The vectors of some texts. UpstreamFailed as `chat`."""
+        async with self._asked("POST", "/embeddings", body) as response:
+            return await _json(response)
+
     async def stream(self, body: dict[str, Any]) -> AsyncGenerator[dict[str, Any]]:
         """The chunks of a streamed chat completion. UpstreamFailed also where it breaks off: no further try is made then."""
         async with self._asked("POST", "/chat/completions", body) as response:

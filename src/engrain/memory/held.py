@@ -13,7 +13,7 @@ import numpy as np
 from engrain.memory.filing import file, shelf_of
 from engrain.memory.history import LESSONS, STATED, History, active
 from engrain.protocols import Embedder, MemoryIndex
-from engrain.records import Memory, Scope
+from engrain.records import Memory, Scope, content_hash
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -65,6 +65,8 @@ class Vectors(NamedTuple):
 
 _EMBEDDED_AT_ONCE = 256
 """Texts; what was embedded before a process dies need not be embedded again."""
+_SAID_LATELY = 64
+"""Texts of a scope whose vectors are kept beside those of its memories: what is asked is looked up more than once, and often told next."""
 
 
 class _Kept:
@@ -72,6 +74,8 @@ class _Kept:
 
     def __init__(self, name: str) -> None:
         self.name, self.lock = name, threading.Lock()
+        self._said: OrderedDict[str, np.ndarray] = OrderedDict()
+        self._saying = threading.Lock()
         self._forget()
 
     def _forget(self) -> None:
@@ -81,10 +85,27 @@ class _Kept:
         self._room = np.zeros((0, 0), dtype=np.float32)
         self._places = np.zeros((0, 4), dtype=np.int32)  # talk, length, row before, row after
         self._talks: dict[str, tuple[int, int]] = {}  # its number, and its last row
+        self._said = OrderedDict()  # another one: what is on its way into the old one is gone with it
 
     @property
     def bytes(self) -> int:
-        return int(self._room.nbytes + self._places.nbytes)
+        return int(self._room.nbytes + self._places.nbytes + len(self._said) * self._room[:1].nbytes)
+
+    def embed(self, embedder: Embedder, texts: Sequence[str]) -> np.ndarray:
+        """float32 [len(texts), dimension]; the same text is embedded once, by the hash of its words, as long as it is among the last ones."""
+        said, keys = self._said, [content_hash(text) for text in texts]
+        with self._saying:
+            known = {key: said[key] for key in keys if key in said}
+        missing = {key: text for key, text in zip(keys, texts, strict=True) if key not in known}
+        if missing:
+            known |= zip(missing, embedder.embed(list(missing.values())), strict=True)
+        with self._saying:
+            for key in keys:
+                said[key] = known[key]
+                said.move_to_end(key)
+            while len(said) > _SAID_LATELY:
+                said.popitem(last=False)
+        return np.stack([known[key] for key in keys])
 
     def now(self, index: MemoryIndex, embedder: Embedder, scope: Scope) -> Vectors:
         """All of them, and what is new is filed; what the store has none of yet is made and kept there."""
@@ -101,7 +122,7 @@ class _Kept:
                 missing = [m for m in new if m.id not in self._rows]
                 for at in range(0, len(missing), _EMBEDDED_AT_ONCE):
                     some = missing[at : at + _EMBEDDED_AT_ONCE]
-                    made = embedder.embed([m.searched for m in some])
+                    made = self.embed(embedder, [m.searched for m in some])
                     index.put_vectors(embedder.name, {m.id: v for m, v in zip(some, made, strict=True)}, scope=scope)
                     self._add([m.id for m in some], made, {m.id: (m.talk, len(m.text)) for m in some if m.talk})
                 self._state = state
@@ -172,6 +193,15 @@ class Shelf:
 
     def vectors(self, index: MemoryIndex, embedder: Embedder, scope: Scope) -> Vectors:
         """The vectors of this scope, each made at most once."""
+        return self._kept(embedder, scope).now(index, embedder, scope)
+
+    def embed(self, embedder: Embedder, texts: Sequence[str], scope: Scope) -> np.ndarray:
+        """Their vectors, float32 [len(texts), dimension]; those of this user's last texts are not made again.
+
+        No user has anything of another's: how long it takes would tell what that one said (docs/decisions/0024)."""
+        return self._kept(embedder, scope).embed(embedder, texts)
+
+    def _kept(self, embedder: Embedder, scope: Scope) -> _Kept:
         with self._lock:
             kept = self._vectors.get(scope)
             if kept is None or kept.name != embedder.name:
@@ -179,7 +209,7 @@ class Shelf:
             self._vectors.move_to_end(scope)
             while len(self._vectors) > 1 and sum(v.bytes for v in self._vectors.values()) > self._room:
                 self._vectors.popitem(last=False)
-        return kept.now(index, embedder, scope)
+        return kept
 
     def clear(self) -> None:
         """Drop all of it, as forgetting needs."""

@@ -59,10 +59,11 @@ def recall(
     """
     if limit < 1 or not query.strip() or (memories is not None and not memories):
         return []
-    kept = (shelf or Shelf()).vectors(index, embedder, scope)
+    shelf = shelf or Shelf()
+    kept = shelf.vectors(index, embedder, scope)
     if not len(kept.matrix):
         return []
-    cosine = kept.matrix @ embedder.embed([query])[0]
+    cosine = kept.matrix @ shelf.embed(embedder, [query], scope)[0]
     given = None if memories is None else {m.id: m for m in memories}
 
     def holding(names: Collection[str]) -> list[str]:

@@ -108,6 +108,30 @@ states = Table(
     Column("there", Integer, nullable=False),
 )
 
+# Whose words there are: the numbers of a scope's own index, so that nobody's ranking depends on anybody else.
+lexicons = Table(
+    "lexicons",
+    metadata,
+    Column("number", Integer, primary_key=True),
+    Column("tenant", String, nullable=False),
+    Column("user", String, nullable=False),
+    Column("notes", Integer, nullable=False),
+    Column("length", Integer, nullable=False),
+    UniqueConstraint("tenant", "user"),
+)
+
+# Which memory has which word, how often, and among how many.
+words = Table(
+    "words",
+    metadata,
+    Column("lexicon", Integer, ForeignKey("lexicons.number"), primary_key=True),
+    Column("stem", String, primary_key=True),
+    Column("seq", Integer, primary_key=True),
+    Column("count", Integer, nullable=False),
+    Column("length", Integer, nullable=False),
+    sqlite_with_rowid=False,
+)
+
 # What memories have in common on which their standing depends: the same words or topic (hashed), or the id that one of them names.
 topics = Table(
     "topics",

@@ -1,39 +1,69 @@
-"""Finding memories by their words (FTS5, BM25; in PostgreSQL `words.py`) and keeping their vectors.
+"""Finding memories by their words (BM25) and keeping their vectors.
 
-Each scope has a word index of its own. In a shared one, how often *others* use a word would weigh in the ranking, and
-so one user's records would shape what another is shown and trained on.
+The words of all scopes are in one table, but each scope counts only its own (`lexicons`). In shared counts, how often *others* use a word
+would weigh in the ranking, and so one user's records would shape what another is shown and trained on.
 """
 
 from __future__ import annotations
 
-import hashlib
+import math
 import re
+from collections import Counter
 from collections.abc import Mapping, Sequence
+from itertools import chain
 from typing import Any
 
 import numpy as np
-from sqlalchemy import Connection, LargeBinary, func, select, text
+from sqlalchemy import Connection, LargeBinary, bindparam, delete, exists, func, select, text, update
 from sqlalchemy.dialects.postgresql import insert  # both databases take its ON CONFLICT
 
 from engrain.errors import InputError, NotFound
 from engrain.records import Scope
-from engrain.store import filing, words
-from engrain.store.schema import content, owned, subjects, vectors
+from engrain.store.once import Once
+from engrain.store.schema import content, lexicons, owned, some, subjects, vectors, words
+from engrain.store.stems import stems
 
-_MOST_WORDS = 64
-"""Words of a query that are searched for; FTS5 refuses very long expressions, and the first 64 tell enough."""
+_MOST_WORDS = 256
+"""Words of a query that are searched for; a task may have many, and its first ones are seldom the telling ones."""
 _SMALL_WORDS = """
     a about an and any are as at be by can could did do does for from had has have how i if in is it its ll m me my of
     on or our please re s shall should t tell that the their them there these they this to us ve was we were what when
     where which who whom whose why will with would you your
 """
-_LARGE = 5_000
-"""Memories of a scope from which on common words are looked at before they are searched for."""
 _MOST_SCORED = 20_000
-"""Memories, counted once for each word that they have, that one search scores: some 30 ms."""
+"""Memories, counted once for each word that they have, that one search scores."""
 _IGNORED = frozenset(_SMALL_WORDS.split())
 """Question words and the small words around them. Dropping them matters more than the tokenizer does
 (LoCoMo R@5 48.3 -> 54.9)."""
+_K1, _B = 1.2, 0.75
+"""BM25's: how soon a word that is repeated stops counting, and how much a long text is held against itself."""
+
+_GROWN = insert(lexicons).values({name: bindparam(f"its_{name}") for name in ("tenant", "user", "notes", "length")})
+_GROW = Once(
+    _GROWN.on_conflict_do_update(  # the number is the database's
+        index_elements=("tenant", "user"),
+        set_={"notes": lexicons.c.notes + 1, "length": lexicons.c.length + _GROWN.excluded.length},
+    ).inline()
+)
+_LEXICON = Once(
+    select(lexicons.c.number, lexicons.c.notes, lexicons.c.length).where(
+        lexicons.c.tenant == bindparam("tenant"), lexicons.c.user == bindparam("user")
+    )
+)
+_COUNTED = Once(
+    select(func.count()).select_from(
+        select(words.c.seq)
+        .where(words.c.lexicon == bindparam("of"), words.c.stem == bindparam("word"))
+        .limit(bindparam("most"))
+        .subquery()
+    )
+)
+_HAVING = Once(
+    select(words.c.seq, words.c.count, words.c.length)
+    .where(words.c.lexicon == bindparam("of"), words.c.stem == bindparam("word"))
+    .order_by(words.c.seq.desc())
+    .limit(bindparam("most"))
+)
 
 
 _PUT = insert(vectors)
@@ -52,69 +82,80 @@ def words_of(query: str) -> list[str]:
 
 def index(connection: Connection, seq: int, text: str, scope: Scope) -> None:
     """Make one memory findable by its words."""
-    if connection.dialect.name == "postgresql":
-        words.index(connection, seq, text, scope)
+    found = stems(text.encode("utf-8", "replace").decode())  # an unpaired surrogate cannot be bound
+    if not found:
         return
-    name = _index_name(scope)
-    connection.exec_driver_sql(f"CREATE VIRTUAL TABLE IF NOT EXISTS {name} USING fts5(text, {words.TOKENIZE})")
-    clean = text.encode("utf-8", "replace").decode()  # an unpaired surrogate cannot be bound
-    connection.exec_driver_sql(f"INSERT INTO {name}(rowid, text) VALUES (?, ?)", (seq, clean))
+    _GROW(connection, its_tenant=scope.tenant, its_user=scope.user, its_notes=1, its_length=len(found))
+    number, _, _ = _LEXICON(connection, tenant=scope.tenant, user=scope.user).fetchone()
+    connection.execute(
+        insert(words),
+        [
+            {"lexicon": number, "stem": stem, "seq": seq, "count": count, "length": len(found)}
+            for stem, count in Counter(found).items()
+        ],
+    )
 
 
-def unindex(connection: Connection, seqs: Sequence[int], scope: Scope) -> None:
-    """Take memories out of the word index, and their words out of its pages."""
-    if connection.dialect.name == "postgresql":
-        words.unindex(connection, seqs, scope)
+def unindex(connection: Connection, scope: Scope) -> None:
+    """Take the words of memories that are not there any more out of the index: whatever once made them, none is left."""
+    row = _LEXICON(connection, tenant=scope.tenant, user=scope.user).fetchone()
+    if row is None:
         return
-    name = _index_name(scope)
-    if not _exists(connection, name):
-        return
-    for seq in seqs:
-        connection.exec_driver_sql(f"DELETE FROM {name} WHERE rowid = ?", (seq,))
-    # FTS5 only marks words as deleted until it happens to merge; a rebuild drops them now.
-    connection.exec_driver_sql(f"INSERT INTO {name}({name}) VALUES ('rebuild')")
+    gone = ~exists().where(content.c.seq == words.c.seq)
+    went = connection.execute(
+        delete(words).where(words.c.lexicon == row[0], gone).returning(words.c.seq, words.c.length)
+    )
+    lengths = {r.seq: r.length for r in went}
+    connection.execute(
+        update(lexicons)
+        .where(lexicons.c.number == row[0])
+        .values(notes=lexicons.c.notes - len(lengths), length=lexicons.c.length - sum(lengths.values()))
+    )
 
 
 def search_text(connection: Connection, query: str, scope: Scope, limit: int) -> list[tuple[str, float]]:
-    """The best `limit` memories of one scope by BM25 (higher is better, > 0), best first; ties in order of writing."""
-    name, asked = _index_name(scope), words_of(query)
-    if not asked:
+    """The best `limit` memories of one scope by BM25 (higher is better, > 0), best first; ties in order of writing.
+
+    Robertson and Zaragoza 2009, "The Probabilistic Relevance Framework"; the same scores as SQLite's FTS5 gives.
+    """
+    asked = [stem for word in words_of(query) for stem in stems(word)]
+    row = _LEXICON(connection, tenant=scope.tenant, user=scope.user).fetchone() if asked else None
+    if row is None:
         return []
-    large = filing.state(connection, scope)[1] > _LARGE
-    if connection.dialect.name == "postgresql":
-        return words.search_text(connection, asked, scope, limit, _MOST_SCORED if large else None)
-    if not _exists(connection, name):
+    number, notes, length = row
+    seqs: list[np.ndarray] = []
+    scores: list[np.ndarray] = []
+    for stem, count in _telling(connection, number, Counter(asked)):
+        having = _HAVING(connection, of=number, word=stem, most=_MOST_SCORED).fetchall()
+        own, often, long = np.fromiter(chain.from_iterable(having), np.int64, 3 * len(having)).reshape(-1, 3).T
+        rare = max(math.log((notes - count + 0.5) / (count + 0.5)), 1e-6) * asked.count(stem)
+        seqs.append(own)
+        scores.append(rare * often * (_K1 + 1) / (often + _K1 * (1 - _B + _B * long * notes / length)))
+    if not seqs:
         return []
-    if large:
-        asked = _telling(connection, name, asked)
-    expression = " OR ".join(f'"{word}"' for word in asked)
-    rows = connection.exec_driver_sql(
-        f"SELECT subjects.id, -bm25({name}) AS score FROM {name} JOIN subjects ON subjects.seq = {name}.rowid "
-        f"WHERE {name} MATCH ? AND subjects.tenant = ? AND subjects.user = ? ORDER BY score DESC, {name}.rowid LIMIT ?",
-        (expression, scope.tenant, scope.user, limit),
-    )
-    return [(str(row[0]), float(row[1])) for row in rows]
+    found, places = np.unique(np.concatenate(seqs), return_inverse=True)
+    total = np.bincount(places, np.concatenate(scores))
+    best = np.argsort(-total, kind="stable")[:limit]
+    names = _ids_of(connection, found[best].tolist(), scope)
+    return [(names[seq], score) for seq, score in zip(found[best].tolist(), total[best].tolist(), strict=True)]
 
 
-def _telling(connection: Connection, name: str, asked: Sequence[str]) -> list[str]:
-    """The rarest of the words, as many as may be scored."""
-    run = connection.exec_driver_sql
-    run(f"CREATE VIRTUAL TABLE temp.asked USING fts5(text, {words.TOKENIZE})")
-    run("CREATE VIRTUAL TABLE temp.stems USING fts5vocab(temp, asked, instance)")
-    run(f"CREATE VIRTUAL TABLE temp.vocabulary USING fts5vocab(main, {name}, row)")
-    try:  # what the index calls a word is the tokenizer's affair
-        run("INSERT INTO temp.asked(rowid, text) VALUES (?, ?)", list(enumerate(asked)))
-        stems = run("SELECT doc, term FROM temp.stems").all()
-        known = "SELECT doc FROM temp.vocabulary WHERE term = ?"
-        counts = [(word, run(known, (stem,)).scalar() or 0) for word, stem in stems]
-    finally:
-        for table in ("vocabulary", "stems", "asked"):
-            run(f"DROP TABLE temp.{table}")
-    found: dict[int, int] = {}
-    for word, count in counts:
-        found[word] = min(count, found.get(word, count))
-    chosen = words.rarest({word: count for word, count in found.items() if count}, _MOST_SCORED)
-    return [asked[word] for word in chosen] or list(asked)
+def _telling(connection: Connection, number: int, asked: Counter[str]) -> list[tuple[str, int]]:
+    """The rarest of the words and how many memories have each, as many as may be scored: a word that nearly all have costs much and tells
+    nothing. In the order of asking, so that the same words add up to the same."""
+    counts: dict[str, int] = {}
+    for stem in asked:
+        (counts[stem],) = _COUNTED(connection, of=number, word=stem, most=_MOST_SCORED + 1).fetchone()
+    chosen: list[str] = []
+    total = 0
+    for stem in sorted((s for s, count in counts.items() if count), key=counts.__getitem__):
+        total += counts[stem]
+        if chosen and total > _MOST_SCORED:
+            break
+        chosen.append(stem)
+    if chosen and counts[chosen[0]] > _MOST_SCORED:  # nothing tells more: its newest are scored
+        (counts[chosen[0]],) = _COUNTED(connection, of=number, word=chosen[0], most=1 << 40).fetchone()
+    return [(stem, counts[stem]) for stem in asked if stem in chosen]
 
 
 def put_vectors(connection: Connection, name: str, new: Mapping[str, Any], scope: Scope) -> None:
@@ -173,10 +214,9 @@ def _pgvector(connection: Connection) -> bool:
     return bool(connection.get_execution_options().get("pgvector"))
 
 
-def _index_name(scope: Scope) -> str:
-    return "words_" + hashlib.sha256(f"{scope.tenant}\0{scope.user}".encode()).hexdigest()[:20]
-
-
-def _exists(connection: Connection, name: str) -> bool:
-    found = connection.exec_driver_sql("SELECT 1 FROM sqlite_master WHERE type = 'table' AND name = ?", (name,))
-    return found.first() is not None
+def _ids_of(connection: Connection, seqs: Sequence[int], scope: Scope) -> dict[int, str]:
+    found: dict[int, str] = {}
+    for part in some(seqs):
+        mine = select(subjects.c.seq, subjects.c.id).where(owned(subjects, scope), subjects.c.seq.in_(part))
+        found |= {row.seq: row.id for row in connection.execute(mine)}
+    return found

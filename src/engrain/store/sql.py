@@ -216,7 +216,7 @@ class SqlStore:
         All of them or none. What is already erased is left as it is, so an interrupted erasure can simply be repeated.
         """
         with self._db.write() as connection:
-            gone: list[int] = []
+            words = False
             for record_id in dict.fromkeys(record_ids):
                 row = _latest(connection, record_id, scope)
                 if row is None:
@@ -230,8 +230,9 @@ class SqlStore:
                 entry = audit.enter(connection, event="forget", subject=record_id, digest=digest, reason=reason)
                 if memory or delta:
                     filing.changed(connection, entry, -int(memory), scope)
-                gone.append(row.seq)
-            search.unindex(connection, gone, scope)
+                words |= memory
+            if words:
+                search.unindex(connection, scope)
         self._db.scrub()
 
     # -- ledger ----------------------------------------------------------------------------------------------------

@@ -70,24 +70,9 @@ def upgrade() -> None:
 
 
 def _for_postgresql() -> None:
-    """Tables of words, which SQLite keeps in FTS5; vectors as pgvector's, where the server has it; and no samples of what was said."""
-    op.create_table(
-        "indexes",
-        sa.Column("n", sa.Integer, sa.Identity(always=True), primary_key=True),
-        *(sa.Column(name, sa.String, nullable=False) for name in ("tenant", "user")),
-        *(sa.Column(name, sa.Integer, nullable=False) for name in ("documents", "words")),
-        sa.UniqueConstraint("tenant", "user"),
-    )
-    op.create_table(
-        "words",
-        sa.Column("n", sa.Integer, sa.ForeignKey("indexes.n"), primary_key=True),
-        sa.Column("word", sa.String, primary_key=True),
-        sa.Column("seq", sa.Integer, primary_key=True),
-        *(sa.Column(name, sa.Integer, nullable=False) for name in ("times", "length")),
-    )
-    op.create_index("words_seq", "words", ["seq"])
+    """Vectors as pgvector's, where the server has it, and no samples of what was said."""
     # The planner's statistics are samples of the rows, and an erasure does not reach them.
-    for table, column in (("content", "json"), ("content", "salt"), ("words", "word"), ("vectors", "vector")):
+    for table, column in (("content", "json"), ("content", "salt"), ("vectors", "vector")):
         op.execute(f"ALTER TABLE {table} ALTER COLUMN {column} SET STATISTICS 0")
     try:
         with op.get_bind().begin_nested():
