@@ -9,6 +9,7 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -518,3 +519,18 @@ def test_a_key_is_shown_once_and_can_be_revoked_or_rotated(home: Path) -> None:
 def test_a_service_that_could_be_reached_from_outside_needs_a_key(home: Path) -> None:
     refused = engrain("serve", "--host", "0.0.0.0", home=home)
     assert refused.exit_code == 1 and "engrain keys new" in refused.output
+
+
+def test_a_database_of_a_server_takes_the_place_of_the_file(
+    home: Path, new_database: Callable[..., str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def run(*words: str) -> Result:
+        return CliRunner().invoke(
+            app, [*words, "--home", str(home)], env={"COLUMNS": "200", "ENGRAIN_DATABASE": address}
+        )
+
+    address = new_database()
+    assert run("tell", NOTE).exit_code == 0 and not (home / "engrain.db").exists()
+    assert NOTE in run("memories").output
+    checked = run("doctor").output
+    assert "postgresql" in checked and "1 ledger entries, all right" in checked

@@ -15,12 +15,15 @@ ENOUGH = 200 << 20
 """Bytes of free disk below which writing soon fails."""
 
 
-def examine(home: Path, base: Path, device: str, calls: Sequence[str] = ()) -> list[tuple[str, bool, str]]:
+def examine(
+    home: Path, base: Path, device: str, calls: Sequence[str] = (), database: str = ""
+) -> list[tuple[str, bool, str]]:
     """Every check with its name, whether all is well, and what it says; none of them raises. `calls`: the addresses that the environment
-    has engrain call."""
+    has engrain call; `database`: that of a PostgreSQL one, "" for the file in the home."""
     checks: dict[str, Callable[[], tuple[bool, str]]] = {
         "versions": check_versions, "processor": lambda: check_processor(device), "base": lambda: check_base(base),
-        "database": lambda: check_database(home), "disk": lambda: check_disk(home), "adapters": lambda: check_adapters(home),
+        "database": lambda: check_database(home, database), "disk": lambda: check_disk(home),
+        "adapters": lambda: check_adapters(home, database),
         "network": lambda: check_calls(calls),
     }  # fmt: skip
     found: list[tuple[str, bool, str]] = []
@@ -77,14 +80,14 @@ def check_base(base: Path) -> tuple[bool, str]:
     return True, f"{config.get('model_type', 'model')} in {base}, hash {folder.content_hash(base)[:12]}"
 
 
-def check_database(home: Path) -> tuple[bool, str]:
+def check_database(home: Path, database: str = "") -> tuple[bool, str]:
     from engrain.store import SqlStore
 
-    if not is_home(home):
+    if not database and not is_home(home):
         return True, f"there is no home at {home} yet; the first engrain tell, learn or chat makes it"
-    store = SqlStore(home)
+    store = SqlStore(home, database=database)
     try:
-        return True, f"{home / 'engrain.db'}: {store.verify()} ledger entries, all right"
+        return True, f"{store.name}: {store.verify()} ledger entries, all right"
     finally:
         store.close()
 
@@ -108,15 +111,15 @@ def check_disk(home: Path) -> tuple[bool, str]:
     return good, f"{free / (1 << 30):.1f} GB free{'' if good else '; free some, a write that fails is refused'}"
 
 
-def check_adapters(home: Path) -> tuple[bool, str]:
+def check_adapters(home: Path, database: str = "") -> tuple[bool, str]:
     """Adapters on disk against those that the ledger knows of, everybody's (it has no scope), and their contents against their
     names."""
     from engrain.loops.forget import recorded_adapters
     from engrain.store import SqlStore
 
-    if not is_home(home):
+    if not database and not is_home(home):
         return True, "none recorded yet"
-    store = SqlStore(home)
+    store = SqlStore(home, database=database)
     try:
         recorded = recorded_adapters(store)
     finally:

@@ -430,13 +430,16 @@ def run(
     tenant: str,
     device: str,
     embedder: str = "hashed",
+    database: str = "",
     http: bool,
     host: str,
     port: int,
     say: Callable[[str], None],
 ) -> None:
     """Serve until standard input ends, or with `http` until Ctrl-C. InputError for an open door without a key."""
-    with Learner(home, base=base, user=user, tenant=tenant, device=device, embedder=embedder) as learner:
+    with Learner(
+        home, base=base, user=user, tenant=tenant, device=device, embedder=embedder, database=database
+    ) as learner:
         if not http:
             # The SDK keeps descriptor 1 to itself and turns what others print to stderr; nothing may wait in Python's buffer until it is given back.
             if isinstance(sys.stdout, io.TextIOWrapper):

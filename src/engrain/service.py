@@ -58,6 +58,7 @@ def application(
     rows: int = 32,
     device: str = "auto",
     embedder: str = "hashed",
+    database: str = "",
     per_minute: int = 0,
     upstream: Upstream | None = None,
     tracing: Tracing | None = None,
@@ -78,7 +79,7 @@ def application(
     from engrain.engines.local import LocalEngine
     from engrain.engines.upstream import UpstreamClient
 
-    store = SqlStore(home)
+    store = SqlStore(home, database=database)
     engine = LocalEngine(base, adapters_dir=home / "adapters", device=device)
     batcher = Batcher(engine, rows=rows)
     reader = Opened(batcher, {"": [Message(role="user", content=extract_request(""))]})
@@ -110,6 +111,7 @@ def serve(
     rows: int,
     device: str,
     embedder: str = "hashed",
+    database: str = "",
     learn: bool = True,
     canary: float = 0.0,
     per_minute: int = 0,
@@ -131,7 +133,7 @@ def serve(
         verifiers_of(verify)  # what is wrong with it is said now, and not by the worker
         if not learn:
             raise InputError("--verify is the worker's; with --no-learn, run: engrain work --verify FILE")
-    with closing(SqlStore(home)) as store:
+    with closing(SqlStore(home, database=database)) as store:
         refuse_open_door(store, host)
     if upstream and canary:
         raise InputError(f"--canary {canary} tries a trained version, and an upstream has none; leave one of them out")
@@ -142,6 +144,7 @@ def serve(
         rows=rows,
         device=device,
         embedder=embedder,
+        database=database,
         per_minute=per_minute,
         upstream=upstream,
         tracing=tracing,
@@ -221,6 +224,7 @@ def learn(
     *,
     device: str = "auto",
     embedder: str = "hashed",
+    database: str = "",
     once: bool = False,
     canary: float = 0.0,
     with_parent: bool = False,
@@ -254,7 +258,7 @@ def learn(
     background = Background(idle_s=0.0, silent_s=0.0, train=train) if once else Background(train=train)
     settings = Consolidation(trial=Trial(share=canary) if canary else None)
     finds = embedder_of(embedder)
-    with closing(SqlStore(home)) as store:
+    with closing(SqlStore(home, database=database)) as store:
 
         def rest(scope: Scope) -> None:
             sleep(store, finds, lambda text: engine().count_tokens(text), scope=scope)

@@ -1,5 +1,5 @@
-"""What every command shares: its options, its errors, and where it finds the home. Only this room reads the environment (ENGRAIN_HOME, ENGRAIN_BASE, ENGRAIN_DEVICE,
-ENGRAIN_EMBEDDER; OpenTelemetry's OTEL_*)."""
+"""What every command shares: its options, its errors, and where it finds the home. Only this room reads the environment (ENGRAIN_HOME, ENGRAIN_DATABASE, ENGRAIN_BASE,
+ENGRAIN_DEVICE, ENGRAIN_EMBEDDER; OpenTelemetry's OTEL_*)."""
 
 from __future__ import annotations
 
@@ -107,19 +107,26 @@ def opened(home: Path, base: Path, user: str, tenant: str, device: str = "auto",
         tenant=tenant,
         device=device,
         embedder=embedder,
+        database=database(),
     )
+
+
+def database() -> str:
+    """The address of the PostgreSQL database that records are kept in; "": in a file of the home. It is no option, for it may hold a password, which
+    everybody on the machine could read in the list of processes."""
+    return os.environ.get("ENGRAIN_DATABASE", "")
 
 
 def stored(home: Path) -> AbstractContextManager[SqlStore]:
     """The store of a home, for what needs no user; closed at the end."""
     from engrain.store import SqlStore
 
-    return closing(SqlStore(home.expanduser()))
+    return closing(SqlStore(home.expanduser(), database=database()))
 
 
 def there(home: Path) -> Path:
     """The home folder, if there is one: what only looks at it, or takes from it, makes none."""
-    if not (home.expanduser() / "engrain.db").is_file():
+    if not database() and not (home.expanduser() / "engrain.db").is_file():
         raise NotFound(
             f'there is no engrain home at {home}; name another with --home (or ENGRAIN_HOME), or begin one with: engrain tell "…"'
         )

@@ -19,6 +19,7 @@ from engrain.cli.common import (
     Tenant,
     User,
     app,
+    database,
     fail,
     guarded,
     opened,
@@ -488,7 +489,7 @@ def doctor(
     from engrain.doctor import examine
 
     console = terminal()
-    found = examine(home.expanduser(), base.expanduser(), device, traces_to())
+    found = examine(home.expanduser(), base.expanduser(), device, traces_to(), database())
     for name, good, said in found:
         mark = ("ok   ", "green") if good else ("WRONG", "bold red")
         console.print(Text.assemble(mark, f"  {name:<10} {clean(said)}"), soft_wrap=True)

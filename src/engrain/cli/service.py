@@ -20,6 +20,7 @@ from engrain.cli.common import (
     User,
     Verify,
     app,
+    database,
     guarded,
     logged,
     stored,
@@ -75,6 +76,7 @@ def serve(
         rows=rows,
         device=device,
         embedder=embedder,
+        database=database(),
         learn=learn,
         canary=canary,
         per_minute=per_minute,
@@ -108,7 +110,7 @@ def serve_tools(
         raise InputError(f'{missing.name} is not installed; run: pip install "engrain[mcp]"') from missing
 
     run(
-        home.expanduser(), base.expanduser(), user=user, tenant=tenant, device=device, embedder=embedder, http=http, host=host, port=port,
+        home.expanduser(), base.expanduser(), user=user, tenant=tenant, device=device, embedder=embedder, database=database(), http=http, host=host, port=port,
         say=terminal(stderr=True).print,
     )  # fmt: skip
 
@@ -135,7 +137,7 @@ def work(
 
     logged(log_json)
     learn(
-        there(home).expanduser(), base.expanduser(), device=device, embedder=embedder, once=once, canary=canary, with_parent=with_parent,
+        there(home).expanduser(), base.expanduser(), device=device, embedder=embedder, database=database(), once=once, canary=canary, with_parent=with_parent,
         verify=verify.expanduser() if verify else None, train=train,
         say=lambda line: terminal().print(clean(line), soft_wrap=True, markup=False),
     )  # fmt: skip

@@ -82,6 +82,11 @@ class SqlStore:
         self._ever_keyed = False
         self._probed, self._probing = (False, -PROBE_S), threading.Lock()
 
+    @property
+    def name(self) -> str:
+        """Where the records are, without a password."""
+        return self._db.name
+
     def close(self) -> None:
         """Let go of the database."""
         self._db.close()
