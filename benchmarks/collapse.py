@@ -145,7 +145,7 @@ def one(seed: int, embedder: Embedder, updates: int, facts: int, procedures: int
     rng = world.rng
     keys = rng.sample([(t, p) for t in THINGS for p in PLACES], facts)
     jobs = rng.sample([(m, f.format(n=rng.randint(10, 99))) for m in MACHINES for f in FAULTS], procedures)
-    at = 1_700_000_000.0
+    at = time.time() - (updates + facts + procedures + 1) * HOUR  # a sleep looks at how long ago things were
     middle = 0.0
     curve: list[dict[str, float]] = []
 
