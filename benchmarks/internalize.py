@@ -59,7 +59,7 @@ def main() -> None:
         ("context tokens per answer", *(common.number(tokens[c]) for c in ("before", "after"))),
         ("consolidation, s (CPU s)", "", f"{common.number([f['wall_s'] for f in found], 0)} ({common.number([f['cpu_s'] for f in found], 0)})"),
     ])  # fmt: skip
-    for seed, f in enumerate(found):
+    for seed, f in zip(common.seeds(args), found, strict=True):
         print(f"seed {seed}: {f['decision']}, {f['learned']} of {f['told']} in weights, scale {f['scale']}, "
               f"{f['wordings_passed_over']} wordings passed over.")  # fmt: skip
     print()

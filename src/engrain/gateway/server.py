@@ -331,7 +331,7 @@ def allowed(app: FastAPI, asked: ASGIScope) -> list[str]:
     def has(method: str) -> bool:
         return any(r.matches({**asked, "method": method})[0] is Match.FULL for r in app.routes)
 
-    return [method for method in ("DELETE", "GET", "HEAD", "POST") if has(method)]
+    return [method for method in ("DELETE", "GET", "HEAD", "POST", "PUT") if has(method)]
 
 
 def in_utf8(name: str, header: str) -> str:

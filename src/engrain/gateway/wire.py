@@ -219,6 +219,10 @@ ERRORS: dict[int | str, dict[str, Any]] = {
     401: {"model": ErrorResponse, "description": "The key is missing or wrong."},
     403: {"model": ErrorResponse, "description": "The key does not allow this."},
     404: {"model": ErrorResponse, "description": "No such record or version."},
+    409: {
+        "model": ErrorResponse,
+        "description": "What the change was worked out from has changed meanwhile; look again.",
+    },
     413: {"model": ErrorResponse, "description": "The request is too long."},
     429: {"model": ErrorResponse, "description": "Too many requests of this key; see Retry-After."},
     502: {"model": ErrorResponse, "description": "The upstream failed or cannot be reached."},
