@@ -21,6 +21,8 @@ FILE = "SKILL.md"
 MOST_NAME, MOST_DESCRIPTION, MOST_COMPATIBILITY = 64, 1024, 500
 LONGEST_BODY = 500
 """Lines that the specification advises at most."""
+DEEPEST = 8
+"""Values within values of a front matter, where a skill has two; the time to read more grows with the cube of that."""
 LARGEST_FILE, MOST_FILES = 256 << 10, 200
 """Bytes of one file, and files of one skill, that are taken into memory."""
 _NAME = re.compile(r"[a-z0-9]+(?:-[a-z0-9]+)*")
@@ -88,8 +90,13 @@ def _fields_of(front: str) -> Any:
     import yaml
 
     try:
-        if any(isinstance(event, yaml.AliasEvent) for event in yaml.parse(front, Loader=yaml.BaseLoader)):
-            raise ValueError("it refers to another value of itself")
+        depth = 0
+        for event in yaml.parse(front, Loader=yaml.BaseLoader):
+            if isinstance(event, yaml.AliasEvent):
+                raise ValueError("it refers to another value of itself")
+            depth += isinstance(event, yaml.CollectionStartEvent) - isinstance(event, yaml.CollectionEndEvent)
+            if depth > DEEPEST:
+                raise ValueError(f"its values are nested more than {DEEPEST} deep")
         return yaml.load(
             front, Loader=yaml.BaseLoader
         )  # BaseLoader makes texts, lists and mappings of texts, and nothing else
