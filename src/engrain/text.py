@@ -70,9 +70,12 @@ class Text:
 
     def lesson(self, text: str, *, section: str = "") -> list[Merge]:
         """Keep a lesson; returns what it was merged with, for what nearly repeats another becomes one with it."""
+        return self._lesson(" ".join(text.split()), section, "tell")
+
+    def _lesson(self, text: str, section: str, source: str) -> list[Merge]:
         now = now_of(self._store, self._scope)
         memory = Memory(
-            scope=self._scope, kind="lesson", text=" ".join(text.split()), source="tell", valid_from=now, recorded_at=now,
+            scope=self._scope, kind="lesson", text=text, source=source, valid_from=now, recorded_at=now,
             attributes=(("section", section),) if section else (),
         )  # fmt: skip
         return add(self._store, self._embedder, memory, shelf=self._shelf)
@@ -103,12 +106,7 @@ class Text:
         """Take the bullets of a playbook in that form over; (how many there were, how many lessons stand now)."""
         told = bullets(text)
         for section, bullet in told:
-            now = now_of(self._store, self._scope)
-            memory = Memory(
-                scope=self._scope, kind="lesson", text=bullet, source=source, valid_from=now, recorded_at=now,
-                attributes=(("section", section),) if section else (),
-            )  # fmt: skip
-            add(self._store, self._embedder, memory, shelf=self._shelf)
+            self._lesson(bullet, section, source)
         return len(told), len(of_kinds(self._store, self._scope, ("lesson",)))
 
     def reflect(self, interaction: str, *, critic: Critic = by_rules) -> Memory | None:
@@ -245,9 +243,5 @@ class Text:
 
     def strengths(self, at: float) -> dict[str, float]:
         """How strong each memory is at a time (UTC seconds) that may fade, from 1 (fresh) to 0, by its id."""
-        there = of_kinds(
-            self._store, self._scope, [kind for kind, law in LAWS.items() if law.half_life_days is not None]
-        )
-        used = self._store.uses([m.id for m in there], scope=self._scope)
-        uses = {name: Use(shown=n, last=last) for name, (n, last) in used.items()}
+        there, uses = sleep.fadable(self._store, self._scope)
         return {m.id: strength(m, uses.get(m.id, Use()), at) for m in there}

@@ -164,8 +164,6 @@ def change(
 
     Example:  engrain change archive mem_3f9c2a71b04e --reason "we use another broker now"
     """
-    if operator not in get_args(Operator):
-        raise InputError(f"{operator!r} is no change; there are {', '.join(get_args(Operator))}")
     with opened(there(home), SPROUT, user, tenant) as me:
         for delta in me.text.change(cast(Operator, operator), *targets, reason=reason, into=into, value=value):
             say(_line(delta))

@@ -54,17 +54,17 @@ def router(desk: Desk, tenant_for: Callable[[str], Callable[[Request], Awaitable
 
     @api.get("/users")
     def users(tenant: str = own) -> dict[str, Any]:
-        return _list([asdict(p) for p in desk.store.people(tenant)])
+        return listed([asdict(p) for p in desk.store.people(tenant)])
 
     @api.get("/memories")
     def memories(scope: Scope = whose) -> dict[str, Any]:
         stand = derive(desk.store.history(scope=scope)).values()
-        return _list([asdict(s.memory) | {"state": s.state} for s in stand])
+        return listed([asdict(s.memory) | {"state": s.state} for s in stand])
 
     @api.get("/versions")
     def versions(scope: Scope = whose) -> dict[str, Any]:
         now = holding(desk.store.history(scope=scope))
-        return _list([asdict(v) for v in adapters.versions(desk.store, scope, now)])
+        return listed([asdict(v) for v in adapters.versions(desk.store, scope, now)])
 
     @api.post("/rollback")
     def rollback(body: Rollback, scope: Scope = whose) -> dict[str, str]:
@@ -85,7 +85,7 @@ def router(desk: Desk, tenant_for: Callable[[str], Callable[[Request], Awaitable
     @api.get("/jobs")
     def jobs(user: Annotated[str, Query(max_length=512)] = "", tenant: str = own) -> dict[str, Any]:
         whose = Scope(tenant=tenant, user=user) if user else None
-        return _list([asdict(j) for j in desk.store.jobs(scope=whose, tenant=tenant)])
+        return listed([asdict(j) for j in desk.store.jobs(scope=whose, tenant=tenant)])
 
     @api.post("/jobs")
     def add_job(scope: Scope = whose) -> dict[str, Any]:
@@ -128,7 +128,8 @@ def router(desk: Desk, tenant_for: Callable[[str], Callable[[Request], Awaitable
     return api
 
 
-def _list(rows: list[dict[str, Any]]) -> dict[str, Any]:
+def listed(rows: list[dict[str, Any]]) -> dict[str, Any]:
+    """Rows as OpenAI's API gives a list."""
     return {"object": "list", "data": rows}
 
 

@@ -12,6 +12,7 @@ from typing import Annotated, Any, cast, get_args
 from fastapi import APIRouter, Depends, Query, Request
 from pydantic import BaseModel, Field
 
+from engrain.dashboard.api import User, listed
 from engrain.dashboard.desk import Desk
 from engrain.errors import InputError
 from engrain.loops import teams
@@ -22,7 +23,6 @@ from engrain.text import Text
 
 Words = Annotated[str, Field(min_length=1, max_length=LONGEST_NOTE)]
 Id = Annotated[str, Field(min_length=1, max_length=128)]
-User = Annotated[str, Query(min_length=1, max_length=512, description="Whose.")]
 
 
 class NewLesson(BaseModel):
@@ -88,18 +88,18 @@ def router(desk: Desk, tenant_for: Callable[[str], Callable[[Request], Awaitable
 
     @api.get("/lessons")
     def lessons(text: Text = serves) -> dict[str, Any]:
-        return _list(
+        return listed(
             [asdict(lesson.memory) | asdict(lesson.worth) | {"value": lesson.value} for lesson in text.lessons()]
         )
 
     @api.post("/lessons")
     def add_lesson(body: NewLesson, text: Text = serves) -> dict[str, Any]:
-        return _list([asdict(merge) for merge in text.lesson(body.text, section=body.section)])
+        return listed([asdict(merge) for merge in text.lesson(body.text, section=body.section)])
 
     @api.post("/reflections")
     def reflect(body: Reflect, text: Text = serves) -> dict[str, Any]:
         memory = text.reflect(body.interaction)
-        return _list([asdict(memory)] if memory else [])
+        return listed([asdict(memory)] if memory else [])
 
     @api.post("/notes")
     def add_note(body: NewNote, text: Text = serves) -> dict[str, Any]:
@@ -110,7 +110,7 @@ def router(desk: Desk, tenant_for: Callable[[str], Callable[[Request], Awaitable
     def skills(fitting: Annotated[str, Query(max_length=4096)] = "", text: Text = serves) -> dict[str, Any]:
         known = {s.name: s for s in text.skills()}
         names = text.fitting_skills(fitting) if fitting.strip() else list(known)
-        return _list([{"name": name, "description": known[name].description} for name in names])
+        return listed([{"name": name, "description": known[name].description} for name in names])
 
     @api.get("/skills/{name}")
     def skill(name: str, file: Annotated[str, Query(max_length=1024)] = "", text: Text = serves) -> dict[str, str]:
@@ -118,11 +118,11 @@ def router(desk: Desk, tenant_for: Callable[[str], Callable[[Request], Awaitable
 
     @api.post("/skills")
     def add_skill(body: NewSkill, text: Text = serves) -> dict[str, Any]:
-        return _list([asdict(m) for m in text.offer_skill(parse(body.skill_md, files=body.files), source="api")])
+        return listed([asdict(m) for m in text.offer_skill(parse(body.skill_md, files=body.files), source="api")])
 
     @api.get("/blocks")
     def blocks(text: Text = serves) -> dict[str, Any]:
-        return _list([asdict(block) for block in text.blocks()])
+        return listed([asdict(block) for block in text.blocks()])
 
     @api.put("/blocks/{name}")
     def write_block(name: str, body: BlockText, text: Text = serves) -> dict[str, Any]:
@@ -130,20 +130,18 @@ def router(desk: Desk, tenant_for: Callable[[str], Callable[[Request], Awaitable
 
     @api.get("/changes")
     def changes(memory: Annotated[str, Query(min_length=1, max_length=128)], text: Text = steers) -> dict[str, Any]:
-        return _list([asdict(delta) for delta in text.changes(memory)])
+        return listed([asdict(delta) for delta in text.changes(memory)])
 
     @api.post("/changes")
     def change(body: Change, text: Text = steers) -> dict[str, Any]:
-        if body.operator not in get_args(Operator):
-            raise InputError(f"{body.operator!r} is no change; there are {', '.join(get_args(Operator))}")
         made = text.change(
             cast(Operator, body.operator), *body.targets, reason=body.reason, into=body.into, value=body.value
         )  # fmt: skip
-        return _list([asdict(delta) for delta in made])
+        return listed([asdict(delta) for delta in made])
 
     @api.get("/teams/{team}/members")
     def team_members(team: str, tenant: str = Depends(tenant_for("admin"))) -> dict[str, Any]:
-        return _list([{"user": user} for user in teams.members(desk.store, teams.team_scope(tenant, team))])
+        return listed([{"user": user} for user in teams.members(desk.store, teams.team_scope(tenant, team))])
 
     @api.put("/teams/{team}/members")
     def join(team: str, user: User, tenant: str = Depends(tenant_for("admin"))) -> dict[str, Any]:
@@ -158,14 +156,10 @@ def router(desk: Desk, tenant_for: Callable[[str], Callable[[Request], Awaitable
         scope = teams.team_scope(tenant, team)
         if user not in teams.members(desk.store, scope):
             raise InputError(f"{user} is no member of {team}; only a member tells a team something")
-        return _list([asdict(m) for m in teams.tell_team(desk.store, scope, body.text, by=user)])
+        return listed([asdict(m) for m in teams.tell_team(desk.store, scope, body.text, by=user)])
 
     @api.post("/sleep")
     def sleep(text: Text = steers) -> dict[str, Any]:
         return asdict(text.sleep())
 
     return api
-
-
-def _list(rows: list[dict[str, Any]]) -> dict[str, Any]:
-    return {"object": "list", "data": rows}

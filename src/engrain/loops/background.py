@@ -103,7 +103,6 @@ class Watch:
         self._swept = float("-inf")
         self._restless: dict[Scope, float] = {}
         self._talking: dict[Scope, float] = {}
-        self._awake: dict[Scope, float] = {}
 
     def look(self) -> list[Job]:
         """The jobs that this look added."""
@@ -113,17 +112,17 @@ class Watch:
         changed, self._seen = self._store.changed_scopes(self._seen)
         self._restless |= dict.fromkeys(changed, now)
         self._talking |= dict.fromkeys(changed, now)
-        self._awake |= dict.fromkeys(changed, now)
         added: list[Job] = []
 
         def ask(scope: Scope) -> None:
-            reason = due(self._store, scope, self._settings, self._background, time.time())
+            train = self._background.train
+            reason = due(self._store, scope, self._settings, self._background, time.time()) if train else ""
             if reason:
                 added.append(self._store.add_job(scope, reason))
+            self._rest(scope)
 
-        _each(self._restless, self._background.idle_s, ask if self._background.train else lambda _: None)
+        _each(self._restless, self._background.idle_s, ask)
         _each(self._talking, self._background.silent_s, lambda scope: abandoned(self._store, scope, time.time()))
-        _each(self._awake, self._background.idle_s, self._rest)
         return added
 
 

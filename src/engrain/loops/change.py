@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from functools import partial
+from typing import get_args
 
 from engrain.errors import InputError
 from engrain.loops.remember import now_of
@@ -56,6 +57,8 @@ def change(
     With an archived memory go those that say the same and were recorded before it. Two that are linked or kept apart already are not again. NotFound for
     what is not there, InputError with the remedy for what cannot be changed so.
     """
+    if operator not in get_args(Operator):
+        raise InputError(f"{operator!r} is no change; there are {', '.join(get_args(Operator))}")
     if not targets:
         raise InputError(f"nothing to {operator} was named; give the ids of memories (engrain memories)")
     if not reason.strip():

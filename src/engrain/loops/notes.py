@@ -28,6 +28,8 @@ from engrain.store import SqlStore
 
 SOURCE = "evolve"
 """Of a note that was described anew: it goes when the note that it was, or the one that it learned from, is forgotten."""
+KEYWORDS = 6
+"""That a note is described by where no model describes it."""
 MOST_TAGS = 6
 _DESCRIBES = ("keywords", "tags", "context")
 
@@ -42,8 +44,6 @@ class Linking:
     """and so many telling words in common."""
     most: int = 4
     """Links that a new note gets."""
-    keywords: int = 6
-    """That a note is described by."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -66,7 +66,7 @@ def by_words(text: str) -> Description:
     telling = content_words(text)
     spoken = [w for w in dict.fromkeys(re.findall(r"[^\W\d_][\w'-]+", text)) if content_words(w) & telling]
     ranked = sorted(spoken, key=lambda w: (not w[0].isupper(), -len(w)))
-    return Description(keywords=tuple(w.lower() for w in ranked[: Linking().keywords]))
+    return Description(keywords=tuple(w.lower() for w in ranked[:KEYWORDS]))
 
 
 @dataclass(frozen=True, slots=True)

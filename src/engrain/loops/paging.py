@@ -82,11 +82,9 @@ def edit_block(
     seen: str | None = None,
 ) -> Block:
     """Replace one passage of a block (`old`, which must stand in it exactly once); with an empty `old`, append a line."""
-    there = {b.name: b for b in blocks(store, scope)}.get(name)
-    if there is None:
-        raise NotFound(
-            f"there is no block {name!r}; there are {', '.join(b.name for b in blocks(store, scope)) or 'none'}"
-        )
+    known = {b.name: b for b in blocks(store, scope)}
+    if (there := known.get(name)) is None:
+        raise NotFound(f"there is no block {name!r}; there are {', '.join(known) or 'none'}")
     if old and there.text.count(old) != 1:
         raise InputError(
             f"{old!r} stands {there.text.count(old)} times in block {name!r}; quote a passage that stands in it once"

@@ -77,8 +77,7 @@ def reflect(
     if before:
         return before[0]
     said = [f for f in effects if isinstance(f, Feedback) and f.interaction == interaction]
-    judged = [Judgement(memory="", interaction=f.interaction, kind=f.kind, name=f.name, score=f.score) for f in said]
-    if outcome(judged) is not False:
+    if was_good(said) is not False:
         return None
     bad = [f for f in said if f.text.strip() and (f.name == "correction" or f.score is None or f.score < 0.5)]
     why = "; ".join(dict.fromkeys(f.text.strip() for f in bad if f.name != "correction"))
@@ -94,6 +93,13 @@ def reflect(
     )  # fmt: skip
     add(store, embedder, memory, shelf=shelf)
     return memory
+
+
+def was_good(said: Sequence[Feedback]) -> bool | None:
+    """Whether an answer was good, by all that was said of it; None where nothing tells (`memory.worth.outcome`)."""
+    return outcome(
+        [Judgement(memory="", interaction=f.interaction, kind=f.kind, name=f.name, score=f.score) for f in said]
+    )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

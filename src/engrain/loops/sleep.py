@@ -19,7 +19,7 @@ from engrain.loops.change import delta
 from engrain.loops.notes import connect
 from engrain.loops.playbook import prune
 from engrain.loops.reflect import SOURCE as REFLECTED
-from engrain.loops.reflect import Written, by_rules, reflect
+from engrain.loops.reflect import Written, by_rules, reflect, was_good
 from engrain.loops.remember import now_of
 from engrain.loops.skills import distil
 from engrain.loops.tidy import Tidying, tidy
@@ -28,8 +28,7 @@ from engrain.memory.held import Shelf
 from engrain.memory.history import LESSONS
 from engrain.memory.laws import LAWS, Use, fading
 from engrain.memory.playbook import Playbook
-from engrain.memory.worth import outcome
-from engrain.protocols import Embedder, Judgement, Sampler
+from engrain.protocols import Embedder, Sampler
 from engrain.records import Delta, Feedback, Memory, Scope
 from engrain.store import SqlStore
 
@@ -140,13 +139,19 @@ def unreflected(store: SqlStore, scope: Scope, most: int) -> list[str]:
     known = {cause for m in store.select(Memory, scope=scope) if m.source == REFLECTED for cause in m.causes}
     found: list[str] = []
     for interaction, about in reversed(said.items()):
-        judged = [Judgement(memory="", interaction=interaction, kind=f.kind, name=f.name, score=f.score) for f in about]
         why = any(f.text.strip() and f.name not in ("correction", "rating") for f in about if f.kind != "implicit")
-        if interaction not in known and why and outcome(judged) is False:
+        if interaction not in known and why and was_good(about) is False:
             found.append(interaction)
         if len(found) == most:
             break
     return found
+
+
+def fadable(store: SqlStore, scope: Scope) -> tuple[list[Memory], dict[str, Use]]:
+    """The active memories that may fade, and how those that were ever shown were used."""
+    there = of_kinds(store, scope, [kind for kind, law in LAWS.items() if law.half_life_days is not None])
+    used = store.uses([m.id for m in there], scope=scope)
+    return there, {name: Use(shown=n, last=last) for name, (n, last) in used.items()}
 
 
 def fade(
@@ -155,13 +160,9 @@ def fade(
     """Archive what has faded, and of a kind that has too many the weakest; what was taken back by hand is left alone. Conflict, and nothing is
     done, if the memory changed meanwhile."""
     seen = store.state(scope=scope)
-    kinds = [kind for kind, law in LAWS.items() if law.half_life_days is not None]
-    there = of_kinds(store, scope, kinds)
-    used = store.uses([m.id for m in there], scope=scope)
+    there, uses = fadable(store, scope)
     now = now_of(store, scope)
-    gone = fading(
-        there, {name: Use(shown=n, last=last) for name, (n, last) in used.items()}, time.time() if at is None else at, floor=floor
-    )  # fmt: skip
+    gone = fading(there, uses, time.time() if at is None else at, floor=floor)
     before = {d.targets[0] for d in store.deltas(list(gone), scope=scope) if d.operator == "archive"}
     made = [
         delta("archive", name, scope=scope, now=now, reason=reason, by=by)

@@ -20,7 +20,7 @@ from engrain.loops.forget import forget
 from engrain.loops.remember import tell_facts
 from engrain.memory import derive
 from engrain.memory.held import Shelf
-from engrain.memory.history import STATED
+from engrain.memory.history import STATED, History
 from engrain.memory.recall import recall
 from engrain.protocols import Embedder
 from engrain.records import Delta, Memory, Receipt, Scope, content_hash
@@ -46,7 +46,7 @@ def join(store: SqlStore, team: Scope, user: str) -> int:
     if user.startswith(PREFIX) or not user.strip():
         raise InputError(f"{user!r} cannot be a member: only a user can, and a team is none")
     store.put_run(f"member {user}", {"user": user}, scope=team)
-    return _copy(store, team, replace(team, user=user))
+    return _copy(store, store.history(scope=team), team, replace(team, user=user))
 
 
 def leave(store: SqlStore, team: Scope, user: str, *, reason: str) -> int:
@@ -90,11 +90,11 @@ def share(store: SqlStore, memory: str, team: Scope, *, scope: Scope) -> Memory:
 
 def spread(store: SqlStore, team: Scope) -> int:
     """Copy what the team has to every member that lacks it; returns how many records were copied."""
-    return sum(_copy(store, team, replace(team, user=user)) for user in members(store, team))
-
-
-def _copy(store: SqlStore, team: Scope, member: Scope) -> int:
     history = store.history(scope=team)
+    return sum(_copy(store, history, team, replace(team, user=user)) for user in members(store, team))
+
+
+def _copy(store: SqlStore, history: History, team: Scope, member: Scope) -> int:
     there = {r.id for r in store.history(scope=member)}
     copies = [c for r in history if (c := _copy_of(r, team, member)).id not in there]
     failed = store.append_each(copies)
