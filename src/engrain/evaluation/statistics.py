@@ -49,12 +49,16 @@ def binomial_cdf(successes: int, n: int, p: float) -> float:
         return 1.0
     if p == 1:
         return 0.0
-    log_p, log_q, log_n = math.log(p), math.log1p(-p), math.lgamma(n + 1)
-    terms = (
-        math.exp(log_n - math.lgamma(k + 1) - math.lgamma(n - k + 1) + k * log_p + (n - k) * log_q)
-        for k in range(successes + 1)
-    )
-    return min(1.0, math.fsum(terms))
+    k = np.arange(successes + 1)
+    terms = np.exp(_log_choose(n)[: successes + 1] + k * math.log(p) + (n - k) * math.log1p(-p))
+    return min(1.0, math.fsum(terms.tolist()))
+
+
+@lru_cache(maxsize=64)
+def _log_choose(n: int) -> Floats:
+    """Log of n over k [n + 1] for k = 0 … n."""
+    logs = np.array([math.lgamma(k + 1) for k in range(n + 1)])
+    return np.asarray(logs[n] - logs - logs[::-1])
 
 
 def binomial_p_value(successes: int, n: int, p: float) -> float:
