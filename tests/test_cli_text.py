@@ -58,6 +58,20 @@ def test_what_failed_is_reflected_on_and_a_change_is_made_and_undone(home: Path)
     assert engrain("history", asked.id, home=home).exit_code == 1
 
 
+def test_a_playbook_is_curated_from_a_file(home: Path, base: Path, tmp_path: Path) -> None:  # noqa: F811
+    engrain("lessons", "add", LESSON, home=home)
+    file = tmp_path / "changes.json"
+    file.write_text('{"operations": [{"type": "ADD", "content": "Ask first."}, {"type": "RETIRE", "id": "mem_0"}]}')
+    done = engrain("lessons", "curate", str(file), "--base", str(base), home=home).output
+    assert "refused: RETIRE mem_0: mem_0 is no lesson that holds" in done and "holds: mem_" in done
+    assert "hold: there is no task to judge it by" in done
+    waits = engrain("lessons", "curate", str(file), "--wait", "--base", str(base), home=home).output
+    assert "waits: mem_" in waits
+    file.write_text("Ask first.")
+    odd = engrain("lessons", "curate", str(file), "--base", str(base), home=home)
+    assert odd.exit_code == 1 and '{"operations": [' in odd.output
+
+
 def test_notes_are_linked_and_a_sleep_says_what_it_did(home: Path, base: Path) -> None:  # noqa: F811
     engrain("note", "The kiln in the north barn runs on propane from Heller.", home=home)
     assert "linked with mem_" in engrain("note", "Heller delivers propane to the north barn.", home=home).output

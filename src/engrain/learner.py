@@ -112,9 +112,7 @@ class Learner:
         self.embedder = embedder_of(embedder) if isinstance(embedder, str) else embedder
         self._device, self._threads = device, threads
         self._engine: LocalEngine | None = None
-        self.text = Text(
-            self.store, self.embedder, self.scope, engine=lambda: self.engine, playbook=self.serving.playbook
-        )
+        self.text = Text(self.store, self.embedder, self.scope, engine=lambda: self.engine, serving=self.serving)
         """Lessons, notes, skills, core blocks, and changes to memories."""
 
     @property

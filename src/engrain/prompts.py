@@ -52,6 +52,22 @@ def critique_request(query: str, answer: str, why: str) -> str:
     )
 
 
+def curate_request(playbook: str, reflections: Sequence[str]) -> str:
+    """Asks for changes of a playbook after what went wrong lately, as JSON."""
+    told = "\n".join(f"- {text}" for text in reflections)
+    return (
+        f"This is a part of a playbook, with how often each lesson was helpful and harmful:\n{playbook or '(empty)'}\n\n"
+        f"This was learned from answers that were not good:\n{told}\n\n"
+        'Propose changes as JSON and write nothing else: {"operations": [...]}, each of them one of\n'
+        '{"type": "ADD", "section": "…", "content": "…"} for what no lesson says yet,\n'
+        '{"type": "UPDATE", "id": "…", "content": "…"} to say one better; every number, name, condition and step stays,\n'
+        '{"type": "MERGE", "ids": ["…", "…"], "content": "…"} for lessons that say the same,\n'
+        '{"type": "RETIRE", "id": "…", "reason": "…"} for one that is wrong or of no use,\n'
+        '{"type": "TAG", "id": "…", "value": "helpful" or "harmful", "reason": "…"}.\n'
+        'A lesson is one or two sentences on what to do, true beyond the one case. No changes: {"operations": []}.'
+    )
+
+
 def describe_request(note: str) -> str:
     """Asks for what a note is filed by, as JSON."""
     return (

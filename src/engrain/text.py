@@ -10,15 +10,19 @@ me.text.change("archive", "mem_3f9c2a71b04e", reason="we use another broker now"
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable, Collection, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from engrain.errors import NotFound
+from engrain.adapters import current
+from engrain.errors import FormatError, NotFound
 from engrain.evaluation.statistics import wilson
+from engrain.gateway.answer import Serving, cut_to_window, look_up
 from engrain.loops import notes, paging, sleep
 from engrain.loops.change import change
+from engrain.loops.curate import Curated, Operation, curate, operations, proposed_by
 from engrain.loops.reflect import Critic, Tried, by_rules, reflect, solve
 from engrain.loops.remember import now_of
 from engrain.loops.skills import active_skills, distil, keep, put_out, take
@@ -28,16 +32,20 @@ from engrain.memory.filing import of_kinds
 from engrain.memory.held import Shelf
 from engrain.memory.history import LESSONS, derive
 from engrain.memory.laws import LAWS, Use, strength
-from engrain.memory.playbook import Playbook, bullets, rendered, value
+from engrain.memory.playbook import bullets, rendered, value
 from engrain.memory.recall import recall
 from engrain.memory.skills import Skill
 from engrain.memory.worth import Worth, worths
-from engrain.protocols import Embedder, Verifier
-from engrain.records import Delta, Interaction, Memory, Operator, Scope
+from engrain.prompts import add_context
+from engrain.protocols import Conversation, Embedder, Sampler, Verifier
+from engrain.records import Delta, Interaction, Memory, Message, Operator, Scope
 from engrain.store import SqlStore
 
 if TYPE_CHECKING:
     from engrain.engines.local import LocalEngine
+
+
+log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -60,11 +68,14 @@ class Text:
         scope: Scope,
         *,
         engine: Callable[[], LocalEngine],
-        playbook: Playbook,
+        serving: Serving,
+        sampler: Callable[[], Sampler] | None = None,
         shelf: Shelf | None = None,
     ) -> None:
         self._store, self._embedder, self._scope = store, embedder, scope
-        self._engine, self._playbook, self._shelf = engine, playbook, shelf or Shelf()
+        self._engine, self._serving, self._playbook, self._shelf = engine, serving, serving.playbook, shelf or Shelf()
+        self._sampler = sampler or engine
+        """What answers: the model, or the upstream in its place."""
 
     # -- the playbook -------------------------------------------------------------------------------------------------
 
@@ -124,6 +135,34 @@ class Text:
         """Try a task until a verifier is content, and reflect in between; `act` makes one try, such as `lambda: me.chat(task)`."""
         return solve(
             self._store, self._embedder, act, verifiers, scope=self._scope, trials=trials, critic=critic, shelf=self._shelf
+        )  # fmt: skip
+
+    def curate(self, proposed: str | Sequence[Operation] | None = None, *, wait: bool = False) -> Curated:
+        """Change the playbook by these operations (JSON as ACE's curator writes it), or, without any, by those that the model proposes after the latest
+        reflections (one call). They hold unless the user's own tasks show that they do harm; with `wait`, only what is shown to help does."""
+        causes, by = list[str](), "user"
+        live = current(self._store, self._scope)
+        adapter = live.id if live is not None and self._sampler is self._engine else ""
+        if proposed is None:
+            by = "model"
+            proposed, causes, _ = proposed_by(
+                self._store, self._embedder, self._sampler(), scope=self._scope, adapter=adapter, shelf=self._shelf
+            )
+        elif isinstance(proposed, str):
+            proposed = operations(proposed)
+
+        def show(question: str, lessons: Sequence[Memory]) -> Conversation:
+            engine, asked = self._engine(), [Message(role="user", content=question)]
+            held = replace(self._shelf.of(self._store, self._scope), lessons=tuple(lessons))
+            context = look_up(
+                self._store, engine, self._embedder, asked, held, scope=self._scope, serving=cut_to_window(engine, self._serving),
+                version=adapter, shelf=self._shelf,
+            )  # fmt: skip
+            return add_context(context.text, asked)
+
+        return curate(
+            self._store, self._embedder, proposed, scope=self._scope, sampler=self._sampler, adapter=adapter, show=show, wait=wait,
+            by=by, causes=causes, shelf=self._shelf,
         )  # fmt: skip
 
     # -- notes --------------------------------------------------------------------------------------------------------
@@ -234,12 +273,20 @@ class Text:
         return tidy(self._store, self._embedder, scope=self._scope, kinds=wanted, shelf=self._shelf)
 
     def sleep(self, settings: sleep.Sleep | None = None) -> sleep.Slept:
-        """Put the memory in order: reflect, merge, link, put away, distil. With `settings.calls`, the model writes the reflections."""
+        """Put the memory in order: reflect, merge, link, put away, distil. With `settings.calls`, the model writes the reflections
+        and, if there are any, proposes what the playbook is to say after them."""
         asked = settings or sleep.Sleep(playbook=self._playbook)
-        return sleep.sleep(
+        done = sleep.sleep(
             self._store, self._embedder, self._engine().count_tokens, scope=self._scope, settings=asked,
-            sampler=self._engine() if asked.calls else None, shelf=self._shelf,
+            sampler=self._sampler() if asked.calls else None, shelf=self._shelf,
         )  # fmt: skip
+        if done.reflected and done.calls < asked.calls:
+            done.calls += 1
+            try:
+                done.curated = self.curate().lessons
+            except FormatError as error:
+                log.warning("%s: the model curated nothing: %s", self._scope, error)
+        return done
 
     def strengths(self, at: float) -> dict[str, float]:
         """How strong each memory is at a time (UTC seconds) that may fade, from 1 (fresh) to 0, by its id."""

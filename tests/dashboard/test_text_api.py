@@ -101,6 +101,27 @@ def test_changes_and_sleep_are_the_operators(house: House) -> None:
     assert client.post("/v1/engrain/changes", json=body, headers=keys["other"]).status_code == 404
 
 
+def test_the_playbook_is_curated_by_an_operator_as_a_whole(house: House) -> None:
+    client, _, keys = house
+    client.post("/v1/engrain/lessons", json={"text": "Restart the broker after 3 failures."})
+    (lesson,) = client.get("/v1/engrain/lessons").json()["data"]
+    asked = [
+        {"type": "UPDATE", "ids": [lesson["id"]], "content": "Restart the broker."},
+        {"type": "ADD", "content": "Ask for the port first."},
+    ]
+    assert client.post("/v1/engrain/lessons/curation", json={"operations": asked}).status_code == 403
+    made = client.post("/v1/engrain/lessons/curation", json={"operations": asked}, headers=keys["admin"]).json()
+    assert made["decision"] == "hold" and len(made["lessons"]) == 1 and "would lose 3" in made["refused"][0]
+    assert {m["text"] for m in client.get("/v1/engrain/lessons").json()["data"]} == {
+        "Restart the broker after 3 failures.",
+        "Ask for the port first.",
+    }
+    nothing = client.post("/v1/engrain/lessons/curation", json={}, headers=keys["admin"]).json()
+    assert nothing["reason"] == "no operation is left to carry out"  # there is no reflection to propose anything after
+    odd = client.post("/v1/engrain/lessons/curation", json={"operations": [{"type": "DROP"}]}, headers=keys["admin"])
+    assert odd.status_code == 400 and "type" in odd.json()["error"]["message"]
+
+
 def test_a_team_is_told_something_by_a_member_alone(house: House) -> None:
     client, _, keys = house
     told = {"text": "The gate code of the north barn is 4417."}

@@ -111,6 +111,35 @@ def import_lessons(
         say(f"{told} lessons were read; {active} stand now")
 
 
+@lessons.command(name="curate")
+@guarded
+def curate_lessons(
+    file: Annotated[Path | None, typer.Argument(help="Operations as JSON, in the form of ACE's curator; left out, the model proposes them (one call).")] = None,
+    wait: Annotated[bool, typer.Option("--wait", help="Only what is shown to help holds at once; the rest waits to be accepted.")] = False,
+    home: Home = HOME, base: Base = SPROUT, user: User = "me", tenant: Tenant = "local", device: Device = "auto", embedder: Embed = "hashed",
+) -> None:  # fmt: skip
+    """Change the playbook: add, update, merge, retire, tag. What would lose a detail is refused, and so is all of it where your tasks (engrain eval --keep) get worse by it.
+
+    The file has the form {"operations": [{"type": "ADD", "section": "…", "content": "…"}, {"type": "UPDATE", "id": "mem_…", "content": "…"},
+    {"type": "MERGE", "ids": ["mem_…", "mem_…"], "content": "…"}, {"type": "RETIRE", "id": "mem_…", "reason": "…"}, {"type": "TAG", "id": "mem_…", "value": "harmful"}]}.
+
+    Example:  engrain lessons curate changes.json
+    """
+    from engrain.loops.remember import read_text
+
+    with opened(there(home), base, user, tenant, device, embedder) as me:
+        made = me.text.curate(read_text(file.expanduser()) if file else None, wait=wait)
+        for line in made.refused:
+            say(f"refused: {line}", "yellow")
+        for names, what in ((made.broke, "broke"), (made.mended, "mended")):
+            for question in names:
+                say(f"{what}: {question}")
+        held = "waits" if made.waits else "refused" if made.decision == "reject" else "holds"
+        for lesson in made.lessons:
+            say(f"{held}: {lesson}")
+        say(f"{made.decision}: {made.reason}", "bold")
+
+
 @app.command()
 @guarded
 def reflect(

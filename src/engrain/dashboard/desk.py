@@ -15,7 +15,7 @@ from engrain.errors import EngrainError
 from engrain.gateway.answer import Serving
 from engrain.loops.forget import forget
 from engrain.memory import HashedEmbedder, Shelf
-from engrain.protocols import Embedder
+from engrain.protocols import Embedder, Sampler
 from engrain.records import Scope
 from engrain.store import SqlStore
 
@@ -76,6 +76,14 @@ class Desk:
     """The numbers of each verdict that was looked at, by its id."""
     _forgettings: dict[Scope, Forgetting] = field(default_factory=dict[Scope, Forgetting])
     _lock: threading.Lock = field(default_factory=threading.Lock)
+
+    def sampler(self) -> Sampler:
+        """What answers: the upstream where there is one, else the model."""
+        if self.upstream is None:
+            return self.engine
+        from engrain.engines.upstream import UpstreamSampler
+
+        return UpstreamSampler(self.upstream)
 
     def forgetting(self, scope: Scope) -> Forgetting | None:
         """The user's last one since the service began."""

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
 from dataclasses import asdict
-from typing import Annotated, Any, cast, get_args
+from typing import Annotated, Any, Literal, cast, get_args
 
 from fastapi import APIRouter, Depends, Query, Request
 from pydantic import BaseModel, Field
@@ -16,6 +16,7 @@ from engrain.dashboard.api import User, listed
 from engrain.dashboard.desk import Desk
 from engrain.errors import InputError
 from engrain.loops import teams
+from engrain.loops.curate import Operation
 from engrain.loops.remember import LONGEST_NOTE
 from engrain.memory.skills import parse
 from engrain.records import Operator, Scope
@@ -63,6 +64,26 @@ class Change(BaseModel):
     value: str = Field(default="", max_length=200)
 
 
+class Proposed(BaseModel):
+    """One change of the playbook."""
+
+    type: Literal["ADD", "UPDATE", "MERGE", "RETIRE", "TAG"]
+    ids: list[Id] = Field(default=[], max_length=100, description="none for ADD, two or more for MERGE, else one")
+    content: str = Field(default="", max_length=LONGEST_NOTE)
+    section: str = Field(default="", max_length=200)
+    value: str = Field(default="", max_length=20, description="of a TAG: helpful, harmful, neutral")
+    reason: str = Field(default="", max_length=LONGEST_NOTE)
+
+
+class Curation(BaseModel):
+    """Changes of the playbook, which hold unless the user's tasks show that they do harm; without any, the model proposes them."""
+
+    operations: list[Proposed] | None = Field(default=None, min_length=1, max_length=100)
+    wait: bool = Field(
+        default=False, description="only what is shown to help holds at once; the rest waits to be accepted"
+    )
+
+
 class Reflect(BaseModel):
     """An answer that was not good."""
 
@@ -78,8 +99,8 @@ def router(desk: Desk, tenant_for: Callable[[str], Callable[[Request], Awaitable
 
         def text(user: User, tenant: str = own) -> Text:
             return Text(
-                desk.store, desk.embedder, Scope(tenant=tenant, user=user), engine=lambda: desk.engine, playbook=desk.serving.playbook,
-                shelf=desk.shelf,
+                desk.store, desk.embedder, Scope(tenant=tenant, user=user), engine=lambda: desk.engine, serving=desk.serving,
+                sampler=desk.sampler if desk.upstream else None, shelf=desk.shelf,
             )  # fmt: skip
 
         return text
@@ -95,6 +116,11 @@ def router(desk: Desk, tenant_for: Callable[[str], Callable[[Request], Awaitable
     @api.post("/lessons")
     def add_lesson(body: NewLesson, text: Text = serves) -> dict[str, Any]:
         return listed([asdict(merge) for merge in text.lesson(body.text, section=body.section)])
+
+    @api.post("/lessons/curation")
+    def curate(body: Curation, text: Text = steers) -> dict[str, Any]:
+        asked = [Operation(**one.model_dump() | {"ids": tuple(one.ids)}) for one in body.operations or ()]
+        return asdict(text.curate(asked or None, wait=body.wait))
 
     @api.post("/reflections")
     def reflect(body: Reflect, text: Text = serves) -> dict[str, Any]:

@@ -10,7 +10,7 @@ import asyncio
 import json
 import random
 import time
-from collections.abc import AsyncGenerator, AsyncIterator
+from collections.abc import AsyncGenerator, AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from types import TracebackType
@@ -19,7 +19,7 @@ from urllib.parse import urlsplit
 
 import aiohttp
 
-from engrain.errors import InputError, UpstreamFailed
+from engrain.errors import InputError, NotFound, UpstreamFailed
 from engrain.protocols import Completion, Conversation
 
 AGAIN = frozenset({408, 409, 429, 500, 502, 503, 504})
@@ -175,6 +175,29 @@ def said_by(upstream: Upstream, shown: Conversation) -> Completion:
         )  # fmt: skip
     except (LookupError, TypeError, AttributeError, ValueError) as error:
         raise UpstreamFailed("the upstream's answer holds no message; is it OpenAI-compatible?") from error
+
+
+@dataclass(frozen=True, slots=True)
+class UpstreamSampler:
+    """An upstream as what answers prompts, one after the other at its temperature 0; it has no adapters."""
+
+    upstream: Upstream
+
+    def sample(
+        self,
+        prompts: Sequence[Conversation],
+        *,
+        adapter: str = "",
+        max_tokens: int = 64,
+        temperature: float = 0.0,
+        seed: int = 0,
+    ) -> list[Completion]:
+        """As `said_by`, which leaves the length of an answer to the upstream. NotFound for an adapter."""
+        if adapter:
+            raise NotFound(
+                f"the upstream {self.upstream.model} has no adapter {adapter[:12]}; only the local model has"
+            )
+        return [said_by(self.upstream, shown) for shown in prompts]
 
 
 async def _json(response: aiohttp.ClientResponse) -> dict[str, Any]:

@@ -62,6 +62,7 @@ class Slept:
     """What one sleep did, by the ids of what it wrote."""
 
     reflected: list[str] = field(default_factory=list[str])
+    curated: list[str] = field(default_factory=list[str])
     merged: list[str] = field(default_factory=list[str])
     linked: list[str] = field(default_factory=list[str])
     archived: list[str] = field(default_factory=list[str])
@@ -78,7 +79,7 @@ class Slept:
 
     def named(self) -> list[tuple[str, list[str]]]:
         """What was done, in the order of doing."""
-        return [("reflected on", self.reflected), ("merged", self.merged), ("linked", self.linked), ("put away", self.archived),
+        return [("reflected on", self.reflected), ("lessons curated", self.curated), ("merged", self.merged), ("linked", self.linked), ("put away", self.archived),
                 ("skills proposed", self.proposed)]  # fmt: skip
 
 

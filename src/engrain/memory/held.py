@@ -10,6 +10,7 @@ from typing import NamedTuple
 
 import numpy as np
 
+from engrain.memory.coarse import FROM, Coarse, basis_of
 from engrain.memory.filing import file, shelf_of
 from engrain.memory.history import LESSONS, STATED, History, active
 from engrain.protocols import Embedder, MemoryIndex
@@ -56,6 +57,17 @@ class Vectors(NamedTuple):
     """int32 [n]: characters; 0 outside of talks."""
     beside: np.ndarray
     """int32 [n, 2]: the rows before and after it in its talk; -1 for none, n or more for one that came since."""
+    coarse: Coarse | None = None
+    """Where there are very many."""
+
+    def cosines(self, query: np.ndarray) -> np.ndarray:
+        """Of all of them with a query's vector, float32 [n]; of very many, exact for the nearest ones."""
+        return self.matrix @ query if self.coarse is None else self.coarse.cosines(self.matrix, query)
+
+    def make_exact(self, cosines: np.ndarray, rows: np.ndarray, query: np.ndarray) -> None:
+        """Put the exact ones in the place of those rows."""
+        if self.coarse is not None:
+            cosines[rows] = self.matrix[rows] @ query
 
     def row(self, name: str) -> int:
         """Which row is a memory's; -1 for one that has none, or came since."""
@@ -84,12 +96,14 @@ class _Kept:
         self._rows: dict[str, int] = {}
         self._room = np.zeros((0, 0), dtype=np.float32)
         self._places = np.zeros((0, 4), dtype=np.int32)  # talk, length, row before, row after
+        self._coarse: Coarse | None = None
         self._talks: dict[str, tuple[int, int]] = {}  # its number, and its last row
         self._said = OrderedDict()  # another one: what is on its way into the old one is gone with it
 
     @property
     def bytes(self) -> int:
-        return int(self._room.nbytes + self._places.nbytes + len(self._said) * self._room[:1].nbytes)
+        coarse = self._coarse.rows.nbytes if self._coarse else 0
+        return int(self._room.nbytes + self._places.nbytes + coarse + len(self._said) * self._room[:1].nbytes)
 
     def embed(self, embedder: Embedder, texts: Sequence[str]) -> np.ndarray:
         """float32 [len(texts), dimension]; the same text is embedded once, by the hash of its words, as long as it is among the last ones."""
@@ -128,7 +142,8 @@ class _Kept:
                 self._state = state
             count = len(self._ids)
             places = self._places[:count]
-            return Vectors(self._ids, self._rows, self._room[:count], places[:, 0], places[:, 1], places[:, 2:])
+            coarse = self._coarse and Coarse(self._coarse.basis, self._coarse.rows[:count])
+            return Vectors(self._ids, self._rows, self._room[:count], places[:, 0], places[:, 1], places[:, 2:], coarse)
 
     def _add(self, ids: Sequence[str], vectors: np.ndarray, parts: Mapping[str, tuple[str, int]]) -> None:
         """More of them, in the order of recording; room is made for as many again, so that each is copied a few times at most."""
@@ -140,8 +155,14 @@ class _Kept:
             room, places = np.zeros((size, vectors.shape[1]), dtype=np.float32), np.zeros((size, 4), dtype=np.int32)
             if count:
                 room[:count], places[:count] = self._room[:count], self._places[:count]
-            self._room, self._places = room, places
+            self._room, self._places, self._coarse = room, places, None
         self._room[count : count + more] = vectors
+        if self._coarse is not None:
+            self._coarse.rows[count : count + more] = vectors @ self._coarse.basis
+        elif count + more >= FROM:  # with each doubling from the vectors that are there by then
+            basis, rows = basis_of(self._room[: count + more]), len(self._room)
+            self._coarse = Coarse(basis, np.zeros((rows, basis.shape[1]), dtype=np.float32))
+            self._coarse.rows[: count + more] = self._room[: count + more] @ basis
         self._places[count : count + more] = (-1, 0, -1, -1)
         for row, name in enumerate(ids, start=count):
             if name in parts:

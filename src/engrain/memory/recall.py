@@ -66,7 +66,8 @@ def recall(
     kept = shelf.vectors(index, embedder, scope)
     if not len(kept.matrix):
         return []
-    cosine = kept.matrix @ shelf.embed(embedder, [query], scope)[0]
+    vector = shelf.embed(embedder, [query], scope)[0]
+    cosine = kept.cosines(vector)
     given = None if memories is None else {m.id: m for m in memories}
 
     def holding(names: Collection[str]) -> list[str]:
@@ -88,6 +89,7 @@ def recall(
     if not found:
         return []
     rows = np.array([kept.rows[name] for name in found])
+    kept.make_exact(cosine, rows, vector)
     lexical = np.zeros(len(cosine))
     for name, said in words.items():
         if (row := kept.row(name)) >= 0:
