@@ -10,7 +10,7 @@ settings for all sets. Turns of conversations are episodes with their talk; fact
     Letta, new fact   a new fact to the one that it contradicts (`rivals`); hit. Tuned on every other item; the rest is what is reported
 
 Bars: the issue's and text-memory.md's section 8. Arms: full text alone, vectors alone, and both as shipped; hashed vectors and, where it is
-installed, MiniLM. Data: ../shared/data (not in the repository; their licences are beside them).
+installed, MiniLM; at last the same with every memory linked by rules with those that it belongs to (A-MEM's links, `loops.notes.connect`). Data: ../shared/data (not in the repository; their licences are beside them).
 
     python benchmarks/recall.py
 """
@@ -32,6 +32,7 @@ import numpy as np
 
 from common import Bars, Run, options, picture, table
 from engrain.engines.minilm import MiniLM, bundled
+from engrain.loops.notes import connect
 from engrain.memory import HashedEmbedder, Shelf, recall, rivals
 from engrain.memory.recall import RecallSettings
 from engrain.protocols import Embedder
@@ -40,6 +41,8 @@ from engrain.store import SqlStore
 
 SHARED = Path(__file__).resolve().parents[2] / "shared" / "data"
 SCOPE = Scope()
+LINKED = "both, MiniLM, linked"
+"""The last arm: links are there from then on."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -179,7 +182,15 @@ def arms() -> dict[str, tuple[Embedder, RecallSettings]]:
         mini = MiniLM()
         found["MiniLM"] = (mini, replace(whole, dense_weight=1e9))
         found["both, MiniLM"] = (mini, whole)
+        found[LINKED] = (mini, whole)
     return found
+
+
+def link(store: SqlStore, embedder: Embedder) -> None:
+    """Link every memory as one that is told is linked, in the order of telling."""
+    shelf = Shelf()
+    for memory in list(store.select(Memory, scope=SCOPE)):
+        connect(store, embedder, memory, shelf=shelf)
 
 
 def measure(
@@ -234,6 +245,8 @@ def main() -> None:
                     [Memory(scope=SCOPE, kind=one.kind, text=n, talk=talk, valid_from=0.0) for n, talk in part.notes]
                 )
                 for arm, (embedder, settings) in tried.items():
+                    if arm == LINKED:
+                        link(store, embedder)
                     measured[arm].append(measure(one, part, store, embedder, settings))
                 store.close()
         results[name] = {
@@ -264,7 +277,7 @@ def main() -> None:
         with picture(path) as axis:
             for place, arm in enumerate(tried):
                 values = [r[arm]["percent"][0] for r in results.values()]
-                axis.bar([i + 0.16 * (place - 2) for i in range(len(values))], values, 0.15, label=arm)
+                axis.bar([i + 0.14 * (place - 2.5) for i in range(len(values))], values, 0.13, label=arm)
             axis.set_xticks(range(len(results)), [f"{n}, first {r['first'][0]}" for n, r in results.items()])
             axis.set_ylabel("what answers is among the first, %")
             axis.legend(frameon=False)

@@ -85,6 +85,25 @@ def test_of_two_writers_of_a_block_the_second_gets_409(house: House) -> None:
     assert client.put("/v1/engrain/blocks/plan", json={"text": "x " * 2000}).status_code == 400
 
 
+def test_a_model_is_offered_the_memory_tools_and_what_it_asks_for_is_done(house: House) -> None:
+    client, _, keys = house
+    offered = {t["function"]["name"]: t for t in client.get("/v1/engrain/tools").json()["data"]}
+    assert {"core_memory_append", "archival_memory_search"} <= offered.keys()
+    client.put("/v1/engrain/blocks/user", json={"text": "Ada builds clocks."})
+
+    def call(name: str, arguments: str, **asked: Any) -> str:
+        return str(client.post(f"/v1/engrain/tools/{name}", json={"arguments": arguments}, **asked).json()["content"])
+
+    assert call("core_memory_append", '{"name": "user", "content": "She lives in Bergen."}').startswith("kept")
+    (block,) = client.get("/v1/engrain/blocks").json()["data"]
+    assert block["text"] == "Ada builds clocks.\nShe lives in Bergen."
+    assert call("archival_memory_insert", '{"content": "The kiln runs on propane."}').startswith("kept as mem_")
+    assert "propane" in call("archival_memory_search", '{"query": "kiln"}')
+    assert "nothing was found" in call("archival_memory_search", '{"query": "kiln"}', headers=keys["other"])
+    assert call("core_memory_append", "{").startswith("error: the arguments are no JSON")
+    assert call("burn", "{}").startswith("error: there is no tool 'burn'")
+
+
 def test_changes_and_sleep_are_the_operators(house: House) -> None:
     client, store, keys = house
     note = client.post("/v1/engrain/notes", json={"text": "The kiln is warm."}).json()["id"]

@@ -84,6 +84,12 @@ class Curation(BaseModel):
     )
 
 
+class ToolCall(BaseModel):
+    """What a model asked a memory tool for."""
+
+    arguments: str = Field(default="{}", max_length=1 << 16, description="JSON, as in a model's tool call")
+
+
 class Reflect(BaseModel):
     """An answer that was not good."""
 
@@ -153,6 +159,14 @@ def router(desk: Desk, tenant_for: Callable[[str], Callable[[Request], Awaitable
     @api.put("/blocks/{name}")
     def write_block(name: str, body: BlockText, text: Text = serves) -> dict[str, Any]:
         return asdict(text.write_block(name, body.text, seen=body.seen, limit=body.limit))
+
+    @api.get("/tools")
+    def tools(text: Text = serves) -> dict[str, Any]:
+        return listed(text.pager().offered())
+
+    @api.post("/tools/{name}")
+    def call_tool(name: str, body: ToolCall, text: Text = serves) -> dict[str, str]:
+        return {"name": name, "content": text.pager().call(name, body.arguments)}
 
     @api.get("/changes")
     def changes(memory: Annotated[str, Query(min_length=1, max_length=128)], text: Text = steers) -> dict[str, Any]:

@@ -30,7 +30,7 @@ _SMALL_WORDS = """
     on or our please re s shall should t tell that the their them there these they this to us ve was we were what when
     where which who whom whose why will with would you your
 """
-_MOST_SCORED = 20_000
+_MOST_SCORED = 8_000
 """Memories, counted once for each word that they have, that one search scores."""
 _IGNORED = frozenset(_SMALL_WORDS.split())
 """Question words and the small words around them. Dropping them matters more than the tokenizer does
