@@ -50,7 +50,7 @@ import numpy as np  # noqa: E402
 from common import Bars, Run, options, picture, table  # noqa: E402
 from engrain.engines.minilm import MiniLM, bundled  # noqa: E402
 from engrain.memory import HashedEmbedder, Shelf, recall  # noqa: E402
-from engrain.memory.coarse import FROM, Coarse, basis_of  # noqa: E402
+from engrain.memory.coarse import FROM, fitted  # noqa: E402
 from engrain.memory.recall import _best  # noqa: E402
 from engrain.protocols import Embedder  # noqa: E402
 from engrain.records import Memory, Scope  # noqa: E402
@@ -262,7 +262,8 @@ Nearest = Callable[[np.ndarray], list[int]]
 def engrain_(vectors: np.ndarray, folder: Path) -> Nearest:
     if len(vectors) < FROM:
         return exact(vectors, folder)
-    index = Coarse(basis := basis_of(vectors), vectors @ basis)
+    if (index := fitted(vectors, len(vectors))) is None:
+        return exact(vectors, folder)
     return lambda query: _best(index.cosines(vectors, query), NEAREST).tolist()
 
 
@@ -421,11 +422,14 @@ def main() -> None:
             name = f"{s['memories']} memories, {s['scopes']} scopes: recall"
             bars.add(f"{name}, p95, processor ms", s["recalled"]["cpu_p95"], s["recalled"]["cpu_p95"] < 60, "< 60")
             bars.add(f"{name}, p95, wall-clock ms", s["recalled"]["p95"], s["recalled"]["p95"] < 60, "< 60")
+            name = f"{s['memories']} memories, {s['scopes']} scopes: added"
+            bars.add(f"{name}, p95, processor ms", s["added"]["cpu_p95"], s["added"]["cpu_p95"] < 60, "< 60")
     for count, peers in beside.items():
         if "sqlite-vec" in peers:
             ratio = peers["engrain"]["cpu_p50"] / peers["sqlite-vec"]["cpu_p50"]
-            found = f"{count} vectors, {peers['engrain']['recall']:.4f} found"
-            bars.add(f"{found}: of sqlite-vec's time", ratio, ratio <= 0.2, "<= 0.2")
+            found = peers["engrain"]["recall"]
+            bars.add(f"{count} vectors: of sqlite-vec's time", ratio, ratio <= 0.2, "<= 0.2")
+            bars.add(f"{count} vectors: of the ten nearest found", found, found >= 0.99, ">= 0.99")
     bars.show()
     path = run.save({"embedder": embedder.name, "stores": stores, "vectors": beside}, bars)
     with picture(path) as axis:

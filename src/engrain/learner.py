@@ -22,7 +22,7 @@ from engrain.engines import SPROUT as SPROUT  # this door names it, too
 from engrain.engines import sentences
 from engrain.errors import InputError
 from engrain.gateway.answer import Serving, answer, cut_to_window, latest
-from engrain.loops import follow, remember
+from engrain.loops import follow, remember, teams
 from engrain.loops.consolidate import Consolidation, Outcome, Progress, consolidate
 from engrain.loops.correct import correct
 from engrain.loops.forget import Preview, forget, go_on, preview
@@ -164,15 +164,23 @@ class Learner:
                 )
         return interaction
 
-    def tell(self, what: str | Path, *, source: str = "tell") -> list[Memory]:
+    def tell(self, what: str | Path, *, source: str = "tell", about: tuple[str, str] | None = None) -> list[Memory]:
         """Remember at once: what a text states, each fact a note of its own where words alone tell them apart; or (a Path) a folder or file of
         notes and chats.
 
         A file of a folder that cannot be read is an error when all others are learned. `source` says who told a note; from a file it is the file.
+        `about`, a thing and its attribute ("north barn", "gate code"), is the note's key: it ends what was told about that, however it was worded.
         """
         if isinstance(what, Path):
+            if about is not None:
+                raise InputError(f"{what} is a file or folder, and `about` is the key of one note; tell its text")
             return remember.from_path(self.store, lambda: self.engine, what, scope=self.scope)[0]
-        return remember.tell_facts(self.store, what, scope=self.scope, source=source)
+        if about is not None:
+            told = [remember.tell(self.store, what, scope=self.scope, source=source, about=about)]
+        else:
+            told = remember.tell_facts(self.store, what, scope=self.scope, source=source)
+        teams.follow(self.store, self.scope)
+        return told
 
     def feedback(
         self,
@@ -196,6 +204,7 @@ class Learner:
                 self.store, interaction, scope=self.scope, rating=rating, comment=comment, correction=correction, kind=kind
             )  # fmt: skip
         settle(self.store, self.scope)
+        teams.follow(self.store, self.scope)
         return given
 
     def correct(self, memory: str, text: str = "", *, source: str = "correction") -> Memory:
@@ -237,11 +246,15 @@ class Learner:
             )
         return found
 
-    def memories(self, *, all_states: bool = False, at: float | None = None) -> list[Memory]:
-        """What is remembered and holds now; with `at`, what held then (UTC seconds), by all that is known today; with `all_states` also what
-        was superseded or retracted (`engrain.memory.derive` tells which)."""
+    def memories(
+        self, *, all_states: bool = False, at: float | None = None, known: float | None = None
+    ) -> list[Memory]:
+        """What is remembered and holds now; with `at`, what held then (UTC seconds), by all that is known today; with `known`, what engrain believed
+        then, by what it had been told by then; with `all_states` also what was superseded or retracted (`engrain.memory.derive` tells which)."""
         every = self.store.history(scope=self.scope)
-        return [m for m in every if isinstance(m, Memory)] if all_states else as_of(every, valid_at=at)
+        if all_states:
+            return [m for m in every if isinstance(m, Memory)]
+        return as_of(every, valid_at=at, recorded_at=known)
 
     def versions(self) -> list[Version]:
         """Every version of the weights, oldest first, with the verdict on it; number 0 is the bare base."""

@@ -171,11 +171,19 @@ class Tools:
         self,
         text: Annotated[str, Field(description="One note, in a sentence that can be understood by itself.")],
         context: Context,
+        thing: Annotated[
+            str,
+            Field(description="What the note is about, if it has one value at a time: a person, a place, a device."),
+        ] = "",
+        attribute: Annotated[
+            str, Field(description="Which value of it: gate code, address, owner. Give both or neither.")
+        ] = "",
     ) -> Remembered:
         """Keep what the user said that will still matter later; the next recall finds it. Said again, it confirms; with another value, it replaces the
         earlier note. A leading date such as "[2026-03-02]" says from when on it holds."""
         allow(context, "serve")
-        told = {m.id for m in self._learner.tell(text, source=SOURCE)}
+        about = (thing, attribute) if thing or attribute else None
+        told = {m.id for m in self._learner.tell(text, source=SOURCE, about=about)}
         standings = derive(self._learner.store.history(scope=self._learner.scope))
         mine = [s for s in standings.values() if s.memory.id in told]
         return Remembered(

@@ -34,6 +34,11 @@ class Completion:
     """Where the token ids are not known; None: as many as those."""
     latency_ms: float = 0.0
 
+    @property
+    def tokens(self) -> int:
+        """In and out."""
+        return self.input_tokens + (len(self.token_ids) if self.output_tokens is None else self.output_tokens)
+
 
 class Sampler(Protocol):
     """What answers prompts: an engine, or the batcher in front of one.

@@ -17,15 +17,17 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from engrain.adapters import current
-from engrain.errors import FormatError, NotFound
+from engrain.errors import EngrainError, NotFound
 from engrain.evaluation.statistics import wilson
 from engrain.gateway.answer import Serving, cut_to_window, look_up
-from engrain.loops import notes, paging, sleep
+from engrain.loops import notes, paging, sleep, teams
 from engrain.loops.change import change
-from engrain.loops.curate import Curated, Operation, curate, operations, proposed_by
+from engrain.loops.consolidate import tasks
+from engrain.loops.curate import MOST_TASKS, Curated, Operation, Proposed, curate, operations, proposed_by
 from engrain.loops.reflect import Critic, Tried, by_rules, reflect, solve
 from engrain.loops.remember import now_of
 from engrain.loops.skills import active_skills, distil, keep, put_out, take
+from engrain.loops.sleep import Metered, Slept
 from engrain.loops.tidy import Merge, add, tidy
 from engrain.memory.blocks import Block
 from engrain.memory.filing import of_kinds
@@ -38,7 +40,7 @@ from engrain.memory.skills import Skill
 from engrain.memory.worth import Worth, worths
 from engrain.prompts import add_context
 from engrain.protocols import Conversation, Embedder, Sampler, Verifier
-from engrain.records import Delta, Interaction, Memory, Message, Operator, Scope
+from engrain.records import Delta, Interaction, Memory, MemoryKind, Message, Operator, Scope
 from engrain.store import SqlStore
 
 if TYPE_CHECKING:
@@ -89,7 +91,9 @@ class Text:
             scope=self._scope, kind="lesson", text=text, source=source, valid_from=now, recorded_at=now,
             attributes=(("section", section),) if section else (),
         )  # fmt: skip
-        return add(self._store, self._embedder, memory, shelf=self._shelf)
+        merges = add(self._store, self._embedder, memory, shelf=self._shelf)
+        self._follow()
+        return merges
 
     def lessons(self) -> list[Lesson]:
         """The playbook with its counters, what is best to show first."""
@@ -137,33 +141,50 @@ class Text:
             self._store, self._embedder, act, verifiers, scope=self._scope, trials=trials, critic=critic, shelf=self._shelf
         )  # fmt: skip
 
-    def curate(self, proposed: str | Sequence[Operation] | None = None, *, wait: bool = False) -> Curated:
+    def curate(
+        self,
+        proposed: str | Sequence[Operation] | None = None,
+        *,
+        wait: bool = False,
+        kinds: Sequence[MemoryKind] = LESSONS,
+        sampler: Sampler | None = None,
+    ) -> Curated:
         """Change the playbook by these operations (JSON as ACE's curator writes it), or, without any, by those that the model proposes after the latest
-        reflections (one call). They hold unless the user's own tasks show that they do harm; with `wait`, only what is shown to help does."""
-        causes, by = list[str](), "user"
+        reflections (one call). They hold unless the user's own tasks show that they do harm; with `wait`, only what is shown to help does. With other `kinds`,
+        memories of that kind are changed (`loops.curate`). A `sampler` answers in the model's place."""
+        given = sampler
+
+        def asked() -> Sampler:
+            return self._sampler() if given is None else given
+
         live = current(self._store, self._scope)
         adapter = live.id if live is not None and self._sampler is self._engine else ""
         if proposed is None:
-            by = "model"
-            proposed, causes, _ = proposed_by(
-                self._store, self._embedder, self._sampler(), scope=self._scope, adapter=adapter, shelf=self._shelf
+            found = proposed_by(
+                self._store, self._embedder, asked(), scope=self._scope, adapter=adapter, shelf=self._shelf
             )
-        elif isinstance(proposed, str):
-            proposed = operations(proposed)
+        else:
+            found = Proposed(operations=tuple(operations(proposed) if isinstance(proposed, str) else proposed))
 
         def show(question: str, lessons: Sequence[Memory]) -> Conversation:
-            engine, asked = self._engine(), [Message(role="user", content=question)]
+            engine, messages = self._engine(), [Message(role="user", content=question)]
             held = replace(self._shelf.of(self._store, self._scope), lessons=tuple(lessons))
+            serving = replace(cut_to_window(engine, self._serving), show_learned=True)
             context = look_up(
-                self._store, engine, self._embedder, asked, held, scope=self._scope, serving=cut_to_window(engine, self._serving),
-                version=adapter, shelf=self._shelf,
+                self._store, engine, self._embedder, messages, held, scope=self._scope, serving=serving, version=adapter, shelf=self._shelf
             )  # fmt: skip
-            return add_context(context.text, asked)
+            return add_context(context.text, messages)
 
-        return curate(
-            self._store, self._embedder, proposed, scope=self._scope, sampler=self._sampler, adapter=adapter, show=show, wait=wait,
-            by=by, causes=causes, shelf=self._shelf,
+        made = curate(
+            self._store, found.operations, scope=self._scope, sampler=asked, adapter=adapter, show=show, wait=wait,
+            by="user" if proposed is not None else "model", kinds=kinds, shown=found.shown, grounds=found.reflections,
         )  # fmt: skip
+        self._follow()
+        return made
+
+    def _follow(self) -> None:
+        """Where this is a team's memory, its members get what is new."""
+        teams.follow(self._store, self._scope)
 
     # -- notes --------------------------------------------------------------------------------------------------------
 
@@ -175,9 +196,17 @@ class Text:
         evolves: notes.Evolver | None = notes.by_shared_words,
     ) -> tuple[Memory, list[Delta]]:
         """Keep a note that knows its neighbours; returns it and its links."""
-        return notes.note(
+        made = notes.note(
             self._store, self._embedder, text, scope=self._scope, describe=describe, evolves=evolves, shelf=self._shelf
         )  # fmt: skip
+        self._follow()
+        return made
+
+    def revert(self, memory: str) -> Memory:
+        """Take the evolution of a note back: a new record, described as the note was before."""
+        made = notes.revert(self._store, memory, scope=self._scope)
+        self._follow()
+        return made
 
     def linked(self, memory: str) -> list[Memory]:
         """The memories that one is linked with."""
@@ -244,13 +273,13 @@ class Text:
             self._store, self._engine().count_tokens, name, text, scope=self._scope, seen=seen, limit=limit, source="tell"
         )  # fmt: skip
 
-    def pager(self, *, conversation: str = "", window: int | None = None) -> paging.Pager:
-        """An accountant of the model's window with the memory tools that go with it."""
+    def pager(self, *, conversation: str = "", window: int | None = None, offers: bool = True) -> paging.Pager:
+        """An accountant of the model's window with the memory tools that go with it; `offers` as in `Pager`."""
         engine = self._engine()
         return paging.Pager(
             store=self._store, embedder=self._embedder, count_tokens=engine.count_tokens, scope=self._scope, conversation=conversation,
             count=lambda messages: engine.count_tokens(engine.render(messages)), window=window or engine.window,
-            reserve=min(256, (window or engine.window) // 4), shelf=self._shelf,
+            reserve=min(256, (window or engine.window) // 4), offers=offers, shelf=self._shelf,
         )  # fmt: skip
 
     # -- order --------------------------------------------------------------------------------------------------------
@@ -259,9 +288,11 @@ class Text:
         self, operator: Operator, *targets: str, reason: str, into: str = "", value: str = "", by: str = "user"
     ) -> list[Delta]:
         """Archive, merge, accept, link, keep apart or tag memories, or undo one of these; each with a reason."""
-        return change(
+        made = change(
             self._store, operator, *targets, scope=self._scope, reason=reason, into=into, value=value, by=by
         )  # fmt: skip
+        self._follow()
+        return made
 
     def changes(self, memory: str) -> list[Delta]:
         """What was ever done to a memory, and why, in the order of doing; undone changes and their undoing, too."""
@@ -276,17 +307,28 @@ class Text:
         """Put the memory in order: reflect, merge, link, put away, distil. With `settings.calls`, the model writes the reflections
         and, if there are any, proposes what the playbook is to say after them."""
         asked = settings or sleep.Sleep(playbook=self._playbook)
+        model = Metered(self._sampler()) if asked.calls else None
         done = sleep.sleep(
-            self._store, self._embedder, self._engine().count_tokens, scope=self._scope, settings=asked,
-            sampler=self._sampler() if asked.calls else None, shelf=self._shelf,
+            self._store, self._embedder, self._engine().count_tokens, scope=self._scope, settings=asked, sampler=model, shelf=self._shelf
         )  # fmt: skip
-        if done.reflected and done.calls < asked.calls:
-            done.calls += 1
-            try:
-                done.curated = self.curate().lessons
-            except FormatError as error:
-                log.warning("%s: the model curated nothing: %s", self._scope, error)
+        if model is not None and done.reflected:
+            self._curate_asleep(done, model, asked.calls)
+        self._follow()
         return done
+
+    def _curate_asleep(self, done: Slept, model: Metered, most: int) -> None:
+        """Have the model say what the playbook is to be after what was reflected on, and the tasks judge it, if the calls that are left allow it."""
+        judges = len(tasks(self._store, self._scope, now_of(self._store, self._scope))[-MOST_TASKS:])
+        if model.calls + 1 + 2 * judges > most:
+            done.left.append("curate")
+            return
+        try:
+            made = self.curate(wait=True, sampler=model)
+            done.curated = [] if made.decision == "reject" else [*made.lessons, *made.deltas]
+        except EngrainError as error:
+            done.left.append("curate")
+            log.warning("%s: nothing was curated: %s", self._scope, error)
+        done.calls, done.tokens = model.calls, model.tokens
 
     def strengths(self, at: float) -> dict[str, float]:
         """How strong each memory is at a time (UTC seconds) that may fade, from 1 (fresh) to 0, by its id."""

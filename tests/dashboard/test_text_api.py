@@ -53,6 +53,11 @@ def test_an_agent_keeps_lessons_and_notes_and_reads_them(house: House) -> None:
     client.post("/v1/engrain/notes", json={"text": "The kiln in the north barn runs on propane from Heller."})
     second = client.post("/v1/engrain/notes", json={"text": "Heller delivers propane to the north barn on Mondays."})
     assert len(second.json()["links"]) == 1
+    notes = client.get("/v1/engrain/memories", params={"user": "ada"}, headers=keys["admin"]).json()["data"]
+    (new,) = [m for m in notes if m["source"] == "evolve" and m["state"] == "active"]
+    assert client.post(f"/v1/engrain/notes/{new['id']}/revert").status_code == 403
+    reverted = client.post(f"/v1/engrain/notes/{new['id']}/revert", headers=keys["admin"]).json()
+    assert reverted["supersedes"] == [new["id"]] and reverted["text"] == new["text"]
     assert client.get("/v1/engrain/lessons", headers=keys["other"]).json()["data"] == []
 
 
@@ -83,6 +88,49 @@ def test_of_two_writers_of_a_block_the_second_gets_409(house: House) -> None:
     assert (late.status_code, late.json()["error"]["code"]) == (409, "conflict")
     assert [b["text"] for b in client.get("/v1/engrain/blocks").json()["data"]] == ["Tuesday."]
     assert client.put("/v1/engrain/blocks/plan", json={"text": "x " * 2000}).status_code == 400
+
+
+def test_what_is_told_with_its_key_takes_the_place_of_what_was_told_about_that(house: House) -> None:
+    client, _, keys = house
+    about = {"thing": "north barn", "attribute": "gate code"}
+    client.post("/v1/engrain/memories", json={"text": "The gate code of the north barn is 4417."} | about)
+    (told,) = client.post("/v1/engrain/memories", json={"text": "They changed it: 5521 opens it."} | about).json()[
+        "data"
+    ]
+
+    def held(**asked: float) -> list[str]:
+        found = client.get("/v1/engrain/memories", params={"user": "ada", **asked}, headers=keys["admin"]).json()[
+            "data"
+        ]
+        return [m["text"] for m in found if m.get("state", "active") == "active"]
+
+    assert held() == ["They changed it: 5521 opens it."]
+    assert (
+        held(known=told["recorded_at"] - 1e-4)
+        == held(at=told["valid_from"] - 1e-4)
+        == ["The gate code of the north barn is 4417."]
+    )
+    half = client.post("/v1/engrain/memories", json={"text": "It is 1.", "thing": "x"})
+    assert half.status_code == 400 and "attribute" in half.json()["error"]["message"]
+
+
+def test_a_conversation_is_cut_to_a_window_and_what_left_it_is_found(house: House) -> None:
+    client, _, _ = house
+    turns = [{"role": "user", "content": "The password of the bakery is flaming tulip."}]
+    for n in range(40):
+        turns += [
+            {"role": "assistant", "content": f"Noted {n}."},
+            {"role": "user", "content": f"And thing {n} is {n}."},
+        ]
+    body = {"messages": turns, "conversation": "c1", "window": 200, "tools": False}
+    page = client.post("/v1/engrain/page", json=body).json()
+    assert 0 < page["tokens"] <= 200 and page["kept"] and page["messages"][-1] == turns[-1]
+    said = client.post(
+        "/v1/engrain/tools/conversation_search", json={"arguments": '{"query": "password of the bakery"}'}
+    )
+    assert "flaming tulip" in said.json()["content"]
+    small = client.post("/v1/engrain/page", json=body | {"tools": True, "window": 60})
+    assert small.status_code == 400 and "larger window" in small.json()["error"]["message"]
 
 
 def test_a_model_is_offered_the_memory_tools_and_what_it_asks_for_is_done(house: House) -> None:
@@ -117,6 +165,7 @@ def test_changes_and_sleep_are_the_operators(house: House) -> None:
     assert odd.status_code == 400 and "archive" in odd.json()["error"]["message"]
     assert client.post("/v1/engrain/sleep").status_code == 403
     assert client.post("/v1/engrain/sleep", headers=keys["admin"]).json()["calls"] == 0
+    assert client.post("/v1/engrain/sleep", json={"calls": -1}, headers=keys["admin"]).status_code == 400
     assert client.post("/v1/engrain/changes", json=body, headers=keys["other"]).status_code == 404
 
 

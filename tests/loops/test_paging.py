@@ -36,7 +36,7 @@ def store(tmp_path: Path) -> Iterator[SqlStore]:
 
 def pager(store: SqlStore, window: int = 80) -> Pager:
     return Pager(
-        store=store, embedder=HashedEmbedder(), count_tokens=words, count=count, window=window, scope=ME, reserve=10, conversation="c1"
+        store=store, embedder=HashedEmbedder(), count_tokens=words, count=count, window=window, scope=ME, reserve=10, conversation="c1", offers=False
     )  # fmt: skip
 
 
@@ -90,6 +90,32 @@ def test_what_leaves_the_window_is_found_again_and_kept_once(store: SqlStore) ->
     assert me.call("archival_memory_search", '{"query": "password of the bakery"}') == "nothing was found"
     said = me.call("conversation_search", '{"query": "thing 1"}')
     assert said.count("And thing 1 is thing 1.") == 1
+
+
+def test_what_the_tools_themselves_take_is_counted_and_a_long_result_leaves_room(store: SqlStore) -> None:
+    me = Pager(
+        store=store, embedder=HashedEmbedder(), count_tokens=words, count=count, window=400, scope=ME, reserve=10
+    )
+    tools = words(json.dumps(me.offered()))
+    assert me.room == 390 - tools > 0
+    for n in range(30):
+        me.call(
+            "archival_memory_insert", json.dumps({"content": f"Clock {n} stands in the hall of house {n} by the sea."})
+        )
+    found = me.call("archival_memory_search", '{"query": "clock in the hall"}')
+    assert words(found) <= 390 // 3 + 6 and "more; ask more narrowly)" in found
+    turns = [
+        Message(role="user", content="Where?"),
+        Message(role="assistant", content=""),
+        Message(role="tool", content=found),
+    ]
+    assert me.fit(turns).messages == tuple(turns)  # so the model sees it, and need not ask again
+    for wrong in ("[" * 60_000, json.dumps({"content": ""}), json.dumps({"content": "x" * 60_000})):
+        assert me.call("archival_memory_insert", wrong).startswith("error: ")
+    with pytest.raises(InputError, match="offers=False"):
+        Pager(store=store, embedder=HashedEmbedder(), count_tokens=words, count=count, window=tools, scope=ME).fit(
+            turns
+        )
 
 
 def test_the_model_calls_its_tools_until_it_answers(store: SqlStore) -> None:

@@ -12,7 +12,7 @@ from engrain.errors import InputError, NotFound
 from engrain.loops import remember
 from engrain.loops.change import change
 from engrain.loops.correct import correct
-from engrain.loops.teams import forget_in_team, gather, join, leave, members, share, spread, team_scope, tell_team
+from engrain.loops.teams import ask, forget_in_team, gather, join, leave, members, share, spread, team_scope, tell_team
 from engrain.memory import HashedEmbedder, derive
 from engrain.records import Memory, Scope
 from engrain.store import SqlStore
@@ -66,6 +66,27 @@ def test_what_is_changed_in_the_team_is_changed_with_its_members(store: SqlStore
     spread(store, HARBOUR)
     assert held(store, ADA) == held(store, BEN) == held(store, HARBOUR) == []
     assert told.scope == HARBOUR
+
+
+def test_whatever_door_changes_a_team_s_memory_its_members_follow(tmp_path: Path) -> None:
+    from engrain.learner import Learner
+
+    with Learner(tmp_path, user="team:harbour", tenant="acme") as team:
+        for user in ("ada", "ben"):
+            join(team.store, HARBOUR, user)
+        (told,) = team.tell(CODE)
+        assert held(team.store, ADA) == held(team.store, BEN) == [CODE]
+        (done,) = team.text.change("archive", told.id, reason="sold")
+        assert held(team.store, ADA) == held(team.store, BEN) == []
+        team.text.change("undo", done.id, reason="not yet")
+        team.text.lesson("Ring before you open the gate.")
+        assert held(team.store, ADA) == [CODE, "Ring before you open the gate."]
+        with Learner(tmp_path, user="ada", tenant="acme") as ada:
+            ada.tell("Ada keeps the key of the harbour master.")
+        known = ask(team.store, HashedEmbedder(), "gate code, and key of the harbour master", HARBOUR)
+        assert {(k.memory.text, k.by) for k in known} >= {
+            (CODE, ("team:harbour", "ada", "ben")), ("Ada keeps the key of the harbour master.", ("ada",)),
+        }  # fmt: skip
 
 
 def test_one_s_own_stays_private_until_it_is_shared(store: SqlStore) -> None:

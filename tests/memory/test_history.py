@@ -268,3 +268,23 @@ def test_every_memory_has_a_standing_and_no_value_stands_twice(history: list[Mem
         if standing.state == "merged":
             assert result[standing.by].state == "active"
         assert standing.by != standing.memory.id
+
+
+def test_what_was_told_with_its_key_is_ended_by_another_value_however_both_are_worded() -> None:
+    def told(text: str, at: float, thing: str = "North  barn", attribute: str = "gate code") -> Memory:
+        key = (("entity", thing), ("attribute", attribute))
+        return Memory(scope=ME, text=text, valid_from=at, recorded_at=at, attributes=key)
+
+    first, other, again, last = (
+        told("The gate code of the north barn is 4417.", 1.0), told("Ada has the key.", 2.0, attribute="key"),
+        told("the gate code of the north barn is 4417", 3.0), told("They changed it: 5521 opens it now.", 4.0, thing="the north barn".removeprefix("the ")),
+    )  # fmt: skip
+    standings = derive([first, other, again, last])
+    assert [standings[m.id].state for m in (first, other, again, last)] == [
+        "superseded",
+        "active",
+        "superseded",
+        "active",
+    ]
+    assert [m.text for m in as_of([first, other, again, last], valid_at=3.5)] == [first.text, other.text, again.text]
+    assert [m.text for m in as_of([first, other, again, last], recorded_at=3.5)] == [first.text, other.text]

@@ -203,14 +203,16 @@ def learn(
 @guarded
 def tell(
     text: Annotated[str, typer.Argument(help="One note, in a sentence.")],
+    about: Annotated[tuple[str, str] | None, typer.Option(metavar="THING ATTRIBUTE", help="Its key: what was told about that before holds no longer, however it was worded.")] = None,
     home: Home = HOME, base: Base = SPROUT, user: User = "me", tenant: Tenant = "local",
 ) -> None:  # fmt: skip
     """Remember what a note states, each fact by itself; the next answer already uses it.
 
     Example:  engrain tell "The gate code of the north barn is 4417."
+    Example:  engrain tell "They changed it: 5521 opens it now." --about "north barn" "gate code"
     """
     with opened(home, base, user, tenant) as learner:
-        for memory in learner.tell(text):
+        for memory in learner.tell(text, about=about):
             terminal().print(f"{memory.id}  {memory.kind}  {clean(memory.text)}", soft_wrap=True)
 
 
@@ -424,21 +426,23 @@ def meant(learner: Learner, record: str) -> str:
 def memories(
     everything: Annotated[bool, typer.Option("--all", help="Also what was superseded or retracted.")] = False,
     at: Annotated[datetime | None, typer.Option(formats=["%Y-%m-%d", "%Y-%m-%dT%H:%M"], help="What held then (UTC), by all that is known today.")] = None,
+    known: Annotated[datetime | None, typer.Option(formats=["%Y-%m-%d", "%Y-%m-%dT%H:%M"], help="What was believed then (UTC), by what had been told by then.")] = None,
     home: Home = HOME, base: Base = SPROUT, user: User = "me", tenant: Tenant = "local",
 ) -> None:  # fmt: skip
-    """List what is remembered now, with where it came from; or what held on a day.
+    """List what is remembered now, with where it came from; or what held, or was believed, on a day. engrain history says why.
 
-    Example:  engrain memories --all        Example:  engrain memories --at 2026-03-02
+    Example:  engrain memories --all        Example:  engrain memories --at 2026-03-02        Example:  engrain memories --known 2026-03-02
     """
     from engrain.memory import as_of, derive
 
-    if everything and at:
-        raise InputError("--all and --at: give one of them")
+    if everything and (at or known):
+        raise InputError("--all and --at or --known: give one of them")
     console = terminal()
     with opened(there(home), base, user, tenant) as learner:
         every = learner.store.history(scope=learner.scope)
         standings = derive(every)
-        shown = as_of(every, valid_at=at.replace(tzinfo=UTC).timestamp() if at else None)
+        then, by = (day.replace(tzinfo=UTC).timestamp() if day else None for day in (at, known))
+        shown = as_of(every, valid_at=then, recorded_at=by)
         found = [s.memory for s in standings.values()] if everything else shown
     for memory in found:
         if not memory.text:  # it only ends others, which say so

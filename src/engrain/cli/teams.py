@@ -10,6 +10,7 @@ from engrain.cli.common import (
     HOME,
     Base,
     Device,
+    Embed,
     Home,
     Tenant,
     User,
@@ -84,6 +85,26 @@ def tell_the_team(
     with stored(home) as store:
         for memory in tell_team(store, team_scope(tenant, name), text, by=user):
             say(memory_line(memory))
+
+
+@team.command(name="ask")
+@guarded
+def ask_the_team(
+    name: Name, query: Annotated[str, typer.Argument(help="A question, or a few words.")], home: Home = HOME, tenant: Tenant = "local", embedder: Embed = "hashed"
+) -> None:  # fmt: skip
+    """What the team and each of its members knows that fits a query, best first, and who knows it. It reads what each of them keeps private, too: it is the operator's.
+
+    Example:  engrain team ask harbour "gate code of the north barn"
+    """
+    from engrain.learner import embedder_of
+    from engrain.loops.teams import ask, team_scope
+
+    with stored(there(home)) as store:
+        found = ask(store, embedder_of(embedder), query, team_scope(tenant, name))
+        for known in found:
+            say(f"{known.score:.2f}  {known.memory.text}  ({', '.join(known.by)})")
+        if not found:
+            say("nobody knows", "dim")
 
 
 @team.command(name="share")

@@ -22,7 +22,7 @@ from engrain.cli.common import (
 )
 from engrain.engines import SPROUT
 from engrain.errors import InputError
-from engrain.records import Delta, Memory, Operator
+from engrain.records import Delta, Memory, MemoryKind, Operator
 from engrain.reports import clean, day, memory_line, terminal
 
 Reason = Annotated[str, typer.Option(help="Why; the history tells it.")]
@@ -115,6 +115,7 @@ def import_lessons(
 @guarded
 def curate_lessons(
     file: Annotated[Path | None, typer.Argument(help="Operations as JSON, in the form of ACE's curator; left out, the model proposes them (one call).")] = None,
+    kind: Annotated[str, typer.Option(help="lesson; or note, which is compressed so, and whose effect is not tried.")] = "lesson",
     wait: Annotated[bool, typer.Option("--wait", help="Only what is shown to help holds at once; the rest waits to be accepted.")] = False,
     home: Home = HOME, base: Base = SPROUT, user: User = "me", tenant: Tenant = "local", device: Device = "auto", embedder: Embed = "hashed",
 ) -> None:  # fmt: skip
@@ -126,18 +127,29 @@ def curate_lessons(
     Example:  engrain lessons curate changes.json
     """
     from engrain.loops.remember import read_text
+    from engrain.loops.sleep import Metered
+    from engrain.memory.history import LESSONS
 
     with opened(there(home), base, user, tenant, device, embedder) as me:
-        made = me.text.curate(read_text(file.expanduser()) if file else None, wait=wait)
+        if kind not in ("lesson", "note"):
+            raise InputError(f"--kind {kind!r}: give lesson or note")
+        kinds: tuple[MemoryKind, ...] = LESSONS if kind == "lesson" else ("note",)
+        model = Metered(me.engine) if file is None else None
+        made = me.text.curate(read_text(file.expanduser()) if file else None, wait=wait, kinds=kinds, sampler=model)
         for line in made.refused:
             say(f"refused: {line}", "yellow")
+        for name in made.deltas:
+            say(f"done: {name}", "dim")
         for names, what in ((made.broke, "broke"), (made.mended, "mended")):
             for question in names:
                 say(f"{what}: {question}")
         held = "waits" if made.waits else "refused" if made.decision == "reject" else "holds"
         for lesson in made.lessons:
             say(f"{held}: {lesson}")
-        say(f"{made.decision}: {made.reason}", "bold")
+        say(
+            f"{made.decision}: {made.reason}" + (f"; {model.calls} calls, {model.tokens} tokens" if model else ""),
+            "bold",
+        )
 
 
 @app.command()
@@ -154,7 +166,10 @@ def reflect(
     from engrain.loops.reflect import Written, by_rules
 
     with opened(there(home), base, user, tenant, device, embedder) as me:
-        memory = me.text.reflect(interaction, critic=Written(me.engine) if model else by_rules)
+        critic = Written(me.engine) if model else None
+        memory = me.text.reflect(interaction, critic=critic or by_rules)
+        if critic is not None:
+            say(f"{critic.calls} call of the model, {critic.tokens} tokens", "dim")
         say(
             memory_line(memory)
             if memory
@@ -177,6 +192,20 @@ def note(
         say(memory_line(memory))
         for link in links:
             say(f"  linked with {link.targets[1]}: {link.reason}", "dim")
+
+
+@app.command()
+@guarded
+def revert(
+    memory: Annotated[str, typer.Argument(help="Id of a note that was described anew (mem_…).")],
+    home: Home = HOME, user: User = "me", tenant: Tenant = "local",
+) -> None:  # fmt: skip
+    """Take the evolution of a note back: it is described as it was before it was linked with a newer one.
+
+    Example:  engrain revert mem_3f9c2a71b04e
+    """
+    with opened(there(home), SPROUT, user, tenant) as me:
+        say(memory_line(me.text.revert(memory)))
 
 
 @app.command()

@@ -16,10 +16,15 @@ from engrain.errors import InputError, NotFound
 from engrain.gateway.wire import ERRORS
 from engrain.loops.forget import preview
 from engrain.loops.trial import decide, outcomes, trial_of
-from engrain.memory import derive, holding
+from engrain.memory import as_of, derive, holding
 from engrain.records import Scope, Verdict
 
 User = Annotated[str, Query(min_length=1, max_length=512, description="Whose.")]
+
+Moment = Annotated[
+    float | None,
+    Query(ge=0, le=1e11, description="UTC seconds; `at`: what held then, `known`: as far as was known by then."),
+]
 
 
 class Rollback(BaseModel):
@@ -57,9 +62,11 @@ def router(desk: Desk, tenant_for: Callable[[str], Callable[[Request], Awaitable
         return listed([asdict(p) for p in desk.store.people(tenant)])
 
     @api.get("/memories")
-    def memories(scope: Scope = whose) -> dict[str, Any]:
-        stand = derive(desk.store.history(scope=scope)).values()
-        return listed([asdict(s.memory) | {"state": s.state} for s in stand])
+    def memories(scope: Scope = whose, at: Moment = None, known: Moment = None) -> dict[str, Any]:
+        every = desk.store.history(scope=scope)
+        if at is not None or known is not None:  # what held then, as far as it was known by then
+            return listed([asdict(m) for m in as_of(every, valid_at=at, recorded_at=known)])
+        return listed([asdict(s.memory) | {"state": s.state} for s in derive(every).values()])
 
     @api.get("/versions")
     def versions(scope: Scope = whose) -> dict[str, Any]:

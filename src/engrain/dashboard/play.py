@@ -54,13 +54,13 @@ def asked(visit: Visit) -> Response:
 def answered(desk: Desk, scope: Scope, question: str, side: Side) -> Side:
     """What that version, or the upstream, says to it, drawn at temperature 0, as the service would have it say."""
     if desk.upstream is not None:
-        from engrain.engines.upstream import said_by
+        from engrain.engines.upstream import UpstreamSampler
 
         asking = [Message(role="user", content=question)]
         ready = prepare(
             desk.store, desk.engine, desk.embedder, asking, scope=scope, memory=side.notes, adapter="", serving=desk.serving
         )  # fmt: skip
-        said = said_by(desk.upstream, ready.shown)
+        (said,) = UpstreamSampler(desk.upstream).sample([ready.shown])
         return replace(side, context=ready.context, completion=said)
     serving = cut_to_window(desk.engine, desk.serving)
     messages = latest(desk.engine, [Message(role="user", content=question)], serving, memory=side.notes)

@@ -15,11 +15,13 @@ from pydantic import BaseModel, Field
 from engrain.dashboard.api import User, listed
 from engrain.dashboard.desk import Desk
 from engrain.errors import InputError
-from engrain.loops import teams
+from engrain.loops import remember, teams
 from engrain.loops.curate import Operation
 from engrain.loops.remember import LONGEST_NOTE
+from engrain.loops.sleep import Sleep
+from engrain.memory.history import LESSONS
 from engrain.memory.skills import parse
-from engrain.records import Operator, Scope
+from engrain.records import Message, Operator, Scope
 from engrain.text import Text
 
 Words = Annotated[str, Field(min_length=1, max_length=LONGEST_NOTE)]
@@ -75,8 +77,42 @@ class Proposed(BaseModel):
     reason: str = Field(default="", max_length=LONGEST_NOTE)
 
 
+class NewMemory(BaseModel):
+    """What is to be remembered; with a thing and its attribute it takes the place of what was told about that."""
+
+    text: Words
+    thing: str = Field(default="", max_length=512)
+    attribute: str = Field(default="", max_length=512)
+
+
+class Turn(BaseModel):
+    """One turn of a conversation."""
+
+    role: Literal["system", "user", "assistant", "tool"]
+    content: str = Field(max_length=1 << 18)
+
+
+class Talk(BaseModel):
+    """A conversation that may be longer than a model's window."""
+
+    messages: list[Turn] = Field(min_length=1, max_length=2000)
+    conversation: str = Field(default="", max_length=512)
+    window: int | None = Field(default=None, ge=1, le=1 << 24, description="tokens; the model's own if left out")
+    tools: bool = Field(default=True, description="whether the memory tools go with it")
+
+
+class Asleep(BaseModel):
+    """How many calls of the model a sleep may make."""
+
+    calls: int = Field(default=0, ge=0, le=10_000)
+
+
 class Curation(BaseModel):
     """Changes of the playbook, which hold unless the user's tasks show that they do harm; without any, the model proposes them."""
+
+    kind: Literal["lesson", "note"] = Field(
+        default="lesson", description="notes are compressed so; their effect is not tried"
+    )
 
     operations: list[Proposed] | None = Field(default=None, min_length=1, max_length=100)
     wait: bool = Field(
@@ -126,7 +162,8 @@ def router(desk: Desk, tenant_for: Callable[[str], Callable[[Request], Awaitable
     @api.post("/lessons/curation")
     def curate(body: Curation, text: Text = steers) -> dict[str, Any]:
         asked = [Operation(**one.model_dump() | {"ids": tuple(one.ids)}) for one in body.operations or ()]
-        return asdict(text.curate(asked or None, wait=body.wait))
+        kinds = LESSONS if body.kind == "lesson" else ("note",)
+        return asdict(text.curate(asked or None, wait=body.wait, kinds=kinds))
 
     @api.post("/reflections")
     def reflect(body: Reflect, text: Text = serves) -> dict[str, Any]:
@@ -137,6 +174,20 @@ def router(desk: Desk, tenant_for: Callable[[str], Callable[[Request], Awaitable
     def add_note(body: NewNote, text: Text = serves) -> dict[str, Any]:
         memory, links = text.note(body.text)
         return asdict(memory) | {"links": [asdict(link) for link in links]}
+
+    @api.post("/notes/{memory}/revert")
+    def revert(memory: str, text: Text = steers) -> dict[str, Any]:
+        return asdict(text.revert(memory))
+
+    @api.post("/memories")
+    def tell(body: NewMemory, user: User, tenant: str = Depends(tenant_for("serve"))) -> dict[str, Any]:
+        scope = Scope(tenant=tenant, user=user)
+        if body.thing or body.attribute:
+            told = [remember.tell(desk.store, body.text, scope=scope, source="api", about=(body.thing, body.attribute))]
+        else:
+            told = remember.tell_facts(desk.store, body.text, scope=scope, source="api")
+        teams.follow(desk.store, scope)
+        return listed([asdict(m) for m in told])
 
     @api.get("/skills")
     def skills(fitting: Annotated[str, Query(max_length=4096)] = "", text: Text = serves) -> dict[str, Any]:
@@ -168,6 +219,13 @@ def router(desk: Desk, tenant_for: Callable[[str], Callable[[Request], Awaitable
     def call_tool(name: str, body: ToolCall, text: Text = serves) -> dict[str, str]:
         return {"name": name, "content": text.pager().call(name, body.arguments)}
 
+    @api.post("/page")
+    def page(body: Talk, text: Text = serves) -> dict[str, Any]:
+        pager = text.pager(conversation=body.conversation, window=body.window, offers=body.tools)
+        shown = pager.fit([Message(role=turn.role, content=turn.content) for turn in body.messages])
+        messages = [{"role": m.role, "content": m.content} for m in shown.messages]
+        return {"messages": messages, "tokens": shown.tokens, "kept": len(shown.evicted), "cut": shown.cut}
+
     @api.get("/changes")
     def changes(memory: Annotated[str, Query(min_length=1, max_length=128)], text: Text = steers) -> dict[str, Any]:
         return listed([asdict(delta) for delta in text.changes(memory)])
@@ -198,8 +256,24 @@ def router(desk: Desk, tenant_for: Callable[[str], Callable[[Request], Awaitable
             raise InputError(f"{user} is no member of {team}; only a member tells a team something")
         return listed([asdict(m) for m in teams.tell_team(desk.store, scope, body.text, by=user)])
 
+    @api.get("/teams/{team}/memories")
+    def ask_team(
+        team: str,
+        query: Annotated[str, Query(min_length=1, max_length=4096)],
+        tenant: str = Depends(tenant_for("admin")),
+    ) -> dict[str, Any]:
+        return listed(
+            [
+                asdict(known)
+                for known in teams.ask(
+                    desk.store, desk.embedder, query, teams.team_scope(tenant, team), shelf=desk.shelf
+                )
+            ]
+        )
+
     @api.post("/sleep")
-    def sleep(text: Text = steers) -> dict[str, Any]:
-        return asdict(text.sleep())
+    def sleep(body: Asleep | None = None, text: Text = steers) -> dict[str, Any]:
+        calls = body.calls if body else 0
+        return asdict(text.sleep(Sleep(calls=calls, playbook=desk.serving.playbook)))
 
     return api

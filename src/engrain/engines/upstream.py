@@ -24,6 +24,8 @@ from engrain.protocols import Completion, Conversation
 
 AGAIN = frozenset({408, 409, 429, 500, 502, 503, 504})
 """Statuses after which the same request may be sent again: nothing of an answer had come."""
+SIDE_BY_SIDE = 4
+"""Requests that a sampler sends at once."""
 LONGEST_LINE = 8 * 2**20
 """Bytes of one server-sent event."""
 
@@ -156,30 +158,9 @@ class UpstreamClient:
             await asyncio.sleep(wait)
 
 
-def said_by(upstream: Upstream, shown: Conversation) -> Completion:
-    """What it answers to this conversation at temperature 0; blocks, on a connection of its own. UpstreamFailed as `UpstreamClient.chat`."""
-
-    async def ask() -> dict[str, Any]:
-        async with UpstreamClient(upstream) as client:
-            messages = [{"role": m.role, "content": m.content} for m in shown]
-            return await client.chat({"model": upstream.model, "messages": messages, "temperature": 0})
-
-    begun = time.perf_counter()
-    found = asyncio.run(ask())
-    try:
-        choice, usage = found["choices"][0], found.get("usage") or {}
-        return Completion(
-            text=choice["message"].get("content") or "", token_ids=(), logprobs=(), input_tokens=int(usage.get("prompt_tokens") or 0),
-            finish_reason=choice.get("finish_reason") or "stop", output_tokens=int(usage.get("completion_tokens") or 0),
-            latency_ms=(time.perf_counter() - begun) * 1000,
-        )  # fmt: skip
-    except (LookupError, TypeError, AttributeError, ValueError) as error:
-        raise UpstreamFailed("the upstream's answer holds no message; is it OpenAI-compatible?") from error
-
-
 @dataclass(frozen=True, slots=True)
 class UpstreamSampler:
-    """An upstream as what answers prompts, one after the other at its temperature 0; it has no adapters."""
+    """An upstream as what answers prompts, a few at once; it has no adapters."""
 
     upstream: Upstream
 
@@ -188,16 +169,46 @@ class UpstreamSampler:
         prompts: Sequence[Conversation],
         *,
         adapter: str = "",
-        max_tokens: int = 64,
+        max_tokens: int = 0,
         temperature: float = 0.0,
         seed: int = 0,
     ) -> list[Completion]:
-        """As `said_by`, which leaves the length of an answer to the upstream. NotFound for an adapter."""
+        """What it answers to each; blocks, on connections of its own. `max_tokens` 0 leaves the length to it. UpstreamFailed as
+        `UpstreamClient.chat`, and for an answer that holds no text; NotFound for an adapter."""
         if adapter:
             raise NotFound(
                 f"the upstream {self.upstream.model} has no adapter {adapter[:12]}; only the local model has"
             )
-        return [said_by(self.upstream, shown) for shown in prompts]
+        limit = {"max_tokens": max_tokens} if max_tokens else {}
+        room = asyncio.Semaphore(SIDE_BY_SIDE)
+
+        async def ask(client: UpstreamClient, shown: Conversation) -> Completion:
+            messages = [{"role": m.role, "content": m.content} for m in shown]
+            body = {"model": self.upstream.model, "messages": messages, "temperature": temperature, **limit}
+            async with room:
+                begun = time.perf_counter()
+                return _completion(await client.chat(body), (time.perf_counter() - begun) * 1000)
+
+        async def all_of_them() -> list[Completion]:
+            async with UpstreamClient(self.upstream) as client:
+                return await asyncio.gather(*(ask(client, shown) for shown in prompts))
+
+        return asyncio.run(all_of_them())
+
+
+def _completion(found: dict[str, Any], latency_ms: float) -> Completion:
+    try:
+        choice, usage = found["choices"][0], found.get("usage") or {}
+        text = choice["message"].get("content") or ""
+        if isinstance(text, str):
+            return Completion(
+                text=text, token_ids=(), logprobs=(), input_tokens=int(usage.get("prompt_tokens") or 0),
+                finish_reason=choice.get("finish_reason") or "stop", output_tokens=int(usage.get("completion_tokens") or 0),
+                latency_ms=latency_ms,
+            )  # fmt: skip
+    except (LookupError, TypeError, AttributeError, ValueError) as error:
+        raise UpstreamFailed("the upstream's answer holds no message; is it OpenAI-compatible?") from error
+    raise UpstreamFailed(f"the upstream's answer is no text but a {type(text).__name__}; is it OpenAI-compatible?")
 
 
 async def _json(response: aiohttp.ClientResponse) -> dict[str, Any]:

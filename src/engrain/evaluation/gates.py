@@ -225,14 +225,17 @@ def judge_words(paired: Paired, level: float = 0.05) -> tuple[Decision, str]:
     """The verdict on a change of words alone, by the same tasks answered without it and with it.
 
     One step undoes such a change, and what is said of later answers goes on judging it; so it need not show that it does no harm, as weights
-    must: it is refused only where harm is shown, at this level for each decision by itself.
+    must: it is refused only where harm is shown, at this level for each decision by itself: with fewer than five tasks it never is.
     """
     counts = f"of {paired.n} tasks {paired.broke} broke and {paired.fixed} were mended"
     if mcnemar(paired.broke, paired.fixed) <= level:
         return "reject", f"harm: {counts} (p = {mcnemar(paired.broke, paired.fixed):.2g}, level {level:g})"
     if mcnemar(paired.fixed, paired.broke) <= level:
         return "promote", f"gain: {counts} (p = {mcnemar(paired.fixed, paired.broke):.2g}, level {level:g})"
-    return "hold", f"neither gain nor harm is shown: {counts}" if paired.n else "there is no task to judge it by"
+    if not paired.n:
+        return "hold", "there is no task to judge it by"
+    needed = fixes_needed(paired.fixed, level)
+    return "hold", f"neither gain nor harm is shown: {counts} (harm shows from {needed} broken on, with so many mended)"
 
 
 def pair(before: Items, after: Items, keys: Sequence[str], clusters: Mapping[str, str], *, net: bool = False) -> Paired:

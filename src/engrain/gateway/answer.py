@@ -17,7 +17,7 @@ from engrain.evaluation.statistics import wilson
 from engrain.evaluation.suites import is_unknown
 from engrain.memory import Held, Shelf, recall
 from engrain.memory.playbook import Playbook, chosen
-from engrain.memory.worth import worths
+from engrain.memory.worth import by_use, worths
 from engrain.prompts import UNKNOWN, add_context
 from engrain.protocols import Completion, Conversation, Embedder, Engine
 from engrain.records import (
@@ -238,6 +238,7 @@ def look_up(
     found = recall(
         query, index=store, embedder=embedder, scope=scope, memories=held.notes, limit=serving.recall_limit, shelf=shelf
     )  # fmt: skip
+    found = by_use(found, worths(store, scope, [m.id for m, _ in found]), wilson)
     lessons = _lessons(store, engine, embedder, query, held, scope=scope, serving=serving, shelf=shelf)
     if found and version and not serving.show_learned and found[0][0].id in asked_without(store, scope, version):
         bare = assemble(

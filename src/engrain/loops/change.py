@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
-from typing import get_args
+from typing import Any, get_args
 
 from engrain.errors import InputError
 from engrain.loops.remember import now_of
-from engrain.memory.history import derive, standing_deltas
+from engrain.memory.history import Standing, derive, standing_deltas
+from engrain.memory.merging import lost
 from engrain.records import Delta, Memory, Operator, Scope
 from engrain.store import SqlStore
 
@@ -41,6 +42,10 @@ def delta(
     )  # fmt: skip
 
 
+def _delta(*targets: str, operator: Operator, **given: Any) -> Delta:
+    return delta(operator, *targets, **given)
+
+
 def change(
     store: SqlStore,
     operator: Operator,
@@ -68,7 +73,7 @@ def change(
     if (operator == "merge") != bool(into):
         raise InputError("a merge, and nothing else, names the memory that stands for the others (into)")
     made = partial(
-        delta, operator, scope=scope, now=now_of(store, scope), reason=reason, into=into, value=value, by=by, causes=causes
+        _delta, operator=operator, scope=scope, now=now_of(store, scope), reason=reason, into=into, value=value, by=by, causes=causes
     )  # fmt: skip
 
     if operator == "undo":
@@ -77,6 +82,15 @@ def change(
         found = _changing(store, operator, targets, into, scope, made)
     store.append_all(found)
     return found
+
+
+def accepting(memory: Memory, standings: Mapping[str, Standing], made: Callable[..., Delta]) -> list[Delta]:
+    """What it takes to accept a memory: a lesson or note that was proposed in the place of others takes them in, with what came of showing them."""
+    olds = memory.supersedes if memory.kind in ("lesson", "reflection", "note") else ()
+    merged = [
+        made(old, operator="merge", into=memory.id) for old in olds if old in standings and standings[old].state == "active"
+    ]  # fmt: skip
+    return [made(memory.id, operator="accept"), *merged]
 
 
 def _undoing(store: SqlStore, made: Callable[..., Delta], name: str, scope: Scope) -> Delta:
@@ -106,9 +120,15 @@ def _changing(
             )
     if into and standings[into].state != "active":
         raise InputError(f"{into} is {standings[into].state}; merge into one that is active")
+    if into and (missing := lost([standings[name].memory.text for name in targets], standings[into].memory.text)):
+        raise InputError(
+            f"{into} does not say {', '.join(missing)}; curate a text that says both (engrain lessons curate), or archive what is not to be kept"
+        )
     if operator in ("link", "keep"):
         same = any(d.operator == operator and set(d.targets) == set(targets) for d in before)
         return [] if same else [made(*targets)]
+    if operator == "accept":
+        return [d for name in dict.fromkeys(targets) for d in accepting(standings[name].memory, standings, made)]
     twins = {
         s.memory.id: None
         for s in standings.values()

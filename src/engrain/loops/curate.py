@@ -10,36 +10,46 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from functools import partial
 from typing import Any
 
 from engrain.errors import Conflict, FormatError
 from engrain.evaluation.gates import judge_words
 from engrain.evaluation.statistics import Paired
 from engrain.evaluation.suites import last_question, scored
-from engrain.loops.change import TAGS, delta
+from engrain.loops.change import TAGS, accepting, delta
 from engrain.loops.consolidate import tasks
 from engrain.loops.remember import LONGEST_NOTE, now_of
-from engrain.loops.tidy import Tidying, tidy
+from engrain.memory.extract import content_words
 from engrain.memory.filing import of_kinds
 from engrain.memory.held import Shelf
-from engrain.memory.history import LESSONS
-from engrain.memory.merging import lost
+from engrain.memory.history import LESSONS, derive
+from engrain.memory.merging import contradict, lost
 from engrain.memory.playbook import rendered
 from engrain.memory.recall import recall
 from engrain.memory.worth import worths
 from engrain.prompts import curate_request
 from engrain.protocols import Conversation, Embedder, Sampler
-from engrain.records import Decision, Delta, Example, Memory, Message, Scope
+from engrain.records import Decision, Delta, Example, Memory, MemoryKind, Message, Operator, Scope
 from engrain.store import SqlStore
 
 SOURCE = "curate"
+"""Of a text that was written anew: it goes when what it was made of is forgotten."""
 TYPES = ("ADD", "UPDATE", "MERGE", "RETIRE", "TAG")
 REFLECTIONS = 8
 """That a model curates at once, the latest."""
 FITTING = 4
 """Lessons that it is shown for each of them."""
-ASKED_AT_ONCE = 64
+MOST = 100
+"""Operations that are worked out at once."""
+MOST_TASKS = 200
+"""Of the user's tasks, the latest, that judge a change."""
+LONGEST_SECTION = 200
+KEPT = 0.5
+"""Share of its telling words that what stands for a lesson must still have."""
+TRIES = 3
+"""How often what is decided is tried to be written, where somebody else writes meanwhile."""
 Show = Callable[[str, Sequence[Memory]], Conversation]
 """What the model is shown for a question, if these were the lessons of the playbook."""
 
@@ -57,7 +67,8 @@ class Operation:
     reason: str = ""
 
     def __str__(self) -> str:
-        return " ".join([self.type, *self.ids, *filter(None, [self.value, self.content])])
+        content = self.content if len(self.content) <= 200 else f"{self.content[:200]}…"
+        return " ".join([self.type, *self.ids, *filter(None, [self.value, content])])
 
 
 @dataclass(slots=True, kw_only=True)
@@ -71,6 +82,7 @@ class Curated:
     lessons: list[str] = field(default_factory=list[str])
     """Ids of the new lessons; where they wait, they are to be accepted (`change`)."""
     deltas: list[str] = field(default_factory=list[str])
+    """Ids of what was done; undone in the opposite order, all is as it was."""
     refused: list[str] = field(default_factory=list[str])
     """Operations that were not even tried, each with its reason."""
     broke: list[str] = field(default_factory=list[str])
@@ -79,40 +91,49 @@ class Curated:
     waits: bool = False
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Proposed:
+    """What a model would change."""
+
+    operations: tuple[Operation, ...] = ()
+    shown: tuple[str, ...] = ()
+    """Ids of all that it was shown, of which its words may be made."""
+    reflections: tuple[str, ...] = ()
+    """Of those, the reflections."""
+
+
 def operations(text: str) -> list[Operation]:
-    """The operations in a model's answer: a JSON object with a list `operations`, or the list itself, a code fence around it or not. FormatError, with
-    the remedy, for anything else."""
-    fenced = re.search(r"```(?:json)?\s*\n(.*?)```", text, re.DOTALL)
-    try:
-        found = json.loads(fenced[1] if fenced else text)
-    except (ValueError, RecursionError) as error:
-        raise FormatError(f"the operations are no JSON ({error}); {_FORM}") from error
-    listed = found.get("operations") if isinstance(found, dict) else found
-    if not isinstance(listed, list) or not all(isinstance(one, dict) for one in listed):
-        raise FormatError(f"there is no list of operations; {_FORM}")
-    return [_operation(one) for one in listed]
-
-
-_FORM = 'it has the form {"operations": [{"type": "ADD", "section": "…", "content": "…"}, …]}, with types ' + ", ".join(
-    TYPES
-)
+    """The operations in a model's answer: a JSON object with a list `operations`, or the list itself, whatever stands around it. FormatError, with the
+    remedy, where there is none."""
+    decoder, found = json.JSONDecoder(), None
+    for start in [m.start() for m in re.finditer(r"[\[{]", text)][:20]:
+        try:
+            found, _ = decoder.raw_decode(text, start)
+        except (ValueError, RecursionError):
+            continue
+        listed = found.get("operations") if isinstance(found, dict) else found
+        if isinstance(listed, list) and all(isinstance(one, dict) for one in listed):
+            return [_operation(one) for one in listed]
+    raise FormatError(
+        'there is no list of operations; it has the form {"operations": [{"type": "ADD", "section": "…", "content": "…"}, …]}, with types '
+        + ", ".join(TYPES)
+    )
 
 
 def _operation(given: dict[str, Any]) -> Operation:
     def word(name: str) -> str:
         value = given.get(name, "")
-        return " ".join(value.split()) if isinstance(value, str) else ""
+        return value if isinstance(value, str) else ""
 
     ids = given.get("ids", [given["id"]] if "id" in given else [])
     return Operation(
-        type=word("type").upper(), content=word("content"), section=word("section"), value=word("value").lower(), reason=word("reason"),
-        ids=tuple(dict.fromkeys(i for i in ids if isinstance(i, str))) if isinstance(ids, list) else (),
+        type=word("type"), content=word("content"), section=word("section"), value=word("value"), reason=word("reason"),
+        ids=tuple(i for i in ids if isinstance(i, str)) if isinstance(ids, list) else (),
     )  # fmt: skip
 
 
 def curate(
     store: SqlStore,
-    embedder: Embedder,
     proposed: Sequence[Operation],
     *,
     scope: Scope,
@@ -121,42 +142,64 @@ def curate(
     show: Show | None = None,
     wait: bool = False,
     by: str = "user",
-    causes: Sequence[str] = (),
-    shelf: Shelf | None = None,
+    kinds: Sequence[MemoryKind] = LESSONS,
+    shown: Sequence[str] = (),
+    grounds: Sequence[str] = (),
 ) -> Curated:
-    """Make these changes of the playbook, if the user's tasks do not show that they do harm.
+    """Make these changes of the playbook, if the user's tasks do not show that they do harm; or, with other `kinds`, of the memories of that kind
+    (such as notes, which are compressed so), whose effect is not tried.
 
-    With a `sampler` (opened when needed) and `show`, each task is answered with the playbook as it is and as it would be. With `wait`, what is not shown to
-    help waits to be accepted. Conflict, and what was proposed waits, if somebody changed the same lessons meanwhile.
+    With a `sampler` (opened when needed) and `show`, each task is answered with the playbook as it is and as it would be. With `wait`, new texts
+    that are not shown to help wait to be accepted. `shown` is what the new texts may be made of, `grounds` what the changes rest on. Conflict
+    if somebody changed the same lessons meanwhile; the new texts wait then.
     """
-    shelf = shelf or Shelf()
-    there = of_kinds(store, scope, LESSONS)
-    plan = _Plan(there, scope, now_of(store, scope), by, causes)
+    there = of_kinds(store, scope, kinds)
+    plan = _Plan(there, kinds[0], scope, now_of(store, scope), by, shown, grounds)
     for operation in proposed:
         plan.take(operation)
     if not plan.new and not plan.deltas:
         return Curated(decision="hold", reason="no operation is left to carry out", refused=plan.refused)
     store.append_all(plan.new)
-    items, broke, mended = list[Example](), list[str](), list[str]()
-    if plan.changes_text and sampler and show:
-        items = tasks(store, scope, now_of(store, scope))
-        broke, mended = _compared(sampler(), adapter, items, there, plan.after, show) if items else ([], [])
-    decision, reason = judge_words(Paired(n=len(items), broke=len(broke), fixed=len(mended)))
+    asked = tasks(store, scope, now_of(store, scope))[-MOST_TASKS:]
+    tried = asked if plan.changes_text and sampler and show and set(kinds) == set(LESSONS) else []
+    try:
+        broke, mended = _compared(sampler(), adapter, tried, there, plan.after, show) if tried and sampler and show else ([], [])  # fmt: skip
+    except Exception as error:
+        store.append_all(plan.refusing(f"it could not be tried: {type(error).__name__}"))
+        raise
+    decision, reason = judge_words(Paired(n=len(tried), broke=len(broke), fixed=len(mended)))
     made = Curated(
         decision=decision, reason=reason, lessons=[m.id for m in plan.new], refused=plan.refused, broke=broke, mended=mended,
-        waits=wait and decision == "hold" and plan.changes_text,
+        waits=wait and decision == "hold" and bool(plan.new),
     )  # fmt: skip
-    if made.waits:
-        return made
-    state = store.state(scope=scope)
-    if gone := plan.named - {m.id for m in of_kinds(store, scope, LESSONS)}:
-        raise Conflict(f"{', '.join(sorted(gone))} changed meanwhile; what was proposed waits to be accepted")
-    deltas = plan.refusing(reason) if decision == "reject" else plan.accepting(reason)
-    store.append_all(deltas, seen=state)
+    if wait and decision == "hold":
+        plan.leave_texts()
+    if decision == "reject":
+        deltas = plan.refusing(reason)
+        store.append_all(deltas)
+    else:
+        deltas = _written(store, plan, scope, kinds, reason)
     made.deltas = [d.id for d in deltas]
-    if decision != "reject" and plan.new:
-        tidy(store, embedder, scope=scope, only=made.lessons, settings=Tidying(), shelf=shelf)
     return made
+
+
+def _written(store: SqlStore, plan: _Plan, scope: Scope, kinds: Sequence[MemoryKind], reason: str) -> list[Delta]:
+    """The changes, written if what they change still stands."""
+    for tries_left in reversed(range(TRIES)):
+        state = store.state(scope=scope)
+        if gone := plan.named - {m.id for m in of_kinds(store, scope, kinds)}:
+            raise Conflict(
+                f"{', '.join(sorted(gone))} changed meanwhile; new texts wait to be accepted, and nothing else was done"
+            )
+        deltas = plan.accepting(store, reason)
+        try:
+            store.append_all(deltas, seen=state)
+        except Conflict:
+            if not tries_left:
+                raise
+            continue
+        return deltas
+    raise AssertionError("TRIES is 0")
 
 
 def proposed_by(
@@ -167,14 +210,12 @@ def proposed_by(
     scope: Scope,
     adapter: str = "",
     shelf: Shelf | None = None,
-) -> tuple[list[Operation], list[str], int]:
-    """What a model would change after the latest reflections, in one call: the operations, the ids of all that it was shown, and tokens in and out.
-
-    Without any reflection nothing is asked. FormatError where its answer holds no operations.
-    """
+) -> Proposed:
+    """What a model would change after the latest reflections, in one call; without any reflection nothing is asked. FormatError where its answer
+    holds no operations."""
     reflections = of_kinds(store, scope, ("reflection",))[-REFLECTIONS:]
     if not reflections:
-        return [], [], 0
+        return Proposed()
     found: dict[str, Memory] = {}
     for reflection in reflections:
         hits = recall(
@@ -184,16 +225,18 @@ def proposed_by(
     known = worths(store, scope, list(found))
     asked = curate_request(rendered(list(found.values()), known), [m.text for m in reflections])
     said = sampler.sample([[Message(role="user", content=asked)]], adapter=adapter, max_tokens=1024)[0]
-    tokens = said.input_tokens + (len(said.token_ids) if said.output_tokens is None else said.output_tokens)
-    return operations(said.text), [*found, *(m.id for m in reflections)], tokens
+    grounds = tuple(m.id for m in reflections)
+    return Proposed(operations=tuple(operations(said.text)), shown=(*found, *grounds), reflections=grounds)
 
 
 class _Plan:
     """The operations worked out: new lessons, which wait until all of it is accepted, and what becomes of the old ones."""
 
-    def __init__(self, lessons: Sequence[Memory], scope: Scope, now: float, by: str, causes: Sequence[str]) -> None:
-        self.lessons = {m.id: m for m in lessons}
-        self.scope, self.now, self.by, self.causes = scope, now, by, tuple(causes)
+    def __init__(
+        self, lessons: Sequence[Memory], kind: MemoryKind, scope: Scope, now: float, by: str, shown: Sequence[str], grounds: Sequence[str],
+    ) -> None:  # fmt: skip
+        self.lessons, self.kind = {m.id: m for m in lessons}, kind
+        self.scope, self.now, self.by, self.shown, self.grounds = scope, now, by, tuple(shown), tuple(grounds)
         self.new: list[Memory] = []
         self.deltas: list[Delta] = []
         self.refused: list[str] = []
@@ -201,6 +244,7 @@ class _Plan:
         """Lessons that are changed."""
         self.away: set[str] = set()
         """Of those, the ones that are not shown any more."""
+        self.seen = 0
 
     @property
     def changes_text(self) -> bool:
@@ -211,8 +255,13 @@ class _Plan:
         """The lessons that there would be."""
         return [*(m for name, m in self.lessons.items() if name not in self.away), *self.new]
 
-    def take(self, operation: Operation) -> None:
+    def take(self, proposed: Operation) -> None:
         """Work one out, or refuse it."""
+        self.seen += 1
+        words = {name: " ".join(getattr(proposed, name).split()) for name in ("content", "section", "reason")}
+        operation = replace(
+            proposed, type=proposed.type.strip().upper(), value=proposed.value.strip().lower(), ids=tuple(dict.fromkeys(proposed.ids)), **words
+        )  # fmt: skip
         if why := "; ".join(self._against(operation)):
             self.refused.append(f"{operation}: {why}")
             return
@@ -224,11 +273,8 @@ class _Plan:
         self.away |= {*operation.ids}
         if operation.type == "RETIRE":
             self.deltas.append(self._delta("archive", *operation.ids, reason=told))
-            return
-        made = self._lesson(operation)
-        self.new.append(made)
-        if operation.type == "MERGE":
-            self.deltas += [self._delta("merge", name, into=made.id, reason=told) for name in operation.ids]
+        else:
+            self.new.append(self._lesson(operation))
 
     def _against(self, operation: Operation) -> Iterator[str]:
         """What speaks against it."""
@@ -236,6 +282,8 @@ class _Plan:
         if kind not in TYPES:
             yield f"there is no operation {kind or 'without a type'}; there are {', '.join(TYPES)}"
             return
+        if self.seen > MOST:
+            yield f"{MOST} operations are carried out at once; give the others afterwards"
         if unknown := [name for name in ids if name not in self.lessons]:
             yield f"{', '.join(unknown)} is no lesson that holds"
         if twice := self.named & {*ids}:
@@ -244,28 +292,57 @@ class _Plan:
             yield f"it names {len(ids)} lessons; ADD names none, MERGE two or more (ids), the others one (id)"
         if kind == "TAG" and operation.value not in TAGS:
             yield f"a lesson is tagged {', '.join(TAGS)} (value)"
+        if len(operation.section) > LONGEST_SECTION or len(operation.reason) > LONGEST_NOTE:
+            yield f"a section has at most {LONGEST_SECTION} characters, a reason {LONGEST_NOTE}"
         if kind in ("ADD", "UPDATE", "MERGE"):
             if not content or len(content) > LONGEST_NOTE:
                 yield f"its content has {len(content)} characters; 1 to {LONGEST_NOTE} are taken"
-            elif missing := lost([self.lessons[name].text for name in ids if name in self.lessons], content):
-                yield f"it would lose {', '.join(missing)}; keep that, or retire the lesson and add another where it was wrong"
+            else:
+                yield from self._lost([self.lessons[name].text for name in ids if name in self.lessons], content)
+
+    def _lost(self, olds: Sequence[str], content: str) -> Iterator[str]:
+        """What a new text does not keep of those that it is to stand for."""
+        if missing := lost(olds, content):
+            yield f"it would lose {', '.join(missing)}; keep that, or retire the lesson and add another where it was wrong"
+        telling = content_words(content)
+        for old in olds:
+            words = content_words(old)
+            if contradict(old, content):
+                yield f'it says the opposite of "{old}"; retire that and add another where it was wrong'
+            elif len(words & telling) < KEPT * len(words):
+                yield f'of the {len(words)} telling words of "{old}" it keeps {len(words & telling)}'
 
     def _lesson(self, operation: Operation) -> Memory:
         old = self.lessons[operation.ids[0]] if operation.ids else None
         section = operation.section or (old.attribute("section") if old else "")
         return Memory(
-            scope=self.scope, kind="lesson", text=operation.content, source=SOURCE, valid_from=self.now, recorded_at=self.now, proposed=True,
-            attributes=(("section", section),) if section else (), supersedes=operation.ids if operation.type == "UPDATE" else (),
-            causes=tuple(dict.fromkeys((*operation.ids, *self.causes))),
+            scope=self.scope, kind=old.kind if old and operation.type == "UPDATE" else self.kind, text=operation.content, source=SOURCE,
+            valid_from=self.now, recorded_at=self.now, proposed=True, attributes=(("section", section),) if section else (),
+            supersedes=operation.ids, causes=tuple(dict.fromkeys((*operation.ids, *self.shown))),
         )  # fmt: skip
 
-    def _delta(self, operator: Any, *targets: str, reason: str, into: str = "", value: str = "") -> Delta:
+    def _delta(self, operator: Operator, *targets: str, reason: str, into: str = "", value: str = "") -> Delta:
         return delta(
-            operator, *targets, scope=self.scope, now=self.now, reason=reason, into=into, value=value, by=self.by, causes=self.causes
+            operator, *targets, scope=self.scope, now=self.now, reason=reason, into=into, value=value, by=self.by, causes=self.grounds
         )  # fmt: skip
 
-    def accepting(self, reason: str) -> list[Delta]:
-        return [*(self._delta("accept", m.id, reason=reason) for m in self.new), *self.deltas]
+    def leave_texts(self) -> None:
+        """New texts are to wait, and tags to count; what would take a lesson away without any sign that it helps is refused."""
+        for d in self.deltas:
+            if d.operator == "archive":
+                self.refused.append(f"RETIRE {d.targets[0]}: it is not shown to help; engrain change archive does it")
+        self.deltas = [d for d in self.deltas if d.operator == "tag"]
+        self.named = {d.targets[0] for d in self.deltas}
+        self.new = []
+
+    def accepting(self, store: SqlStore, reason: str) -> list[Delta]:
+        """What it takes that all of it holds."""
+        standings = derive(store.history(scope=self.scope)) if self.new else {}
+        made = partial(self._made, reason)
+        return [*(d for m in self.new for d in accepting(m, standings, made)), *self.deltas]
+
+    def _made(self, reason: str, *targets: str, operator: Operator, into: str = "") -> Delta:
+        return self._delta(operator, *targets, reason=reason, into=into)
 
     def refusing(self, reason: str) -> list[Delta]:
         return [self._delta("archive", m.id, reason=reason) for m in self.new]
@@ -282,12 +359,7 @@ def _compared(
     """The questions of the tasks that are answered wrongly after and rightly before; and the other way round."""
 
     def right(lessons: Sequence[Memory]) -> list[bool]:
-        shown = [show(last_question(e), lessons) for e in items]
-        said = [
-            completion
-            for at in range(0, len(shown), ASKED_AT_ONCE)
-            for completion in sampler.sample(shown[at : at + ASKED_AT_ONCE], adapter=adapter, max_tokens=64)
-        ]
+        said = sampler.sample([show(last_question(e), lessons) for e in items], adapter=adapter, max_tokens=64)
         return [scored(e, s.text, styled=True) for e, s in zip(items, said, strict=True)]
 
     pairs = list(zip(map(last_question, items), right(before), right(after), strict=True))

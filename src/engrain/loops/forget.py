@@ -33,6 +33,7 @@ from engrain.loops.consolidate import (
     too_few,
     train,
 )
+from engrain.loops.curate import SOURCE as CURATED
 from engrain.loops.notes import SOURCE as EVOLVED
 from engrain.loops.prepare import Preparation
 from engrain.loops.reflect import SOURCE as REFLECTED
@@ -64,7 +65,7 @@ if TYPE_CHECKING:
 
 
 RUN = "forget"
-DERIVED = (TIDIED, WRITTEN, REFLECTED, EVOLVED)
+DERIVED = (TIDIED, WRITTEN, REFLECTED, EVOLVED, CURATED)
 """Sources of memories whose text was made of that of their causes."""
 BEFORE = {"replay": None, "clear": 1.0, "clear_of_a_group": 0.0}
 """What runs did that did not yet say so."""

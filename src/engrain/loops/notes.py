@@ -10,7 +10,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 
@@ -69,16 +69,20 @@ def by_words(text: str) -> Description:
     return Description(keywords=tuple(w.lower() for w in ranked[:KEYWORDS]))
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Described:
-    """A describer that asks a model, one call a note; what it cannot be read from falls back on the words."""
+    """A describer that asks a model, one call a note; what it cannot be read from falls back on the words. What it has cost is counted."""
 
     engine: Sampler
     adapter: str = ""
+    calls: int = field(default=0, init=False)
+    tokens: int = field(default=0, init=False)
+    """In and out."""
 
     def __call__(self, text: str) -> Description:
         request = [Message(role="user", content=describe_request(text))]
-        said = self.engine.sample([request], adapter=self.adapter, max_tokens=160, temperature=0.0)[0].text
+        completion = self.engine.sample([request], adapter=self.adapter, max_tokens=160, temperature=0.0)[0]
+        self.calls, self.tokens, said = self.calls + 1, self.tokens + completion.tokens, completion.text
         try:
             found = json.loads(said[said.index("{") : said.rindex("}") + 1])
             words = [

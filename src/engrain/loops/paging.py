@@ -14,7 +14,7 @@ from typing import Any
 from engrain.context.paging import Count, Page, page
 from engrain.errors import Conflict, EngrainError, InputError, NotFound
 from engrain.loops.notes import note
-from engrain.loops.remember import now_of
+from engrain.loops.remember import LONGEST_NOTE, now_of
 from engrain.memory.blocks import LIMIT, Block, block_in, memory_of_block
 from engrain.memory.filing import of_kinds
 from engrain.memory.held import Shelf
@@ -107,9 +107,22 @@ class Pager:
     conversation: str = ""
     reserve: int = 256
     """Tokens kept free for the answer."""
+    offers: bool = True
+    """Whether the tools go with each request, so that their description takes room, too."""
     shelf: Shelf = field(default_factory=Shelf)
     _kept: set[Message] = field(default_factory=set[Message], init=False)
     """Turns of the conversation that are kept as episodes already."""
+
+    @property
+    def room(self) -> int:
+        """Tokens that a conversation may have. InputError where the tools and the answer leave none."""
+        tools = self.count_tokens(json.dumps(self.offered(), ensure_ascii=False)) if self.offers else 0
+        if (left := self.window - self.reserve - tools) < 1:
+            raise InputError(
+                f"the window has {self.window} tokens, the memory tools take {tools} and the answer {self.reserve}; use a larger window, or do not "
+                "offer the tools (offers=False)"
+            )
+        return left
 
     def fit(self, messages: Sequence[Message]) -> Page:
         """What is to be sent: core blocks, and the latest turns that fit; what does not is kept as episodes, where `conversation_search` finds it."""
@@ -121,7 +134,7 @@ class Pager:
         turns = [m for m in messages if m.role != "system"]
         shown = page(
             [*([Message(role="system", content=first)] if first else []), *turns],
-            self.window - self.reserve,
+            self.room,
             self.count,
         )
         self._keep([m for m in shown.evicted if m.role in ("user", "assistant") and m.content.strip()])
@@ -168,7 +181,7 @@ class Pager:
         _, fields, do = self.tools[name]
         try:
             given = json.loads(arguments or "{}")
-        except ValueError as error:
+        except (ValueError, RecursionError) as error:
             return f"error: the arguments are no JSON ({error})"
         if (
             not isinstance(given, dict)
@@ -192,6 +205,8 @@ class Pager:
         return f"kept; {name} has {self.count_tokens(block.text)} of {block.limit} tokens"
 
     def _insert(self, content: str) -> str:
+        if not 0 < len(content.strip()) <= LONGEST_NOTE:
+            return f"error: the fact has {len(content.strip())} characters; give 1 to {LONGEST_NOTE}, in a sentence of its own"
         memory, links = note(self.store, self.embedder, content, scope=self.scope, source=SOURCE, shelf=self.shelf)
         return f"kept as {memory.id}" + (f", linked with {len(links)} others" if links else "")
 
@@ -205,7 +220,11 @@ class Pager:
         hits = recall(
             query, index=self.store, embedder=self.embedder, scope=self.scope, kinds=kinds, limit=SHOWN, shelf=self.shelf
         )  # fmt: skip
-        return "\n".join(f"{m.id}: {m.text}" for m, _ in hits) or "nothing was found"
+        lines = [f"{m.id}: {m.text}" for m, _ in hits]
+        while len(lines) > 1 and self.count_tokens("\n".join(lines)) > (self.window - self.reserve) // 3:
+            del lines[-1]
+        left = len(hits) - len(lines)
+        return "\n".join([*lines, *([f"({left} more; ask more narrowly)"] if left else [])]) or "nothing was found"
 
 
 def converse(pager: Pager, messages: Sequence[Message], act: Act, *, steps: int = 8) -> tuple[Message, list[Message]]:

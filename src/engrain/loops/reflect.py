@@ -54,7 +54,7 @@ class Written:
             [[Message(role="user", content=request)]], adapter=self.adapter, max_tokens=self.max_tokens, temperature=0.0
         )[0]  # fmt: skip
         self.calls += 1
-        self.tokens += said.input_tokens + (len(said.token_ids) if said.output_tokens is None else said.output_tokens)
+        self.tokens += said.tokens
         return said.text
 
 

@@ -99,9 +99,17 @@ def now_of(store: SqlStore, scope: Scope) -> float:
     return max([time.time(), *(m.recorded_at for _, m in last)])
 
 
-def tell(store: SqlStore, text: str, *, scope: Scope, source: str = "tell") -> Memory:
-    """Keep one note as it stands, at once."""
+def tell(
+    store: SqlStore, text: str, *, scope: Scope, source: str = "tell", about: tuple[str, str] | None = None
+) -> Memory:
+    """Keep one note as it stands, at once. `about`, the thing and its attribute, is its key: another value of that ends it, however both are worded."""
     memory = memory_of(text, scope=scope, source=source, now=now_of(store, scope))
+    if about is not None:
+        if not all(" ".join(part.split()) for part in about):
+            raise InputError(
+                f"about {about[0]!r}, {about[1]!r}: name both the thing and its attribute, such as: north barn, gate code"
+            )
+        memory = replace(memory, kind="fact", attributes=(("entity", about[0]), ("attribute", about[1])))
     store.append(memory)
     return memory
 

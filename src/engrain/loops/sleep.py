@@ -10,9 +10,9 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from engrain.errors import Conflict
 from engrain.loops.change import delta
@@ -26,10 +26,10 @@ from engrain.loops.tidy import Tidying, tidy
 from engrain.memory.filing import of_kinds
 from engrain.memory.held import Shelf
 from engrain.memory.history import LESSONS
-from engrain.memory.laws import LAWS, Use, fading
+from engrain.memory.laws import LAWS, Law, Use, fading
 from engrain.memory.playbook import Playbook
-from engrain.protocols import Embedder, Sampler
-from engrain.records import Delta, Feedback, Memory, Scope
+from engrain.protocols import Completion, Conversation, Embedder, Sampler
+from engrain.records import Delta, Feedback, Memory, MemoryKind, Scope
 from engrain.store import SqlStore
 
 log = logging.getLogger(__name__)
@@ -37,6 +37,8 @@ log = logging.getLogger(__name__)
 T = TypeVar("T")
 SLEPT = "slept"
 """Under this key stands up to which entry of the ledger the last sleep has looked."""
+REPEATING: tuple[MemoryKind, ...] = (*LESSONS, "note")
+"""Kinds of which near repeats are merged."""
 TRIES = 3
 """How often a step is worked out anew because something was told meanwhile."""
 
@@ -53,8 +55,26 @@ class Sleep:
     """Notes that are linked, at most, the latest first."""
     floor: float = 0.1
     """Strength below which what may fade is put away."""
+    laws: Mapping[MemoryKind, Law] = field(default_factory=lambda: LAWS)
+    """How soon each kind fades, and how many of it there may be."""
     tidying: Tidying = field(default_factory=Tidying)
     playbook: Playbook = field(default_factory=Playbook)
+
+
+@dataclass(slots=True)
+class Metered:
+    """A sampler whose calls, one a prompt, and tokens are counted."""
+
+    sampler: Sampler
+    calls: int = 0
+    tokens: int = 0
+    """In and out."""
+
+    def sample(self, prompts: Sequence[Conversation], **asked: Any) -> list[Completion]:
+        """As the sampler does it."""
+        found = self.sampler.sample(prompts, **asked)
+        self.calls, self.tokens = self.calls + len(prompts), self.tokens + sum(c.tokens for c in found)
+        return found
 
 
 @dataclass(slots=True, kw_only=True)
@@ -108,19 +128,27 @@ def sleep(
         done.left.append(name)
         return []
 
-    for interaction in step("reflect", lambda: unreflected(store, scope, settings.reflections)):
+    for interaction in step("reflect", lambda: unreflected(store, scope, settings.reflections, bare=model is not None)):
         asked = model if model is not None and model.calls < settings.calls else None
         memory = reflect(store, embedder, interaction, scope=scope, critic=asked or by_rules, shelf=shelf)
         done.reflected += [memory.id] if memory is not None else []
-    fresh = [m.id for m in new if m.kind in LESSONS]
-    merges = tidy(store, embedder, scope=scope, only=fresh, settings=settings.tidying, shelf=shelf) if fresh else []
+    fresh = [m.id for m in new if m.kind in REPEATING]
+    merges = (
+        tidy(store, embedder, scope=scope, kinds=REPEATING, only=fresh, settings=settings.tidying, shelf=shelf)
+        if fresh
+        else []
+    )
     done.merged += [m.into for m in merges if m.into]
-    for memory in [m for m in new if m.kind == "note"][-settings.notes :]:
+    for memory in of_kinds(store, scope, ("note",))[-settings.notes :]:
+        if memory.id not in {*fresh, *done.merged}:
+            continue
         done.linked += [d.id for d in step("link", lambda m=memory: connect(store, embedder, m, shelf=shelf))]  # type: ignore[misc]
     done.archived += [
         d.id for d in step("prune", lambda: prune(store, count_tokens, scope=scope, settings=settings.playbook))
     ]
-    done.archived += [d.id for d in step("fade", lambda: fade(store, scope=scope, floor=settings.floor))]
+    done.archived += [
+        d.id for d in step("fade", lambda: fade(store, scope=scope, floor=settings.floor, laws=settings.laws))
+    ]
     done.proposed += [
         m.id
         for m in step("distil", lambda: distil(store, embedder, scope=scope, playbook=settings.playbook, shelf=shelf))
@@ -132,8 +160,9 @@ def sleep(
     return done
 
 
-def unreflected(store: SqlStore, scope: Scope, most: int) -> list[str]:
-    """Ids of the latest answers that were not good, by all that was said of them, and that nothing was learned from yet."""
+def unreflected(store: SqlStore, scope: Scope, most: int, *, bare: bool = False) -> list[str]:
+    """Ids of the latest answers that were not good, by all that was said of them, and that nothing was learned from yet; of those that were only
+    corrected or rated, with no reason, where `bare`: without a model nothing is to be learned of them but the correction, which is a memory already."""
     said: dict[str, list[Feedback]] = {}
     for feedback in store.select(Feedback, scope=scope):
         said.setdefault(feedback.interaction, []).append(feedback)
@@ -141,7 +170,7 @@ def unreflected(store: SqlStore, scope: Scope, most: int) -> list[str]:
     found: list[str] = []
     for interaction, about in reversed(said.items()):
         why = any(f.text.strip() and f.name not in ("correction", "rating") for f in about if f.kind != "implicit")
-        if interaction not in known and why and was_good(about) is False:
+        if interaction not in known and (why or bare) and was_good(about) is False:
             found.append(interaction)
         if len(found) == most:
             break
@@ -156,14 +185,20 @@ def fadable(store: SqlStore, scope: Scope) -> tuple[list[Memory], dict[str, Use]
 
 
 def fade(
-    store: SqlStore, *, scope: Scope, floor: float = 0.1, at: float | None = None, by: str = "rules"
+    store: SqlStore,
+    *,
+    scope: Scope,
+    floor: float = 0.1,
+    at: float | None = None,
+    by: str = "rules",
+    laws: Mapping[MemoryKind, Law] = LAWS,
 ) -> list[Delta]:
     """Archive what has faded, and of a kind that has too many the weakest; what was taken back by hand is left alone. Conflict, and nothing is
     done, if the memory changed meanwhile."""
     seen = store.state(scope=scope)
     there, uses = fadable(store, scope)
     now = now_of(store, scope)
-    gone = fading(there, uses, time.time() if at is None else at, floor=floor)
+    gone = fading(there, uses, time.time() if at is None else at, floor=floor, laws=laws)
     before = {d.targets[0] for d in store.deltas(list(gone), scope=scope) if d.operator == "archive"}
     made = [
         delta("archive", name, scope=scope, now=now, reason=reason, by=by)

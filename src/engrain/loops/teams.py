@@ -94,6 +94,12 @@ def spread(store: SqlStore, team: Scope) -> int:
     return sum(_copy(store, history, team, replace(team, user=user)) for user in members(store, team))
 
 
+def follow(store: SqlStore, scope: Scope) -> None:
+    """After something was written: where that scope is a team's, its members get it."""
+    if scope.user.startswith(PREFIX):
+        spread(store, scope)
+
+
 def _copy(store: SqlStore, history: History, team: Scope, member: Scope) -> int:
     there = {r.id for r in store.history(scope=member)}
     copies = [c for r in history if (c := _copy_of(r, team, member)).id not in there]
@@ -162,6 +168,14 @@ class Known:
     score: float
     by: tuple[str, ...]
     """Who has it."""
+
+
+def ask(
+    store: SqlStore, embedder: Embedder, query: str, team: Scope, *, limit: int = 12, shelf: Shelf | None = None
+) -> list[Known]:
+    """What the team and any of its members knows that fits a query, as `gather` has it."""
+    scopes = [team, *(replace(team, user=user) for user in members(store, team))]
+    return gather(store, embedder, query, scopes, limit=limit, shelf=shelf)
 
 
 def gather(

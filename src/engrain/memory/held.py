@@ -10,7 +10,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from engrain.memory.coarse import FROM, Coarse, basis_of
+from engrain.memory.coarse import FROM, Coarse, fitted
 from engrain.memory.filing import file, shelf_of
 from engrain.memory.history import LESSONS, STATED, History, active
 from engrain.protocols import Embedder, MemoryIndex
@@ -97,6 +97,7 @@ class _Kept:
         self._room = np.zeros((0, 0), dtype=np.float32)
         self._places = np.zeros((0, 4), dtype=np.int32)  # talk, length, row before, row after
         self._coarse: Coarse | None = None
+        self._fitted = False
         self._talks: dict[str, tuple[int, int]] = {}  # its number, and its last row
         self._said = OrderedDict()  # another one: what is on its way into the old one is gone with it
 
@@ -142,7 +143,7 @@ class _Kept:
                 self._state = state
             count = len(self._ids)
             places = self._places[:count]
-            coarse = self._coarse and Coarse(self._coarse.basis, self._coarse.rows[:count])
+            coarse = self._coarse and self._coarse._replace(rows=self._coarse.rows[:count])
             return Vectors(self._ids, self._rows, self._room[:count], places[:, 0], places[:, 1], places[:, 2:], coarse)
 
     def _add(self, ids: Sequence[str], vectors: np.ndarray, parts: Mapping[str, tuple[str, int]]) -> None:
@@ -155,14 +156,12 @@ class _Kept:
             room, places = np.zeros((size, vectors.shape[1]), dtype=np.float32), np.zeros((size, 4), dtype=np.int32)
             if count:
                 room[:count], places[:count] = self._room[:count], self._places[:count]
-            self._room, self._places, self._coarse = room, places, None
+            self._room, self._places, self._coarse, self._fitted = room, places, None, False
         self._room[count : count + more] = vectors
         if self._coarse is not None:
             self._coarse.rows[count : count + more] = vectors @ self._coarse.basis
-        elif count + more >= FROM:  # with each doubling from the vectors that are there by then
-            basis, rows = basis_of(self._room[: count + more]), len(self._room)
-            self._coarse = Coarse(basis, np.zeros((rows, basis.shape[1]), dtype=np.float32))
-            self._coarse.rows[: count + more] = self._room[: count + more] @ basis
+        elif count + more >= FROM and not self._fitted:  # with each doubling anew
+            self._coarse, self._fitted = fitted(self._room[: count + more], len(self._room)), True
         self._places[count : count + more] = (-1, 0, -1, -1)
         for row, name in enumerate(ids, start=count):
             if name in parts:

@@ -67,17 +67,17 @@ def standing_deltas(deltas: Iterable[Delta], *, undos: bool = False) -> list[Del
     return left[::-1]
 
 
-def changes(deltas: Iterable[Delta], there: Iterable[str]) -> Changes:
-    """What the deltas say of the memories that are `there`."""
-    known, found = set(there), Changes()
-    for delta in standing_deltas(deltas):
-        if not known.issuperset(delta.targets):
-            continue
-        if delta.operator == "accept":
-            found.accepted.update(delta.targets)
-        elif delta.operator == "archive":
+def changes(deltas: Iterable[Delta], there: Iterable[Memory]) -> Changes:
+    """What the deltas say of the memories that are `there`. What was merged into one that waits to be accepted (again) stands for itself."""
+    memories, found = list(there), Changes()
+    known = {m.id for m in memories}
+    standing = [d for d in standing_deltas(deltas) if known.issuperset(d.targets)]
+    found.accepted.update(t for d in standing if d.operator == "accept" for t in d.targets)
+    shown = {m.id for m in memories if not m.proposed or m.id in found.accepted}
+    for delta in standing:
+        if delta.operator == "archive":
             found.archived |= dict.fromkeys(delta.targets, delta.id)
-        elif delta.operator == "merge" and delta.into in known:
+        elif delta.operator == "merge" and delta.into in shown:
             into = delta.into
             while into in found.merged:
                 into = found.merged[into]
@@ -96,7 +96,7 @@ def derive(history: History) -> dict[str, Standing]:
         raise ScopeError(
             f"memories of {len(scopes)} scopes were given ({', '.join(sorted(map(str, scopes)))}); pass one"
         )
-    change = changes((d for d in history if isinstance(d, Delta)), (m.id for m in memories))
+    change = changes((d for d in history if isinstance(d, Delta)), memories)
     by_id = {m.id: m for m in memories}
     claims = {m.id: claim_in(m) for m in memories}
     words = {m.id: identity(m, claims[m.id]) for m in memories}
@@ -173,6 +173,9 @@ def claim_in(memory: Memory) -> Claim | None:
     """What it states of which thing, so that another value ends it; None for what is no statement of what holds."""
     if memory.kind in ("skill", "block") and memory.attribute("name"):  # its next version takes its place
         return Claim(topic=(memory.kind, memory.attribute("name")), form="version", value=memory.attribute("version"))
+    if memory.kind in STATED and memory.attribute("entity"):  # told with its key
+        key = (normalise(memory.attribute(name)) for name in ("entity", "attribute"))
+        return Claim(topic=("key", *key), form="value", value=normalise(memory.text))
     return claim_of(memory.text) if memory.kind in STATED else None
 
 

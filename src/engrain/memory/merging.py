@@ -19,8 +19,8 @@ CONDITIONS = words(
 )
 _DETAIL = re.compile(
     r"`[^`]+`|\"[^\"]+\"|(?<!\w)'[^']+'(?!\w)"  # quoted
-    r"|\w+(?:[._/:@-]\w+)+(?:\(\))?|\w+\(\)"  # names of things in programs, paths, addresses, times
-    r"|\w*\d\w*%?"  # whatever holds a digit
+    r"|(?<!\w)\w+(?:[._/:@-]\w+)+(?:\(\))?|(?<!\w)\w+\(\)"  # names of things in programs, paths, addresses, times
+    r"|(?<!\w)[^\W\d]*\d\w*%?"  # whatever holds a digit
     r"|(?<=[a-z,;] )[A-Z]\w+"  # a name within a sentence
 )
 _DIRECTIONS = words("from to into onto before after instead than over under by with without")
@@ -47,7 +47,8 @@ def conditions(text: str) -> set[str]:
 def lost(before: Sequence[str], after: str) -> list[str]:
     """What `after`, which is to stand for all of `before`, leaves out of them: details, conditions, and the order of steps. Empty: nothing."""
     told, held = details(after), conditions(after)
-    missing = [d for text in before for d in details(text) if d not in told]
+    spoken = {*re.findall(r"[^\W\d_]+", _plain(after).lower())}  # a name may begin the sentence, and is no detail there
+    missing = [d for text in before for d in details(text) if d not in told and d not in spoken]
     missing += [c for text in before for c in sorted(conditions(text) - held)]
     for text in before:
         if (

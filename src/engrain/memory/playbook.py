@@ -10,11 +10,8 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 from engrain.errors import FormatError
-from engrain.memory.worth import Worth
+from engrain.memory.worth import Bounds, Worth
 from engrain.records import Memory
-
-Bounds = Callable[[int, int], tuple[float, float]]
-"""Lower and upper bound of a rate, from successes and trials."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

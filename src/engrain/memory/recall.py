@@ -14,10 +14,15 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from engrain.memory.extract import content_words
 from engrain.memory.held import Shelf, Vectors
 from engrain.memory.history import STATED, standing_deltas
+from engrain.memory.merging import details, overlap
 from engrain.protocols import Embedder, MemoryIndex
 from engrain.records import Delta, Memory, Scope
+
+_REPEATS = 0.9
+"""Cosine, and share of their telling words in common, from which on two memories nearly repeat each other."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -39,6 +44,8 @@ class RecallSettings:
     """Characters; a turn twice as long gets a quarter of that, for it says itself what it is about."""
     talk: float = 0.3
     """Share of its talk's three best scores."""
+    repeats: float = 0.5
+    """What a near repeat of a better one still counts, so that others get its place; 1 leaves it where it is."""
     links: float = 0.4
     """Share of the score of a memory that those linked with it get at least, of the best `limit`; 0 follows no link."""
 
@@ -80,6 +87,7 @@ def recall(
     words = dict(index.search_text(query, scope=scope, limit=most))
     order = _best(cosine, most)
     while True:
+        kept.make_exact(cosine, order, vector)
         near = [kept.ids[i] for i in order if cosine[i] >= embedder.least_cosine]
         there = holding({*words, *near})
         if len(there) >= limit or len(order) == len(cosine) or len(near) < len(order):
@@ -103,6 +111,7 @@ def recall(
     if len(around):
         found = holding({*found, *(kept.ids[row] for row in around)})
         rows = np.array([kept.rows[name] for name in found])
+        kept.make_exact(cosine, rows, vector)
     value = in_talks(score, kept, rows, settings)
     if settings.links:
         best = {found[i]: float(value[i]) for i in np.argsort(-value, kind="stable")[:limit]}
@@ -116,9 +125,22 @@ def recall(
         (i for i in range(len(found)) if value[i] >= cut),
         key=lambda i: (-round(float(value[i]), 9), -kept.rows[found[i]]),
     )
-    best = {found[i]: float(value[i]) for i in ranked[:limit]}
+    best = {found[i]: float(value[i]) for i in ranked[: 2 * limit]}
     read = given if given is not None else {m.id: m for m in index.akin((), best, scope=scope)}
-    return [(read[name], value) for name, value in best.items() if name in read]
+    hits = [(read[name], value) for name, value in best.items() if name in read]
+    return (hits if settings.repeats == 1 else _varied(hits, kept, settings.repeats))[:limit]
+
+
+def _varied(hits: Sequence[tuple[Memory, float]], kept: Vectors, share: float) -> list[tuple[Memory, float]]:
+    """The hits, each that nearly repeats a better one at that share of its score: close to it, in nearly the same words, with no other detail."""
+    shown: list[tuple[np.ndarray, set[str], set[str]]] = []
+    found: list[tuple[Memory, float]] = []
+    for memory, score in hits:
+        vector, words, told = kept.matrix[kept.rows[memory.id]], content_words(memory.text), {*details(memory.text)}
+        again = any(float(vector @ v) >= _REPEATS and told == d and overlap(words, w) >= _REPEATS for v, w, d in shown)
+        shown += [] if again else [(vector, words, told)]
+        found.append((memory, score * share if again else score))
+    return sorted(found, key=lambda hit: -hit[1])
 
 
 def _best(scores: np.ndarray, count: int) -> np.ndarray:

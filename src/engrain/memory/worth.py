@@ -6,12 +6,15 @@ A counter is derived from feedback and lineage and stored nowhere, so that takin
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 
 from engrain.memory.history import standing_deltas
 from engrain.protocols import Judgement, Outcomes
-from engrain.records import Delta, Scope
+from engrain.records import Delta, Memory, Scope
+
+Bounds = Callable[[int, int], tuple[float, float]]
+"""Lower and upper bound of a rate, from successes and trials."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -44,6 +47,24 @@ def outcome(judged: Sequence[Judgement]) -> bool | None:
         if scores:
             return min(scores) >= 0.5
     return None
+
+
+def by_use(
+    found: Sequence[tuple[Memory, float]],
+    known: Mapping[str, Worth],
+    bounds: Bounds,
+    *,
+    tried: int = 5,
+    most: float = 0.2,
+) -> list[tuple[Memory, float]]:
+    """Hits of a recall, those that were shown for good answers a little before those that were shown for bad ones: a score changes by `most` of itself
+    at the utmost, and by nothing before `tried` outcomes, for an answer may be bad whatever it was shown."""
+
+    def factor(memory: Memory) -> float:
+        worth = known.get(memory.id, Worth())
+        return 1.0 + most * (sum(bounds(worth.helpful, worth.outcomes)) - 1.0) if worth.outcomes >= tried else 1.0
+
+    return sorted(((m, score * factor(m)) for m, score in found), key=lambda hit: -hit[1])
 
 
 def worths(outcomes: Outcomes, scope: Scope, ids: Collection[str]) -> dict[str, Worth]:
