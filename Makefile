@@ -34,7 +34,7 @@ card: $(VENV)/ready            ## evaluate the shipped sprout on held-out text a
 
 bench: $(VENV)/ready           ## every benchmark; each prints a table, writes JSON and a picture
 	$(BIN)/pip install -q -c constraints.txt -e ".[bench]"
-	for b in internalize compounding ten_in_a_row cost forget objectives recall vectors serving catalogue pause gateway implicit kills faults crowd fuzz; do $(BIN)/python benchmarks/$$b.py || exit 1; done
+	for b in internalize compounding ten_in_a_row cost forget objectives recall state vectors collapse playbook failure textspace skills serving catalogue pause gateway implicit kills faults crowd fuzz; do $(BIN)/python benchmarks/$$b.py || exit 1; done
 
 fuzz: $(VENV)/ready           ## at least 5,000 requests of schemathesis' making, stateful ones among them (more: ARGS="--cases 50000 --seed 7")
 	$(BIN)/python benchmarks/fuzz.py $(ARGS)

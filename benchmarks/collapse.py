@@ -90,8 +90,8 @@ class World:
     rng: random.Random
     facts: dict[tuple[str, str], str] = field(default_factory=dict[tuple[str, str], str])
     half: dict[tuple[str, str], str] = field(default_factory=dict[tuple[str, str], str])
-    told: list[Memory] = field(default_factory=list[Memory])
-    """The procedures, in every wording."""
+    told: list[tuple[Memory, list[str]]] = field(default_factory=list[tuple[Memory, list[str]]])
+    """The procedures, in every wording, with their steps."""
     steps: dict[tuple[str, str], list[str]] = field(default_factory=dict[tuple[str, str], list[str]])
 
 
@@ -100,6 +100,16 @@ def procedure(world: World, key: tuple[str, str]) -> str:
     lead = world.rng.choice(LEADS).format(machine=key[0], fault=key[1])
     first, *others = world.steps[key]
     return lead + "first " + first + "".join(f", then {step}" for step in others) + "."
+
+
+def in_order(steps: list[str], text: str) -> bool:
+    """Whether all of them are said, word for word and one after the other: asked without the guard that this is about."""
+    at = 0
+    for step in steps:
+        if (found := text.find(step, at)) < 0:
+            return False
+        at = found + len(step)
+    return True
 
 
 def measure(store: SqlStore, embedder: Embedder, shelf: Shelf, world: World, at: float) -> dict[str, float]:
@@ -130,8 +140,9 @@ def measure(store: SqlStore, embedder: Embedder, shelf: Shelf, world: World, at:
             memory = standings[standings[memory.id].by].memory
         return memory
 
-    gone = sum(bool(lost([m.text], stands_for(m).text)) for m in world.told if stands_for(m).text != m.text)
-    away = sum(standings[stands_for(m).id].state != "active" for m in world.told)
+    texts = [(m, stands_for(m), steps) for m, steps in world.told]
+    gone = sum(bool(lost([m.text], by.text)) or not in_order(steps, by.text) for m, by, steps in texts)
+    away = sum(standings[by.id].state != "active" for _, by, _ in texts)
     return {
         "live facts": found / len(world.facts), "stale": stale + sum(n - 1 for n in active.values()),
         "details": 1 - (gone + away) / max(1, len(world.told)), "context": most,
@@ -165,7 +176,7 @@ def one(seed: int, embedder: Embedder, updates: int, facts: int, procedures: int
             memory = Memory(
                 scope=SCOPE, kind="lesson", text=procedure(world, key), source="tell", valid_from=at, recorded_at=at
             )
-            world.told.append(memory)
+            world.told.append((memory, [key[0], *world.steps[key]]))
             add(store, embedder, memory, shelf=shelf)
 
         for key in keys:

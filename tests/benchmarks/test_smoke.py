@@ -235,3 +235,20 @@ def test_vectors_measures_one_user_and_many_and_the_vectors_alone(bench: Any, mo
         assert {"open", "added", "next", "recalled", "without embedding", "first", "erased"} <= set(one)
         assert all(one["recalled"][figure] > 0 for figure in ("p50", "p95", "cpu_p50", "cpu_p95"))
     assert found["vectors"]["400"]["engrain"]["recall"] == 1
+
+
+def test_a_memory_is_changed_a_few_dozen_times_and_nothing_is_lost(bench: Any) -> None:
+    run = bench("collapse")["runs"][0]
+    assert [row["updates"] for row in run["curve"]] == [60]
+    assert (run["curve"][0]["live facts"], run["curve"][0]["details"], run["curve"][0]["stale"], run["as of"]) == (
+        1,
+        1,
+        0,
+        1,
+    )
+
+
+def test_the_small_systems_of_text_space_keep_their_promises(bench: Any) -> None:
+    found = bench("textspace")
+    assert (found["paging"]["pages"], found["paging"]["overflows"], found["sleep"][0]["left over"]) == (30, 0, 0)
+    assert found["years"] == {"in use": 1.0, "idle": 0.0, "facts": 1.0}

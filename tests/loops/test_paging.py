@@ -100,7 +100,10 @@ def test_what_the_tools_themselves_take_is_counted_and_a_long_result_leaves_room
     assert me.room == 390 - tools > 0
     for n in range(30):
         me.call(
-            "archival_memory_insert", json.dumps({"content": f"Clock {n} stands in the hall of house {n} by the sea, where Ada winds it up each Monday."})
+            "archival_memory_insert",
+            json.dumps(
+                {"content": f"Clock {n} stands in the hall of house {n} by the sea, where Ada winds it up each Monday."}
+            ),
         )
     found = me.call("archival_memory_search", '{"query": "clock in the hall"}')
     assert words(found) <= 390 // 3 + 6 and "more; ask more narrowly)" in found
