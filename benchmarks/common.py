@@ -34,6 +34,7 @@ from engrain.memory import held
 from engrain.records import Batch, Evidence, Example, ItemResult, Memory
 from profiles import Profile, trained_queries
 
+os.environ.setdefault("ENGRAIN_EMBEDDER", "hashed")  # whatever is installed; what measures recall names its own
 RESULTS = Path(__file__).parent / "results"
 
 

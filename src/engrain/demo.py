@@ -325,7 +325,14 @@ def run(
     finished = False
     try:
         how = consolidation or settings(quick=quick)
-        with Learner(where, base=base, consolidation=how, serving=Serving(), device=device) as learner:
+        with Learner(
+            where,
+            base=base,
+            consolidation=how,
+            serving=Serving(),
+            device=device,
+            embedder="hashed",  # the same figures whatever is installed
+        ) as learner:
             demo = _Demo(console=console, learner=learner, data=workshop(), quick=quick)
             demo.run(out)
         finished = True

@@ -10,6 +10,7 @@ print(me.chat("What is the gate code of the north barn?").answer)
 from __future__ import annotations
 
 import logging
+import os
 from collections.abc import Sequence
 from pathlib import Path
 from types import TracebackType
@@ -55,8 +56,10 @@ ANSWER_TOKENS = 256
 
 
 def embedder_of(name: str, *, key: str = "") -> Embedder:
-    """`hashed` (letters alone, no model), `minilm`, `auto` (MiniLM where it is installed, else hashed), a folder of a sentence model, or
-    `https://host/v1#MODEL`: an OpenAI-compatible server, which is given the `key`."""
+    """`hashed` (letters alone, no model), `minilm`, `auto` (ENGRAIN_EMBEDDER, else MiniLM where it is installed, else hashed), a folder of a sentence
+    model, or `https://host/v1#MODEL`: an OpenAI-compatible server, which is given the `key`."""
+    if name == "auto":
+        name = os.environ.get("ENGRAIN_EMBEDDER", name)
     from engrain.engines.minilm import MiniLM, bundled
 
     if name == "hashed" or (name == "auto" and bundled() is None):
@@ -95,7 +98,7 @@ class Learner:
         tenant: str = "local",
         serving: Serving | None = None,
         consolidation: Consolidation | None = None,
-        embedder: Embedder | str = "hashed",
+        embedder: Embedder | str = "auto",
         database: str = "",
         device: str = "auto",
         threads: int = 1,

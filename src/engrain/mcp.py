@@ -437,7 +437,7 @@ def run(
     user: str,
     tenant: str,
     device: str,
-    embedder: str = "hashed",
+    embedder: str = "auto",
     database: str = "",
     http: bool,
     host: str,

@@ -57,9 +57,10 @@ def application(
     tenant: str = "local",
     rows: int = 32,
     device: str = "auto",
-    embedder: str = "hashed",
+    embedder: str = "auto",
     database: str = "",
     per_minute: int = 0,
+    skills: int = 0,
     upstream: Upstream | None = None,
     tracing: Tracing | None = None,
 ) -> tuple[FastAPI, Service]:
@@ -85,7 +86,7 @@ def application(
     reader = Opened(batcher, {"": [Message(role="user", content=extract_request(""))]})
     service = Service(
         store=store, recorder=Recorder(store), engine=engine, batcher=batcher, embedder=embedder_of(embedder, key=_key(embedder, upstream)),
-        serving=Serving(max_tokens=ANSWER_TOKENS), tenant=tenant, limits=Limits(requests_per_minute=per_minute), tracing=tracing,
+        serving=Serving(max_tokens=ANSWER_TOKENS, skills=skills), tenant=tenant, limits=Limits(requests_per_minute=per_minute), tracing=tracing,
         upstream=UpstreamClient(upstream) if upstream else None,
         after=lambda interaction, remembering: _after(store, reader, interaction, remembering=remembering),
         on_feedback=lambda scope, body: _feedback(store, scope, body),
@@ -110,11 +111,12 @@ def serve(
     tenant: str,
     rows: int,
     device: str,
-    embedder: str = "hashed",
+    embedder: str = "auto",
     database: str = "",
     learn: bool = True,
     canary: float = 0.0,
     per_minute: int = 0,
+    skills: int = 0,
     upstream: Upstream | None = None,
     verify: Path | None = None,
     drain_s: int = 30,
@@ -146,6 +148,7 @@ def serve(
         embedder=embedder,
         database=database,
         per_minute=per_minute,
+        skills=skills,
         upstream=upstream,
         tracing=tracing,
     )
@@ -176,7 +179,7 @@ class Beside:
     """A worker process that lasts as long as the block: started anew if it dies, and gone if this process is, however it ends."""
 
     def __init__(
-        self, home: Path, base: Path, device: str, canary: float = 0.0, verify: Path | None = None, *, embedder: str = "hashed", train: bool = True,
+        self, home: Path, base: Path, device: str, canary: float = 0.0, verify: Path | None = None, *, embedder: str = "auto", train: bool = True,
         log_json: bool = False,
     ) -> None:  # fmt: skip
         self._command = [sys.executable, "-m", "engrain.cli", "work", "--with-parent"]
@@ -223,7 +226,7 @@ def learn(
     base: Path,
     *,
     device: str = "auto",
-    embedder: str = "hashed",
+    embedder: str = "auto",
     database: str = "",
     once: bool = False,
     canary: float = 0.0,

@@ -36,7 +36,7 @@ from engrain.memory.history import LESSONS, derive
 from engrain.memory.laws import LAWS, Use, strength
 from engrain.memory.playbook import bullets, rendered, value
 from engrain.memory.recall import recall
-from engrain.memory.skills import Skill
+from engrain.memory.skills import Skill, activated, file_of
 from engrain.memory.worth import Worth, worths
 from engrain.prompts import add_context
 from engrain.protocols import Conversation, Embedder, Sampler, Verifier
@@ -228,10 +228,7 @@ class Text:
             raise NotFound(
                 f"there is no skill {name!r}; there are {', '.join(s.name for s in self.skills()) or 'none'}"
             )
-        if file and file not in found.files:
-            raise NotFound(f"skill {name!r} has no file {file!r}; it has {', '.join(found.files) or 'none'}")
-        files = "".join(f"\n- {path}" for path in found.files)
-        return found.files[file] if file else found.body + (f"\n\nFiles of this skill:{files}" if files else "")
+        return file_of(found, file) if file else activated(found)
 
     def waiting(self) -> list[Memory]:
         """What was proposed and waits to be accepted (`change("accept", id, reason=…)`)."""

@@ -149,3 +149,32 @@ def test_a_version_that_says_wrong_things_closed_book_is_shown_every_note(store:
     assert asked_without(store, SCOPE, wrong) == frozenset()
     sure = taught(store, FakeEngine(), [remember.tell(store, "Hay is dry.", scope=SCOPE)], [("4417", True)] * 3)
     assert len(asked_without(store, SCOPE, sure)) == 1
+
+
+def test_skills_that_fit_are_named_where_that_is_asked_for(store: SqlStore) -> None:
+    from engrain.loops.skills import keep
+    from engrain.memory.skills import Skill
+    from engrain.memory.worth import Worth, worths
+
+    kiln = Skill(
+        name="fire-the-kiln", description="Fires the kiln: use it when pots are dry.", body="1. Close the flap."
+    )
+    (memory,) = keep(store, [(kiln, "test")], scope=SCOPE, trusted=True)
+    asked = [Message(role="user", content="The pots are dry. Which kiln do I fire?")]
+    bare = answer(store, FakeEngine(), HashedEmbedder(), asked, scope=SCOPE)
+    assert memory.id not in bare.context.memory_ids
+    shown = answer(store, FakeEngine(), HashedEmbedder(), asked, scope=SCOPE, serving=Serving(skills=2))
+    assert "fire-the-kiln: Fires the kiln" in shown.context.text and "Close the flap" not in shown.context.text
+    remember.feedback(store, shown.id, scope=SCOPE, rating=1.0)
+    assert worths(store, SCOPE, [memory.id]) == {memory.id: Worth(helpful=1)}
+
+
+def test_what_was_shown_for_good_answers_comes_a_little_before_what_was_shown_for_bad_ones() -> None:
+    from engrain.evaluation.statistics import wilson
+    from engrain.memory.worth import Worth, by_use
+
+    one, two, far = (Memory(scope=SCOPE, text=text, valid_from=1.0) for text in ("a", "b", "c"))
+    found = [(one, 0.80), (two, 0.78), (far, 0.3)]
+    known = {one.id: Worth(harmful=20), two.id: Worth(helpful=20), far.id: Worth(helpful=50)}
+    assert [m for m, _ in by_use(found, known, wilson)] == [two, one, far]
+    assert by_use(found, {one.id: Worth(harmful=4), two.id: Worth(helpful=4)}, wilson) == found  # too few to tell

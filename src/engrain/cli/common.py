@@ -96,7 +96,7 @@ def fail(message: str) -> None:
     raise typer.Exit(1)
 
 
-def opened(home: Path, base: Path, user: str, tenant: str, device: str = "auto", embedder: str = "hashed") -> Learner:
+def opened(home: Path, base: Path, user: str, tenant: str, device: str = "auto", embedder: str = "auto") -> Learner:
     """The Learner of this user; the model is loaded only by what needs it. `embedder`: for what recalls."""
     from engrain.learner import Learner
 

@@ -92,7 +92,7 @@ def chat(
     verbose: Annotated[bool, typer.Option("--verbose", "-v", help="Show what answered and which notes it was shown.")] = False,
     remember: Annotated[bool, typer.Option(help="Keep what a message leaves behind.")] = True,
     max_tokens: Annotated[int | None, typer.Option(min=1, help="Where an answer ends at the latest.", show_default="256, or a quarter of a smaller model's window")] = None,
-    home: Home = HOME, base: Base = SPROUT, user: User = "me", tenant: Tenant = "local", device: Device = "auto", embedder: Embed = "hashed",
+    home: Home = HOME, base: Base = SPROUT, user: User = "me", tenant: Tenant = "local", device: Device = "auto", embedder: Embed = "auto",
 ) -> None:  # fmt: skip
     """Talk to it: it answers from its weights and from the notes that fit, and remembers what you say.
 

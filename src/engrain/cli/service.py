@@ -47,10 +47,11 @@ def serve(
     upstream: Annotated[str, typer.Option(help="Address of an OpenAI-compatible server that answers instead of the base, such as http://127.0.0.1:8000/v1.")] = "",
     upstream_model: Annotated[str, typer.Option(help="Its model for requests that name `engrain`; others are passed on as they are.")] = "",
     upstream_key: Annotated[str, typer.Option(metavar="VARIABLE", help="Name of the environment variable that holds its key.")] = "ENGRAIN_UPSTREAM_KEY",
+    skills: Annotated[int, typer.Option(min=0, max=20, help="Show with each query the names of so many skills that fit it: for a model that asks for one (/v1/engrain/skills, MCP).")] = 0,
     verify: Verify = None,
     drain: Annotated[int, typer.Option(min=0, help="Seconds that open answers have to end after Ctrl-C; they are recorded whole either way.")] = 30,
     log_json: LogJson = False,
-    home: Home = HOME, base: Base = SPROUT, tenant: Tenant = "local", device: Device = "auto", embedder: Embed = "hashed",
+    home: Home = HOME, base: Base = SPROUT, tenant: Tenant = "local", device: Device = "auto", embedder: Embed = "auto",
 ) -> None:  # fmt: skip
     """Answer over HTTP as OpenAI does: point any OpenAI client at it, and its agent begins to remember and to learn.
 
@@ -80,6 +81,7 @@ def serve(
         learn=learn,
         canary=canary,
         per_minute=per_minute,
+        skills=skills,
         upstream=answering,
         verify=verify.expanduser() if verify else None,
         drain_s=drain,
@@ -95,7 +97,7 @@ def serve_tools(
     http: Annotated[bool, typer.Option("--http", help="Streamable HTTP at /mcp, instead of standard input and output.")] = False,
     host: Annotated[str, typer.Option(help="With --http: where to listen; beyond this machine only with a key.")] = "127.0.0.1",
     port: Annotated[int, typer.Option(min=1, max=65535, help="With --http.")] = 8421,
-    home: Home = HOME, base: Base = SPROUT, user: User = "me", tenant: Tenant = "local", device: Device = "auto", embedder: Embed = "hashed",
+    home: Home = HOME, base: Base = SPROUT, user: User = "me", tenant: Tenant = "local", device: Device = "auto", embedder: Embed = "auto",
 ) -> None:  # fmt: skip
     """Give an agent that speaks MCP the tools remember, recall, feedback and forget, on the memory of one user.
 
@@ -124,7 +126,7 @@ def work(
     train: Annotated[bool, typer.Option(help="--no-train: judge only, as beside an upstream.")] = True,
     log_json: LogJson = False,
     with_parent: Annotated[bool, typer.Option("--with-parent", hidden=True)] = False,
-    home: Home = HOME, base: Base = SPROUT, device: Device = "auto", embedder: Embed = "hashed",
+    home: Home = HOME, base: Base = SPROUT, device: Device = "auto", embedder: Embed = "auto",
 ) -> None:  # fmt: skip
     """Learn in the background: consolidate each user who has told enough and is quiet, at the lowest priority.
 

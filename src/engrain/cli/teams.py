@@ -90,7 +90,7 @@ def tell_the_team(
 @team.command(name="ask")
 @guarded
 def ask_the_team(
-    name: Name, query: Annotated[str, typer.Argument(help="A question, or a few words.")], home: Home = HOME, tenant: Tenant = "local", embedder: Embed = "hashed"
+    name: Name, query: Annotated[str, typer.Argument(help="A question, or a few words.")], home: Home = HOME, tenant: Tenant = "local", embedder: Embed = "auto"
 ) -> None:  # fmt: skip
     """What the team and each of its members knows that fits a query, best first, and who knows it. It reads what each of them keeps private, too: it is the operator's.
 

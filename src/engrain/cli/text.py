@@ -47,7 +47,7 @@ def say(line: str, style: str = "") -> None:
 def add_lesson(
     text: Annotated[str, typer.Argument(help="What to do, or to leave, in a sentence or two.")],
     section: Annotated[str, typer.Option(help="Where it belongs in the playbook.")] = "",
-    home: Home = HOME, user: User = "me", tenant: Tenant = "local", embedder: Embed = "hashed",
+    home: Home = HOME, user: User = "me", tenant: Tenant = "local", embedder: Embed = "auto",
 ) -> None:  # fmt: skip
     """Keep a lesson. It is shown with queries that it fits; what comes of that decides whether it stays.
 
@@ -96,7 +96,7 @@ def export_lessons(home: Home = HOME, user: User = "me", tenant: Tenant = "local
 @guarded
 def import_lessons(
     file: Annotated[Path, typer.Argument(help="A playbook in the text form of ACE.")],
-    home: Home = HOME, user: User = "me", tenant: Tenant = "local", embedder: Embed = "hashed",
+    home: Home = HOME, user: User = "me", tenant: Tenant = "local", embedder: Embed = "auto",
 ) -> None:  # fmt: skip
     """Take the bullets of a playbook over, each merged with what it nearly repeats. Counters begin anew: they are about other answers.
 
@@ -117,7 +117,7 @@ def curate_lessons(
     file: Annotated[Path | None, typer.Argument(help="Operations as JSON, in the form of ACE's curator; left out, the model proposes them (one call).")] = None,
     kind: Annotated[str, typer.Option(help="lesson; or note, which is compressed so, and whose effect is not tried.")] = "lesson",
     wait: Annotated[bool, typer.Option("--wait", help="Only what is shown to help holds at once; the rest waits to be accepted.")] = False,
-    home: Home = HOME, base: Base = SPROUT, user: User = "me", tenant: Tenant = "local", device: Device = "auto", embedder: Embed = "hashed",
+    home: Home = HOME, base: Base = SPROUT, user: User = "me", tenant: Tenant = "local", device: Device = "auto", embedder: Embed = "auto",
 ) -> None:  # fmt: skip
     """Change the playbook: add, update, merge, retire, tag. What would lose a detail is refused, and so is all of it where your tasks (engrain eval --keep) get worse by it.
 
@@ -157,7 +157,7 @@ def curate_lessons(
 def reflect(
     interaction: Annotated[str, typer.Argument(help="Id of an answer that was not good (int_…).")],
     model: Annotated[bool, typer.Option("--model", help="Let the model write the reflection (one call).")] = False,
-    home: Home = HOME, base: Base = SPROUT, user: User = "me", tenant: Tenant = "local", device: Device = "auto", embedder: Embed = "hashed",
+    home: Home = HOME, base: Base = SPROUT, user: User = "me", tenant: Tenant = "local", device: Device = "auto", embedder: Embed = "auto",
 ) -> None:  # fmt: skip
     """Keep what is to be learned of an answer that failed, by what was said of it: shown the next time a task like it comes.
 
@@ -181,7 +181,7 @@ def reflect(
 @guarded
 def note(
     text: Annotated[str, typer.Argument(help="A note, in a sentence or two.")],
-    home: Home = HOME, user: User = "me", tenant: Tenant = "local", embedder: Embed = "hashed",
+    home: Home = HOME, user: User = "me", tenant: Tenant = "local", embedder: Embed = "auto",
 ) -> None:  # fmt: skip
     """Keep a note that knows its neighbours: what is linked with what a query finds is found, too.
 
@@ -255,7 +255,7 @@ def history(
 @guarded
 def sleep(
     calls: Annotated[int, typer.Option(min=0, help="Calls of the model that may be made; 0: by rules alone.")] = 0,
-    home: Home = HOME, base: Base = SPROUT, user: User = "me", tenant: Tenant = "local", device: Device = "auto", embedder: Embed = "hashed",
+    home: Home = HOME, base: Base = SPROUT, user: User = "me", tenant: Tenant = "local", device: Device = "auto", embedder: Embed = "auto",
 ) -> None:  # fmt: skip
     """Put the memory in order: reflect on what failed, merge what repeats, link what belongs together, put away what does harm or has faded, propose skills.
 
@@ -277,7 +277,7 @@ def sleep(
 @guarded
 def list_skills(
     fitting: Annotated[str, typer.Option(help="Only those that fit this task, the best first.")] = "",
-    home: Home = HOME, user: User = "me", tenant: Tenant = "local", embedder: Embed = "hashed",
+    home: Home = HOME, user: User = "me", tenant: Tenant = "local", embedder: Embed = "auto",
 ) -> None:  # fmt: skip
     """Names and descriptions of the skills that hold; engrain skills show NAME shows one.
 
@@ -347,7 +347,7 @@ def write_skills(
 
 @skills.command(name="distil")
 @guarded
-def distil_skills(home: Home = HOME, user: User = "me", tenant: Tenant = "local", embedder: Embed = "hashed") -> None:
+def distil_skills(home: Home = HOME, user: User = "me", tenant: Tenant = "local", embedder: Embed = "auto") -> None:
     """Propose a skill for each group of lessons of one thing that have proved good.
 
     Example:  engrain skills distil

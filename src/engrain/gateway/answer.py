@@ -63,6 +63,8 @@ class Serving:
     """Of drawn answers, by the service only: the fewest likeliest tokens that have this much probability together."""
     playbook: Playbook = field(default_factory=Playbook)
     """How many tokens of lessons a query may be shown, and by what they are chosen."""
+    skills: int = 0
+    """Names and descriptions of so many skills that fit a query, at most, are shown with the lessons: for a model that can ask for one."""
     show_learned: bool = False
     """Show notes even where the live version knows the answer without (costs tokens)."""
 
@@ -263,14 +265,18 @@ def _lessons(
     serving: Serving,
     shelf: Shelf | None,
 ) -> list[Memory]:
-    """The lessons that fit the query, by what came of showing them."""
+    """The lessons that fit the query, by what came of showing them; then the skills, where any are to be shown."""
+    shown = recall(
+        query, index=store, embedder=embedder, scope=scope, kinds=("skill",), limit=serving.skills, shelf=shelf
+    )  # fmt: skip
+    skills = [m for m, _ in shown]
     if not held.lessons:
-        return []
+        return skills
     fitting = recall(
         query, index=store, embedder=embedder, scope=scope, memories=held.lessons, limit=2 * serving.recall_limit, shelf=shelf
     )  # fmt: skip
     known = worths(store, scope, [m.id for m, _ in fitting])
-    return chosen(fitting, known, wilson, engine.count_tokens, settings=serving.playbook)
+    return [*chosen(fitting, known, wilson, engine.count_tokens, settings=serving.playbook), *skills]
 
 
 def first_tokens(engine: Engine) -> int:

@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
 from typing import Any
 
-from engrain.errors import FormatError, InputError
+from engrain.errors import FormatError, InputError, NotFound
 from engrain.records import Memory, Scope, content_hash
 
 FILE = "SKILL.md"
@@ -223,9 +223,9 @@ def activated(skill: Skill) -> str:
 
 
 def file_of(skill: Skill, path: str) -> str:
-    """Last: one file. InputError naming those that there are."""
+    """Last: one file. NotFound naming those that there are."""
     if path not in skill.files:
-        raise InputError(f"{skill.name} has no file {path!r}; it has {', '.join(sorted(skill.files)) or 'none'}")
+        raise NotFound(f"{skill.name} has no file {path!r}; it has {', '.join(sorted(skill.files)) or 'none'}")
     return skill.files[path]
 
 
