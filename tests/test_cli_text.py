@@ -88,7 +88,10 @@ def test_skills_are_taken_accepted_shown_and_written(home: Path, tmp_path: Path)
     assert engrain("skills", "list", "--fitting", "fire pots in the kiln", home=home).output.startswith(
         "fire-the-kiln: "
     )
-    assert engrain("skills", "show", "fire-the-kiln", home=home).output == "Close the flap.\n"
+    assert (
+        engrain("skills", "show", "fire-the-kiln", home=home).output
+        == '<skill name="fire-the-kiln">\nClose the flap.\n</skill>\n'
+    )
     written = engrain("skills", "write", str(tmp_path / "out"), home=home).output.strip()
     assert Path(written).name == "fire-the-kiln"
     assert "too few lessons" in engrain("skills", "distil", home=home).output
