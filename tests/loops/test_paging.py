@@ -169,3 +169,38 @@ def test_the_tools_are_offered_as_openai_reads_them(store: SqlStore) -> None:
     offered = pager(store).offered()
     assert json.loads(json.dumps(offered)) == offered and len(offered) == 5
     assert offered[0]["function"]["parameters"]["required"] == ["name", "content"]
+
+
+def test_two_agents_with_windows_of_their_own_share_one_memory(store: SqlStore) -> None:
+    small, large = (
+        Pager(
+            store=store, embedder=HashedEmbedder(), count_tokens=words, count=count, window=window, scope=ME, reserve=10, conversation=name,
+            offers=False,
+        )
+        for window, name in ((50, "planner"), (200, "writer"))
+    )  # fmt: skip
+    talks = [
+        (
+            pager,
+            [
+                Message(role="user", content=f"{pager.conversation} says thing {n} of many, word for word.")
+                for n in range(12)
+            ],
+        )
+        for pager in (small, large)
+    ]
+    pages = {pager.conversation: pager.fit(talk) for pager, talk in talks}
+    assert all(pages[pager.conversation].tokens <= pager.room for pager, _ in talks)
+    assert len(pages["planner"].evicted) > len(pages["writer"].evicted) == 0
+    assert not any("planner" in m.content for m in pages["writer"].messages)  # each sees its own talk,
+    assert "planner says thing 0" in large.call(
+        "conversation_search", '{"query": "planner says thing 0"}'
+    )  # and finds what the other left
+    small.call("archival_memory_insert", '{"content": "The deadline is Friday."}')
+    assert "Friday" in large.call("archival_memory_search", '{"query": "When is the deadline?"}')
+    write_block(store, words, "plan", "Draft first.", scope=ME)
+    assert small.call("core_memory_replace", '{"name": "plan", "old": "Draft", "new": "Outline"}').startswith("kept")
+    assert large.call("core_memory_replace", '{"name": "plan", "old": "Draft", "new": "Sketch"}').startswith(
+        "error: 'Draft' stands 0 times"
+    )
+    assert all("Outline first." in pager.fit(talk).messages[0].content for pager, talk in talks)

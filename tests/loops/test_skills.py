@@ -10,10 +10,12 @@ import pytest
 
 from engrain.engines.fake import FakeEngine
 from engrain.errors import EngrainError
-from engrain.gateway.answer import answer
+from engrain.gateway.answer import Serving, answer
 from engrain.loops import remember
 from engrain.loops.change import change
+from engrain.loops.curate import Operation, curate
 from engrain.loops.forget import preview
+from engrain.loops.reflect import reflect
 from engrain.loops.skills import Distilling, active_skills, distil, put_out, take
 from engrain.memory import HashedEmbedder
 from engrain.memory.playbook import Playbook
@@ -80,3 +82,32 @@ def test_lessons_that_proved_good_become_a_skill_that_names_them(store: SqlStore
     assert "backup" in skill.name and all(t in skill.body for t in texts) and "ferns" not in skill.body
     assert read(put_out(store, tmp_path, scope=ME)[0]) == skill
     assert memory.id in preview(store, lessons[0].id, scope=ME).memories
+
+
+def test_what_went_wrong_becomes_a_skill_by_way_of_reflections_and_lessons(store: SqlStore, tmp_path: Path) -> None:
+    whys = ("the free space was not checked", "the backup had no label with its day", "nobody tried to restore a file")
+    advice = tuple(f"Before a backup is done mind this: {why}." for why in whys)
+    failed: list[str] = []
+    for why in whys:
+        asked = [Message(role="user", content=f"Make a backup, number {len(failed)}.")]
+        failed.append(answer(store, FakeEngine(), HashedEmbedder(), asked, scope=ME).id)
+        remember.feedback(store, failed[-1], scope=ME, rating=0.0, comment=why)
+    reflections = [reflect(store, HashedEmbedder(), name, scope=ME) for name in failed]
+    shown = tuple(m.id for m in reflections if m is not None)
+    made = curate(store, [Operation(type="ADD", content=text) for text in advice], scope=ME, shown=shown, grounds=shown)
+    roomy = Serving(budget_tokens=4000, playbook=Playbook(tokens=2000))  # this engine's tokens are bytes
+    for _ in range(4):
+        now = [Message(role="user", content="Make a backup now.")]
+        done = answer(store, FakeEngine(), HashedEmbedder(), now, scope=ME, serving=roomy)
+        assert {*made.lessons} <= {*done.context.memory_ids}
+        remember.feedback(store, done.id, scope=ME, rating=1.0)
+    (memory,) = distil(
+        store, HashedEmbedder(), scope=ME, playbook=Playbook(tried=2), settings=Distilling(cosine=0.1)
+    )  # fmt: skip
+    change(store, "accept", memory.id, scope=ME, reason="good advice")
+    (skill,) = active_skills(store, ME)
+    assert all(text in skill.body for text in advice) and read(put_out(store, tmp_path, scope=ME)[0]) == skill
+    assert memory.id in {
+        n.id for n in store.walk(failed[0], "effects", scope=ME)
+    }  # from the answer that failed to the skill
+    assert memory.id in preview(store, failed[0], scope=ME).memories
