@@ -59,7 +59,7 @@ def embedder_of(name: str, *, key: str = "") -> Embedder:
     """`hashed` (letters alone, no model), `minilm`, `auto` (ENGRAIN_EMBEDDER, else MiniLM where it is installed, else hashed), a folder of a sentence
     model, or `https://host/v1#MODEL`: an OpenAI-compatible server, which is given the `key`."""
     if name == "auto":
-        name = os.environ.get("ENGRAIN_EMBEDDER", name)
+        name = os.environ.get("ENGRAIN_EMBEDDER") or name
     from engrain.engines.minilm import MiniLM, bundled
 
     if name == "hashed" or (name == "auto" and bundled() is None):
@@ -212,7 +212,9 @@ class Learner:
 
     def correct(self, memory: str, text: str = "", *, source: str = "correction") -> Memory:
         """Mark a memory wrong, by its id, and say in a sentence what is right instead, if that is known; returns what was remembered."""
-        return correct(self.store, memory, text, scope=self.scope, source=source)
+        said = correct(self.store, memory, text, scope=self.scope, source=source)
+        teams.follow(self.store, self.scope)
+        return said
 
     def consolidate(self, *, progress: Progress | None = None) -> Outcome:
         """Move what has proved durable into the weights, if the evidence allows it. Ctrl-C loses nothing."""

@@ -32,6 +32,10 @@ def content_hash(value: Any, *, length: int = 64) -> str:
     return hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()[:length]
 
 
+TEAM = "team:"
+"""Begins the name of a scope that several share."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Scope:
     """Whose record this is. Nothing is stored, recalled, trained or served without one."""
@@ -41,6 +45,11 @@ class Scope:
 
     def __str__(self) -> str:
         return f"{self.tenant}/{self.user}"
+
+    @property
+    def is_team(self) -> bool:
+        """Whether it is the memory that a team shares (`team:NAME`)."""
+        return self.user.startswith(TEAM)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -153,7 +162,7 @@ class Feedback:
     causes: tuple[str, ...] = ()
 
 
-_SEARCHED = ("keywords", "tags", "context", "SKILL.md")
+_SEARCHED = ("entity", "attribute", "keywords", "tags", "context", "SKILL.md")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from engrain.adapters import current
-from engrain.errors import EngrainError, NotFound
+from engrain.errors import EngrainError, InputError, NotFound
 from engrain.evaluation.statistics import wilson
 from engrain.gateway.answer import Serving, cut_to_window, look_up
 from engrain.loops import notes, paging, sleep, teams
@@ -126,7 +126,9 @@ class Text:
 
     def reflect(self, interaction: str, *, critic: Critic = by_rules) -> Memory | None:
         """What is to be learned of an answer that was not good, by what was said of it; None where there is nothing."""
-        return reflect(self._store, self._embedder, interaction, scope=self._scope, critic=critic, shelf=self._shelf)
+        made = reflect(self._store, self._embedder, interaction, scope=self._scope, critic=critic, shelf=self._shelf)
+        self._follow()
+        return made
 
     def solve(
         self,
@@ -159,6 +161,10 @@ class Text:
 
         live = current(self._store, self._scope)
         adapter = live.id if live is not None and self._sampler is self._engine else ""
+        if proposed is None and set(kinds) != set(LESSONS):
+            raise InputError(
+                f"a model proposes changes of the playbook only; give the operations for {', '.join(kinds)}"
+            )
         if proposed is None:
             found = proposed_by(
                 self._store, self._embedder, asked(), scope=self._scope, adapter=adapter, shelf=self._shelf
@@ -244,11 +250,15 @@ class Text:
 
     def take_skills(self, path: Path, *, trusted: bool = False) -> list[Memory]:
         """Keep the skills of a folder; they wait to be accepted unless they are `trusted`."""
-        return take(self._store, path, scope=self._scope, trusted=trusted)
+        made = take(self._store, path, scope=self._scope, trusted=trusted)
+        self._follow()
+        return made
 
     def offer_skill(self, skill: Skill, *, source: str) -> list[Memory]:
         """Keep a skill that waits to be accepted; empty where it is known already, word for word."""
-        return keep(self._store, [(skill, source)], scope=self._scope)
+        made = keep(self._store, [(skill, source)], scope=self._scope)
+        self._follow()
+        return made
 
     def write_skills(self, into: Path, *, names: Sequence[str] = ()) -> list[Path]:
         """Write the skills that hold into a folder, as any agent reads them."""
@@ -256,7 +266,9 @@ class Text:
 
     def distil(self) -> list[Memory]:
         """Propose skills from lessons that have proved good."""
-        return distil(self._store, self._embedder, scope=self._scope, playbook=self._playbook, shelf=self._shelf)
+        made = distil(self._store, self._embedder, scope=self._scope, playbook=self._playbook, shelf=self._shelf)
+        self._follow()
+        return made
 
     # -- core blocks --------------------------------------------------------------------------------------------------
 
@@ -266,9 +278,11 @@ class Text:
 
     def write_block(self, name: str, text: str, *, seen: str | None = None, limit: int | None = None) -> Block:
         """Write a core block; with `seen`, Conflict if it was rewritten since that version."""
-        return paging.write_block(
+        made = paging.write_block(
             self._store, self._engine().count_tokens, name, text, scope=self._scope, seen=seen, limit=limit, source="tell"
         )  # fmt: skip
+        self._follow()
+        return made
 
     def pager(self, *, conversation: str = "", window: int | None = None, offers: bool = True) -> paging.Pager:
         """An accountant of the model's window with the memory tools that go with it; `offers` as in `Pager`."""
@@ -298,7 +312,9 @@ class Text:
     def tidy(self, *, kinds: Collection[str] = LESSONS) -> list[Merge]:
         """Merge what nearly repeats; no detail is lost, and each merge can be undone."""
         wanted = tuple(kind for kind in LAWS if kind in kinds)
-        return tidy(self._store, self._embedder, scope=self._scope, kinds=wanted, shelf=self._shelf)
+        made = tidy(self._store, self._embedder, scope=self._scope, kinds=wanted, shelf=self._shelf)
+        self._follow()
+        return made
 
     def sleep(self, settings: sleep.Sleep | None = None) -> sleep.Slept:
         """Put the memory in order: reflect, merge, link, put away, distil. With `settings.calls`, the model writes the reflections

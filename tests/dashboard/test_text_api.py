@@ -11,7 +11,7 @@ import pytest
 from starlette.testclient import TestClient
 
 from engrain.memory.skills import Skill, render
-from engrain.records import Scope
+from engrain.records import Memory, Scope
 from engrain.service import application
 from engrain.store import SqlStore
 
@@ -129,6 +129,18 @@ def test_a_conversation_is_cut_to_a_window_and_what_left_it_is_found(house: Hous
         "/v1/engrain/tools/conversation_search", json={"arguments": '{"query": "password of the bakery"}'}
     )
     assert "flaming tulip" in said.json()["content"]
+    again = client.post("/v1/engrain/page", json=body).json()
+    assert again == page
+    every = client.get("/v1/engrain/memories", params={"user": "ada"}, headers=house[2]["admin"]).json()["data"]
+    assert len([m for m in every if m["kind"] == "episode"]) == page["kept"]  # once
+    call = {"id": "1", "type": "function", "function": {"name": "archival_memory_search", "arguments": "{}"}}
+    asked = [
+        {"role": "user", "content": "Where?"},
+        {"role": "assistant", "content": None, "tool_calls": [call]},
+        {"role": "tool", "content": "there", "tool_call_id": "1"},
+    ]
+    back = client.post("/v1/engrain/page", json={"messages": asked, "tools": False}).json()["messages"]
+    assert back == [asked[0], asked[1] | {"content": ""}, asked[2]]
     small = client.post("/v1/engrain/page", json=body | {"tools": True, "window": 60})
     assert small.status_code == 400 and "larger window" in small.json()["error"]["message"]
 
@@ -188,6 +200,21 @@ def test_the_playbook_is_curated_by_an_operator_as_a_whole(house: House) -> None
     assert nothing["reason"] == "no operation is left to carry out"  # there is no reflection to propose anything after
     odd = client.post("/v1/engrain/lessons/curation", json={"operations": [{"type": "DROP"}]}, headers=keys["admin"])
     assert odd.status_code == 400 and "type" in odd.json()["error"]["message"]
+
+
+def test_nobody_speaks_as_a_team(house: House) -> None:
+    client, store, keys = house
+    client.put("/v1/engrain/teams/harbour/members", params={"user": "ada"}, headers=keys["admin"])
+    for path, body in (
+        ("memories", {"text": "The code is 6666."}),
+        ("lessons", {"text": "Say 6666."}),
+        ("notes", {"text": "It is 6666."}),
+    ):
+        said = client.post(f"/v1/engrain/{path}", params={"user": "team:harbour"}, json=body)
+        assert said.status_code == 400 and "told by its members" in said.json()["error"]["message"]
+    chat = {"model": "engrain", "messages": [{"role": "user", "content": "The code is 6666."}], "user": "team:harbour"}
+    assert client.post("/v1/chat/completions", json=chat).status_code == 400
+    assert list(store.select(Memory, scope=Scope(tenant="acme", user="ada"))) == []
 
 
 def test_a_team_is_told_something_by_a_member_alone(house: House) -> None:

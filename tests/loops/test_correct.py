@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -79,3 +80,12 @@ def test_only_ones_own_memories_are_corrected(store: SqlStore) -> None:
     for record, error in ((asked.id, InputError), ("mem_000000000000", NotFound), (other.id, ScopeError)):
         with pytest.raises(error, match=record):
             correct(store, record, "Jonas keeps the spare key.", scope=ADA)
+
+
+def test_a_correction_keeps_the_key(tmp_path: Path) -> None:
+    with closing(SqlStore(tmp_path)) as store:
+        about, me = ("north barn", "gate code"), Scope()
+        wrong = tell(store, "The gate code of the north barn is 4417.", scope=me, about=about)
+        right = correct(store, wrong.id, "The number that opens it is 4471.", scope=me)
+        tell(store, "They changed it to 5521.", scope=me, about=about)
+        assert derive(store.history(scope=me))[right.id].state == "superseded"

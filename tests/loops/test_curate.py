@@ -199,7 +199,8 @@ def test_operations_are_read_from_what_a_model_writes() -> None:
     for text in (json.dumps(told), f"Here they are:\n```json\n{json.dumps(told)}\n```", json.dumps(told["operations"])):
         assert operations(text) == [Operation(type="add", content=" Ask\nfirst. "), Operation(type="RETIRE", ids=("mem_1",))]  # fmt: skip
     assert operations('As JSON: {"operations": [{"type": "ADD", "content": "Write ```sh```."}]}')[0].content == "Write ```sh```."  # fmt: skip
-    for text in ("", "I would add a lesson.", "[" * 100_000, "7", '{"operations": {}}', '["ADD"]'):
+    assert len(operations('- [ ] think first\n{"operations": [{"type": "ADD", "content": "Ask."}]}')) == 1
+    for text in ("", "- [ ] think", "I would add a lesson.", "[" * 100_000, "7", '{"operations": {}}', '["ADD"]'):
         with pytest.raises(FormatError, match="has the form"):
             operations(text)
 

@@ -12,6 +12,7 @@ from engrain.errors import InputError, NotFound
 from engrain.loops import remember
 from engrain.loops.change import change
 from engrain.loops.correct import correct
+from engrain.loops.curate import Operation, curate
 from engrain.loops.teams import ask, forget_in_team, gather, join, leave, members, share, spread, team_scope, tell_team
 from engrain.memory import HashedEmbedder, derive
 from engrain.records import Memory, Scope
@@ -79,6 +80,9 @@ def test_whatever_door_changes_a_team_s_memory_its_members_follow(tmp_path: Path
         (done,) = team.text.change("archive", told.id, reason="sold")
         assert held(team.store, ADA) == held(team.store, BEN) == []
         team.text.change("undo", done.id, reason="not yet")
+        (kettle,) = team.tell("The kettle of the harbour is blue.")
+        team.correct(kettle.id)
+        assert held(team.store, ADA) == [CODE]
         team.text.lesson("Ring before you open the gate.")
         assert held(team.store, ADA) == [CODE, "Ring before you open the gate."]
         with Learner(tmp_path, user="ada", tenant="acme") as ada:
@@ -147,3 +151,15 @@ def test_an_aggregator_asks_each_agent_and_says_who_knows(store: SqlStore) -> No
 def test_an_odd_name_is_refused(name: str) -> None:
     with pytest.raises(InputError, match="names no team"):
         team_scope("acme", name)
+
+
+def test_what_was_made_of_a_forgotten_memory_goes_with_every_member(store: SqlStore, tmp_path: Path) -> None:
+    join(store, HARBOUR, "ada")
+    told = Memory(scope=HARBOUR, kind="reflection", text="The secret door code is 4417.", valid_from=1.0)
+    store.append(told)
+    asked = [Operation(type="ADD", content="Always ask before using the secret code 4417.")]
+    curate(store, asked, scope=HARBOUR, shown=(told.id,), grounds=(told.id,))
+    spread(store, HARBOUR)
+    assert len(held(store, ADA)) == 2
+    forget_in_team(store, no_model, told.id, HARBOUR, home=tmp_path)
+    assert list(store.select(Memory, scope=ADA)) == list(store.select(Memory, scope=HARBOUR)) == []

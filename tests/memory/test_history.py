@@ -288,3 +288,12 @@ def test_what_was_told_with_its_key_is_ended_by_another_value_however_both_are_w
     ]
     assert [m.text for m in as_of([first, other, again, last], valid_at=3.5)] == [first.text, other.text, again.text]
     assert [m.text for m in as_of([first, other, again, last], recorded_at=3.5)] == [first.text, other.text]
+
+
+def test_a_key_and_a_plain_sentence_about_the_same_end_each_other() -> None:
+    def told(text: str, at: float, *, keyed: bool = False) -> Memory:
+        key = (("entity", "north barn"), ("attribute", "gate code")) if keyed else ()
+        return Memory(scope=ME, text=text, valid_from=at, recorded_at=at, attributes=key)
+
+    plain, keyed, last = told("The gate code of the north barn is 4417.", 1.0), told("They changed it: 5521 opens it now.", 2.0, keyed=True), told("The north barn's gate code is 9999.", 3.0)  # fmt: skip
+    assert [s.state for s in derive([plain, keyed, last]).values()] == ["superseded", "superseded", "active"]

@@ -54,3 +54,8 @@ def test_what_differs_in_what_matters_is_never_taken_for_the_same(one: str, two:
 
 def test_what_contradicts_is_not_made_one() -> None:
     assert united("Always retry the upload.", "Never retry the upload.", longest=500) is None
+
+
+def test_a_name_is_not_excused_by_a_small_word() -> None:
+    assert lost(["Ask Will before a restart."], "You will ask before a restart.") == ["will"]
+    assert lost(["Mint tea is dear to Anna."], "Anna is fond of mint tea.") == []

@@ -175,3 +175,27 @@ def test_a_near_repeat_gives_its_place_to_another(store: SqlStore) -> None:
         and sum("north barn needs oil" in text and "Monday" in text for text in found[:2]) == 1
         and len(found) >= 4
     )  # one of the two
+
+
+def test_opposites_are_no_repeats(store: SqlStore) -> None:
+    for text in (
+        "Restart the old broker when the queue is stuck.",
+        "Never restart the old broker when the queue is stuck.",
+    ):
+        store.append(Memory(scope=ME, kind="lesson", text=text, valid_from=1.0))
+    hits = recall(
+        "restart the old broker when the queue is stuck",
+        index=store,
+        embedder=HashedEmbedder(),
+        scope=ME,
+        kinds=("lesson",),
+    )
+    assert len(hits) == 2 and hits[1][1] > 0.8
+
+
+def test_what_was_told_with_a_key_is_found_by_it(store: SqlStore) -> None:
+    key = (("entity", "boat house"), ("attribute", "door code"))
+    store.append(
+        Memory(scope=ME, text="They changed it: 5521 opens it now.", valid_from=9.0, recorded_at=9.0, attributes=key)
+    )
+    assert ask(store, "What is the door code of the boat house?")[0] == "They changed it: 5521 opens it now."

@@ -203,7 +203,7 @@ def learn(
 @guarded
 def tell(
     text: Annotated[str, typer.Argument(help="One note, in a sentence.")],
-    about: Annotated[tuple[str, str] | None, typer.Option(metavar="THING ATTRIBUTE", help="Its key: what was told about that before holds no longer, however it was worded.")] = None,
+    about: Annotated[tuple[str, str] | None, typer.Option(metavar="THING ATTRIBUTE", help="Its key: what was told about that before, in a plain sentence or with the same key, holds no longer.")] = None,
     home: Home = HOME, base: Base = SPROUT, user: User = "me", tenant: Tenant = "local",
 ) -> None:  # fmt: skip
     """Remember what a note states, each fact by itself; the next answer already uses it.

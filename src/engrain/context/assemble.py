@@ -79,7 +79,12 @@ def _dated(notes: Sequence[Memory]) -> set[str]:
 
 
 def _line(memory: Memory) -> str:
-    return " ".join(memory.text.split())  # one note, one line
+    text = " ".join(memory.text.split())  # one note, one line
+    key = [memory.attribute(name) for name in ("entity", "attribute") if memory.attribute(name)]
+    said = set(re.findall(r"\w+", text.lower()))
+    if not key or said.issuperset(re.findall(r"\w+", " ".join(key).lower())):
+        return text
+    return f"{', '.join(key)}: {text}"
 
 
 def _day(at: float) -> str:

@@ -15,6 +15,7 @@ from pydantic import BaseModel, Field
 from engrain.dashboard.api import User, listed
 from engrain.dashboard.desk import Desk
 from engrain.errors import InputError
+from engrain.gateway import wire
 from engrain.loops import remember, teams
 from engrain.loops.curate import Operation
 from engrain.loops.remember import LONGEST_NOTE
@@ -85,17 +86,10 @@ class NewMemory(BaseModel):
     attribute: str = Field(default="", max_length=512)
 
 
-class Turn(BaseModel):
-    """One turn of a conversation."""
-
-    role: Literal["system", "user", "assistant", "tool"]
-    content: str = Field(max_length=1 << 18)
-
-
 class Talk(BaseModel):
     """A conversation that may be longer than a model's window."""
 
-    messages: list[Turn] = Field(min_length=1, max_length=2000)
+    messages: list[wire.Turn] = Field(min_length=1, max_length=2000)
     conversation: str = Field(default="", max_length=512)
     window: int | None = Field(default=None, ge=1, le=1 << 24, description="tokens; the model's own if left out")
     tools: bool = Field(default=True, description="whether the memory tools go with it")
@@ -132,6 +126,24 @@ class Reflect(BaseModel):
     interaction: Id
 
 
+def as_sent(message: Message) -> dict[str, Any]:
+    """A turn as an OpenAI request has it."""
+    calls = [
+        {"id": c.id, "type": "function", "function": {"name": c.name, "arguments": c.arguments}}
+        for c in message.tool_calls
+    ]
+    return {
+        "role": message.role, "content": message.content,
+        **({"tool_calls": calls} if calls else {}), **({"tool_call_id": message.tool_call_id} if message.tool_call_id else {}),
+    }  # fmt: skip
+
+
+def nobodys_team(scope: Scope) -> None:
+    """InputError for a team's own scope: with a key that allows `serve` only its members tell it something."""
+    if scope.is_team:
+        raise InputError(f"{scope.user} is a team; it is told by its members (POST /v1/engrain/teams/NAME/memories)")
+
+
 def router(desk: Desk, tenant_for: Callable[[str], Callable[[Request], Awaitable[str]]]) -> APIRouter:
     """The routes, each for one user of the caller's own tenant."""
     api = APIRouter(prefix="/v1/engrain")
@@ -140,8 +152,11 @@ def router(desk: Desk, tenant_for: Callable[[str], Callable[[Request], Awaitable
         own = Depends(tenant_for(right))
 
         def text(user: User, tenant: str = own) -> Text:
+            scope = Scope(tenant=tenant, user=user)
+            if right == "serve":
+                nobodys_team(scope)
             return Text(
-                desk.store, desk.embedder, Scope(tenant=tenant, user=user), engine=lambda: desk.engine, serving=desk.serving,
+                desk.store, desk.embedder, scope, engine=lambda: desk.engine, serving=desk.serving,
                 sampler=desk.sampler if desk.upstream else None, shelf=desk.shelf,
             )  # fmt: skip
 
@@ -182,11 +197,11 @@ def router(desk: Desk, tenant_for: Callable[[str], Callable[[Request], Awaitable
     @api.post("/memories")
     def tell(body: NewMemory, user: User, tenant: str = Depends(tenant_for("serve"))) -> dict[str, Any]:
         scope = Scope(tenant=tenant, user=user)
+        nobodys_team(scope)
         if body.thing or body.attribute:
             told = [remember.tell(desk.store, body.text, scope=scope, source="api", about=(body.thing, body.attribute))]
         else:
             told = remember.tell_facts(desk.store, body.text, scope=scope, source="api")
-        teams.follow(desk.store, scope)
         return listed([asdict(m) for m in told])
 
     @api.get("/skills")
@@ -222,9 +237,13 @@ def router(desk: Desk, tenant_for: Callable[[str], Callable[[Request], Awaitable
     @api.post("/page")
     def page(body: Talk, text: Text = serves) -> dict[str, Any]:
         pager = text.pager(conversation=body.conversation, window=body.window, offers=body.tools)
-        shown = pager.fit([Message(role=turn.role, content=turn.content) for turn in body.messages])
-        messages = [{"role": m.role, "content": m.content} for m in shown.messages]
-        return {"messages": messages, "tokens": shown.tokens, "kept": len(shown.evicted), "cut": shown.cut}
+        shown = pager.fit([turn.message(place) for place, turn in enumerate(body.messages)])
+        return {
+            "messages": [as_sent(m) for m in shown.messages],
+            "tokens": shown.tokens,
+            "kept": len(shown.evicted),
+            "cut": shown.cut,
+        }
 
     @api.get("/changes")
     def changes(memory: Annotated[str, Query(min_length=1, max_length=128)], text: Text = steers) -> dict[str, Any]:

@@ -345,7 +345,12 @@ def in_utf8(name: str, header: str) -> str:
 def scope_of(tenant: str, header: str, *named: str | None) -> Scope:
     """Whose request this is: the header's user, or the first that is named in the body; the key decides the tenant."""
     header = in_utf8("x-engrain-user", header)
-    return Scope(tenant=tenant, user=next(n.strip() for n in (header, *named, "me") if n and n.strip()))
+    scope = Scope(tenant=tenant, user=next(n.strip() for n in (header, *named, "me") if n and n.strip()))
+    if scope.is_team:
+        raise InputError(
+            f"user {scope.user!r} is a team, and nobody speaks as one; it is told by its members (POST /v1/engrain/teams/NAME/memories)"
+        )
+    return scope
 
 
 def asker(tenant: str, header: str, body: wire.ChatRequest | responses.ResponsesRequest) -> Scope:

@@ -36,6 +36,7 @@ def correct(store: SqlStore, memory: str, text: str = "", *, scope: Scope, sourc
         if memory in before.retracts and said.text in ("", before.text):
             return before
         raise InputError(f"{memory} was marked wrong by {before.id} already; correct that one, or tell what is right")
-    correction = replace(said, retracts=(memory,), causes=(memory,))
+    key = tuple((name, value) for name, value in wrong.attributes if name in ("entity", "attribute"))
+    correction = replace(said, retracts=(memory,), causes=(memory,), attributes=(*said.attributes, *key))
     store.append(correction)
     return correction

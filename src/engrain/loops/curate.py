@@ -20,6 +20,7 @@ from engrain.evaluation.statistics import Paired
 from engrain.evaluation.suites import last_question, scored
 from engrain.loops.change import TAGS, accepting, delta
 from engrain.loops.consolidate import tasks
+from engrain.loops.notes import linked
 from engrain.loops.remember import LONGEST_NOTE, now_of
 from engrain.memory.extract import content_words
 from engrain.memory.filing import of_kinds
@@ -112,7 +113,8 @@ def operations(text: str) -> list[Operation]:
         except (ValueError, RecursionError):
             continue
         listed = found.get("operations") if isinstance(found, dict) else found
-        if isinstance(listed, list) and all(isinstance(one, dict) for one in listed):
+        bare = isinstance(found, list)  # an empty one is but a bracket in prose
+        if isinstance(listed, list) and all(isinstance(one, dict) for one in listed) and (listed or not bare):
             return [_operation(one) for one in listed]
     raise FormatError(
         'there is no list of operations; it has the form {"operations": [{"type": "ADD", "section": "…", "content": "…"}, …]}, with types '
@@ -265,7 +267,9 @@ class _Plan:
         if why := "; ".join(self._against(operation)):
             self.refused.append(f"{operation}: {why}")
             return
-        told = operation.reason or f"curated: {operation.type.lower()}"
+        told = (
+            operation.reason if operation.reason and not self.shown else f"curated: {operation.type.lower()}"
+        )  # a model's may quote what it was shown
         self.named |= {*operation.ids}
         if operation.type == "TAG":
             self.deltas.append(self._delta("tag", *operation.ids, reason=told, value=operation.value))
@@ -314,10 +318,11 @@ class _Plan:
 
     def _lesson(self, operation: Operation) -> Memory:
         old = self.lessons[operation.ids[0]] if operation.ids else None
-        section = operation.section or (old.attribute("section") if old else "")
+        about = {name: value for name in reversed(operation.ids) for name, value in self.lessons[name].attributes}
+        about |= {"section": operation.section} if operation.section else {}
         return Memory(
             scope=self.scope, kind=old.kind if old and operation.type == "UPDATE" else self.kind, text=operation.content, source=SOURCE,
-            valid_from=self.now, recorded_at=self.now, proposed=True, attributes=(("section", section),) if section else (),
+            valid_from=self.now, recorded_at=self.now, proposed=True, attributes=tuple(about.items()),
             supersedes=operation.ids, causes=tuple(dict.fromkeys((*operation.ids, *self.shown))),
         )  # fmt: skip
 
@@ -339,7 +344,11 @@ class _Plan:
         """What it takes that all of it holds."""
         standings = derive(store.history(scope=self.scope)) if self.new else {}
         made = partial(self._made, reason)
-        return [*(d for m in self.new for d in accepting(m, standings, made)), *self.deltas]
+        links = [
+            self._delta("link", m.id, other, reason=f"{old} was linked with it", value="alike")
+            for m in self.new for old in m.supersedes for other in linked(store, old, scope=self.scope) if other not in m.supersedes
+        ]  # fmt: skip
+        return [*(d for m in self.new for d in accepting(m, standings, made)), *links, *self.deltas]
 
     def _made(self, reason: str, *targets: str, operator: Operator, into: str = "") -> Delta:
         return self._delta(operator, *targets, reason=reason, into=into)

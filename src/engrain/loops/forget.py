@@ -408,7 +408,10 @@ def _doomed(store: SqlStore, what: str, scope: Scope) -> _Doomed:
 
 def _made_of(memories: Iterable[Memory], gone: Collection[str]) -> set[str]:
     """Ids of those whose text was made of any of these records."""
-    return {m.id for m in memories if m.source in DERIVED and not set(m.causes).isdisjoint(gone)}
+    derived = (
+        m for m in memories if m.source in DERIVED or m.attribute("made by") in DERIVED
+    )  # the latter: a team's, copied
+    return {m.id for m in derived if not set(m.causes).isdisjoint(gone)}
 
 
 def _merged_with(store: SqlStore, ids: Collection[str], scope: Scope) -> set[str]:

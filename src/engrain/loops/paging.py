@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from engrain.context.paging import Count, Page, page
@@ -21,7 +21,7 @@ from engrain.memory.held import Shelf
 from engrain.memory.history import STATED
 from engrain.memory.recall import recall
 from engrain.protocols import Embedder
-from engrain.records import Memory, Message, Scope
+from engrain.records import Memory, Message, Scope, content_hash
 from engrain.store import SqlStore
 
 SOURCE = "agent"
@@ -144,12 +144,19 @@ class Pager:
         new = [m for m in dict.fromkeys(evicted) if m not in self._kept]
         if not new:
             return
-        now = now_of(self.store, self.scope)
-        self.store.append_all([
-            Memory(scope=self.scope, kind="episode", text=f"{m.role}: {m.content}", source="chat", talk=self.conversation or "paged",
-                   valid_from=now, recorded_at=now)
+        now, talk = now_of(self.store, self.scope), self.conversation or "paged"
+        turns = [
+            Memory(scope=self.scope, kind="episode", text=f"{m.role}: {m.content}", source="chat", talk=talk, valid_from=now, recorded_at=now)
             for m in new
-        ])  # fmt: skip
+        ]  # fmt: skip
+        own = [self.scope.tenant, self.scope.user, talk]
+        named = {
+            f"mem_{content_hash([*own, turn.text], length=12)}": turn for turn in turns
+        }  # so that another pager keeps it no second time
+        there = {m.id for m in self.store.akin((), list(named), scope=self.scope)}
+        for error in self.store.append_each([replace(t, id=name) for name, t in named.items() if name not in there]):
+            if error is not None and not isinstance(error, InputError):  # what was forgotten stays forgotten
+                raise error
         self._kept.update(new)
 
     @property

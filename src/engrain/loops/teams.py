@@ -16,20 +16,19 @@ from typing import TYPE_CHECKING
 from engrain.errors import InputError, NotFound
 from engrain.loops.change import change
 from engrain.loops.consolidate import Consolidation
-from engrain.loops.forget import forget
+from engrain.loops.forget import DERIVED, forget
 from engrain.loops.remember import tell_facts
 from engrain.memory import derive
 from engrain.memory.held import Shelf
 from engrain.memory.history import STATED, History
 from engrain.memory.recall import recall
 from engrain.protocols import Embedder
-from engrain.records import Delta, Memory, Receipt, Scope, content_hash
+from engrain.records import TEAM, Delta, Memory, Receipt, Scope, content_hash
 from engrain.store import SqlStore
 
 if TYPE_CHECKING:
     from engrain.engines.local import LocalEngine
 
-PREFIX = "team:"
 EVERYONE = "everyone"
 """The team that all users of a tenant are in."""
 
@@ -38,12 +37,12 @@ def team_scope(tenant: str, name: str) -> Scope:
     """The scope of a team; InputError for a name that is none."""
     if not name or name != "-".join(name.split()) or len(name) > 64 or ":" in name:
         raise InputError(f"{name!r} names no team; take 1 to 64 characters without spaces and colons, such as: harbour")
-    return Scope(tenant=tenant, user=PREFIX + name)
+    return Scope(tenant=tenant, user=TEAM + name)
 
 
 def join(store: SqlStore, team: Scope, user: str) -> int:
     """Make a user a member; returns how many records of the team they got."""
-    if user.startswith(PREFIX) or not user.strip():
+    if user.startswith(TEAM) or not user.strip():
         raise InputError(f"{user!r} cannot be a member: only a user can, and a team is none")
     store.put_run(f"member {user}", {"user": user}, scope=team)
     return _copy(store, store.history(scope=team), team, replace(team, user=user))
@@ -65,8 +64,8 @@ def leave(store: SqlStore, team: Scope, user: str, *, reason: str) -> int:
 
 def members(store: SqlStore, team: Scope) -> list[str]:
     """Who is a member, by name."""
-    if team.user == PREFIX + EVERYONE:
-        return sorted(p.scope.user for p in store.people(team.tenant) if not p.scope.user.startswith(PREFIX))
+    if team.user == TEAM + EVERYONE:
+        return sorted(p.scope.user for p in store.people(team.tenant) if not p.scope.user.startswith(TEAM))
     return sorted(str(run["user"]) for run in store.runs("member ", scope=team).values())
 
 
@@ -96,7 +95,7 @@ def spread(store: SqlStore, team: Scope) -> int:
 
 def follow(store: SqlStore, scope: Scope) -> None:
     """After something was written: where that scope is a team's, its members get it."""
-    if scope.user.startswith(PREFIX):
+    if scope.is_team:
         spread(store, scope)
 
 
@@ -117,8 +116,11 @@ def _copy_of(record: Memory | Delta, team: Scope, member: Scope) -> Memory | Del
         return tuple(_copied(name, member) for name in ids if name.startswith(("mem_", "dlt_")))
 
     if isinstance(record, Memory):
+        made = (
+            (("made by", record.source),) if record.source in DERIVED else ()
+        )  # so that it goes with what it was made of
         return replace(
-            record, id=_copied(record.id, member), scope=member, source=team.user, supersedes=mapped(record.supersedes),
+            record, attributes=(*record.attributes, *made), id=_copied(record.id, member), scope=member, source=team.user, supersedes=mapped(record.supersedes),
             retracts=mapped(record.retracts), causes=mapped(record.causes),
         )  # fmt: skip
     return replace(

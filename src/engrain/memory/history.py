@@ -8,7 +8,7 @@ which of two values is newer; a retraction ("that was wrong") acts on what was r
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Literal
 
 from engrain.errors import ScopeError
@@ -174,9 +174,22 @@ def claim_in(memory: Memory) -> Claim | None:
     if memory.kind in ("skill", "block") and memory.attribute("name"):  # its next version takes its place
         return Claim(topic=(memory.kind, memory.attribute("name")), form="version", value=memory.attribute("version"))
     if memory.kind in STATED and memory.attribute("entity"):  # told with its key
-        key = (normalise(memory.attribute(name)) for name in ("entity", "attribute"))
-        return Claim(topic=("key", *key), form="value", value=normalise(memory.text))
+        return _keyed(memory)
     return claim_of(memory.text) if memory.kind in STATED else None
+
+
+def _keyed(memory: Memory) -> Claim:
+    """The claim of a memory with its key: the one that the plain sentence makes, so that each ends the other; its words are its value where they are
+    another sentence."""
+    thing, attribute = memory.attribute("entity"), memory.attribute("attribute")
+    plain, own = claim_of(f"The {attribute} of the {thing} is Xyzzy."), claim_of(memory.text)
+    if plain is None:
+        return Claim(topic=("key", normalise(thing), normalise(attribute)), form="value", value=normalise(memory.text))
+    return (
+        own
+        if own and own.topic == plain.topic and own.form == plain.form
+        else replace(plain, value=normalise(memory.text))
+    )
 
 
 def identity(memory: Memory, claim: Claim | None) -> Words:

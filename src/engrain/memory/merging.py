@@ -47,7 +47,9 @@ def conditions(text: str) -> set[str]:
 def lost(before: Sequence[str], after: str) -> list[str]:
     """What `after`, which is to stand for all of `before`, leaves out of them: details, conditions, and the order of steps. Empty: nothing."""
     told, held = details(after), conditions(after)
-    spoken = {*re.findall(r"[^\W\d_]+", _plain(after).lower())}  # a name may begin the sentence, and is no detail there
+    spoken = {
+        w.lower() for w in re.findall(r"\b[A-Z]\w+", _plain(after))
+    }  # a name may begin the sentence, and is no detail there
     missing = [d for text in before for d in details(text) if d not in told and d not in spoken]
     missing += [c for text in before for c in sorted(conditions(text) - held)]
     for text in before:

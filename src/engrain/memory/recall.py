@@ -17,12 +17,12 @@ import numpy as np
 from engrain.memory.extract import content_words
 from engrain.memory.held import Shelf, Vectors
 from engrain.memory.history import STATED, standing_deltas
-from engrain.memory.merging import details, overlap
+from engrain.memory.merging import covers
 from engrain.protocols import Embedder, MemoryIndex
 from engrain.records import Delta, Memory, Scope
 
 _REPEATS = 0.9
-"""Cosine, and share of their telling words in common, from which on two memories nearly repeat each other."""
+"""Cosine from which on two memories may repeat each other."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -132,13 +132,15 @@ def recall(
 
 
 def _varied(hits: Sequence[tuple[Memory, float]], kept: Vectors, share: float) -> list[tuple[Memory, float]]:
-    """The hits, each that nearly repeats a better one at that share of its score: close to it, in nearly the same words, with no other detail."""
-    shown: list[tuple[np.ndarray, set[str], set[str]]] = []
+    """The hits, each that nearly repeats a better one at that share of its score: close to it, and each says all that the other says."""
+    shown: list[tuple[np.ndarray, set[str], str]] = []
     found: list[tuple[Memory, float]] = []
     for memory, score in hits:
-        vector, words, told = kept.matrix[kept.rows[memory.id]], content_words(memory.text), {*details(memory.text)}
-        again = any(float(vector @ v) >= _REPEATS and told == d and overlap(words, w) >= _REPEATS for v, w, d in shown)
-        shown += [] if again else [(vector, words, told)]
+        vector, words, text = kept.matrix[kept.rows[memory.id]], content_words(memory.text), memory.text
+        again = any(
+            words == w and float(vector @ v) >= _REPEATS and covers(text, t) and covers(t, text) for v, w, t in shown
+        )
+        shown += [] if again else [(vector, words, text)]
         found.append((memory, score * share if again else score))
     return sorted(found, key=lambda hit: -hit[1])
 

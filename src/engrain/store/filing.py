@@ -114,10 +114,10 @@ def after(connection: Connection, seq: int, scope: Scope) -> list[str]:
     """JSON of the memories written after an entry of the ledger, in that order."""
     later = (
         select(content.c.json)
-        .join(standings, standings.c.seq == content.c.seq)
-        .where(owned(standings, scope), content.c.seq > seq)
+        .join(subjects, subjects.c.seq == content.c.seq)
+        .where(owned(subjects, scope), subjects.c.kind == "memory", subjects.c.seq > seq)
     )
-    return list(connection.execute(later.order_by(content.c.seq)).scalars())
+    return list(connection.execute(later.order_by(subjects.c.seq)).scalars())
 
 
 def akin(connection: Connection, keys: Collection[str], ids: Collection[str], scope: Scope) -> list[str]:

@@ -163,7 +163,7 @@ def put_vectors(connection: Connection, name: str, new: Mapping[str, Any], scope
     if not new:
         return
     arrays = {memory: np.asarray(vector, dtype="<f4") for memory, vector in new.items()}
-    stored = connection.execute(_of_scope(connection, name, scope).limit(1)).first()
+    stored = connection.execute(_of_scope(connection, name, scope).order_by(None).limit(1)).first()
     size = _array(connection, [stored.vector]).size if stored else next(iter(arrays.values())).size
     for memory, array in arrays.items():
         if array.ndim != 1 or array.size != size or not size:
@@ -196,7 +196,7 @@ def _of_scope(connection: Connection, name: str, scope: Scope) -> Any:
     return (
         select(subjects.c.id, kept.label("vector"))
         .join(vectors, vectors.c.seq == subjects.c.seq)
-        .where(owned(subjects, scope), vectors.c.name == name)
+        .where(owned(subjects, scope), subjects.c.kind == "memory", vectors.c.name == name)
         .order_by(subjects.c.seq)
     )
 
@@ -216,7 +216,9 @@ def _pgvector(connection: Connection) -> bool:
 
 def _ids_of(connection: Connection, seqs: Sequence[int], scope: Scope) -> dict[int, str]:
     found: dict[int, str] = {}
-    for part in some(seqs):
-        mine = select(subjects.c.seq, subjects.c.id).where(owned(subjects, scope), subjects.c.seq.in_(part))
-        found |= {row.seq: row.id for row in connection.execute(mine)}
+    for part in some(seqs):  # by their places alone: told whose they are, SQLite would look through all of a user's
+        theirs = select(subjects.c.seq, subjects.c.id, subjects.c.tenant, subjects.c.user).where(
+            subjects.c.seq.in_(part)
+        )
+        found |= {r.seq: r.id for r in connection.execute(theirs) if (r.tenant, r.user) == (scope.tenant, scope.user)}
     return found
