@@ -162,10 +162,12 @@ def curate(
     if not plan.new and not plan.deltas:
         return Curated(decision="hold", reason="no operation is left to carry out", refused=plan.refused)
     store.append_all(plan.new)
-    asked = tasks(store, scope, now_of(store, scope))[-MOST_TASKS:]
-    tried = asked if plan.changes_text and sampler and show and set(kinds) == set(LESSONS) else []
+    tried, broke, mended = list[Example](), list[str](), list[str]()
     try:
-        broke, mended = _compared(sampler(), adapter, tried, there, plan.after, show) if tried and sampler and show else ([], [])  # fmt: skip
+        if plan.changes_text and sampler and show and set(kinds) == set(LESSONS):
+            tried = tasks(store, scope, now_of(store, scope))[-MOST_TASKS:]
+            if tried:
+                broke, mended = _compared(sampler(), adapter, tried, there, plan.after, show)
     except Exception as error:
         store.append_all(plan.refusing(f"it could not be tried: {type(error).__name__}"))
         raise
