@@ -17,7 +17,7 @@ from sqlalchemy import text as sql
 
 from engrain.errors import InputError
 from engrain.memory.filing import file, keys_of, shelf_of
-from engrain.memory.history import History, derive
+from engrain.memory.history import History, claim_in, derive
 from engrain.records import Delta, Memory, Scope
 from engrain.store import SqlStore
 
@@ -168,9 +168,10 @@ def test_keys_hold_no_words_and_are_shared_by_what_belongs_together() -> None:
     code, again, tea = (
         note(Scope(), "m", t, 1.0) for t in ("The gate code is 1", "4417 is the gate code", "Anna likes tea")
     )
-    assert keys_of(code) == keys_of(again) != keys_of(tea)
-    assert "gate" not in "".join(keys_of(code)) and len(keys_of(code)) == 1
-    assert keys_of(replace(code, text=" ", retracts=("x",), supersedes=("y",))) == ("names:y", "names:x")
+    keys = [keys_of(m, claim_in(m)) for m in (code, again, tea)]
+    assert keys[0] == keys[1] != keys[2]
+    assert "gate" not in "".join(keys[0]) and len(keys[0]) == 1
+    assert keys_of(replace(code, text=" ", retracts=("x",), supersedes=("y",)), None) == ("names:y", "names:x")
 
 
 def test_merges_in_a_row_are_filed_as_all_of_them_together_say(store: SqlStore) -> None:

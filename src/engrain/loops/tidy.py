@@ -91,18 +91,19 @@ def _tidy(
 ) -> list[Merge]:
     found: list[Merge] = []
     sought = None if only is None else set(only)
+    alike = _Alike(settings)
     while True:
         seen = store.state(scope=scope)
         kept = shelf.vectors(store, embedder, scope)
         names = [name for name in store.filed(scope=scope, kinds=(kind,)) if kept.row(name) >= 0]
-        rows = np.array([kept.row(name) for name in names], dtype=np.int64)
-        places = [i for i, name in enumerate(names) if sought is None or name in sought]
-        texts = {m.id: m for m in store.akin((), names, scope=scope)}
-        apart = _kept_apart(store, [names[i] for i in places], scope)
-        pair = _closest(names, places, kept.matrix[rows], texts, apart, settings)
+        new = store.akin((), alike.look_at(names), scope=scope)
+        vectors = kept.matrix[np.array([kept.row(name) for name in names], dtype=np.int64)]
+        looked = names if sought is None else [name for name in names if name in sought]
+        paired = alike.compare(names, looked, vectors, new)
+        pair = alike.closest(paired, _kept_apart(store, paired, scope))
         if pair is None:
             return found
-        one, other = (texts[name] for name in sorted(pair, key=names.index))  # of equals the older one stands
+        one, other = (alike.memories[name] for name in sorted(pair, key=names.index))  # of equals the older one stands
         try:
             found.append(_merge(store, one, other, settings, by, seen))
         except Conflict:  # somebody wrote meanwhile: look again
@@ -111,29 +112,69 @@ def _tidy(
             sought.add(found[-1].into)
 
 
-def _closest(
-    names: Sequence[str],
-    places: Sequence[int],
-    vectors: np.ndarray,
-    memories: dict[str, Memory],
-    apart: Collection[frozenset[str]],
-    settings: Tidying,
-) -> tuple[str, str] | None:
-    """The two that are most alike of those that nearly repeat each other; None if none do. `vectors` is [len(names), dimension]."""
-    best: tuple[float, str, str] | None = None
-    for place in places:
-        cosine = vectors @ vectors[place]
-        cosine[place] = -1.0
-        mine = content_words(memories[names[place]].text)
-        for near in np.argsort(-cosine, kind="stable")[:10].tolist():
-            if cosine[near] <= -1.0 or frozenset((names[place], names[near])) in apart:
-                continue
-            theirs = content_words(memories[names[near]].text)
-            shared = overlap(mine, theirs)
-            alike = max(float(cosine[near]), shared)
-            if (cosine[near] >= settings.cosine or shared >= settings.words) and (best is None or alike > best[0]):
-                best = alike, names[place], names[near]
-    return best[1:] if best else None
+_NEAREST = 10
+"""How many of the nearest a memory is compared with."""
+
+
+class _Alike:
+    """The pairs that nearly repeat each other, kept from one merge to the next: only what a merge took away or brought is compared again."""
+
+    def __init__(self, settings: Tidying) -> None:
+        self.memories: dict[str, Memory] = {}
+        self._settings = settings
+        self._words: dict[str, set[str]] = {}
+        self._nearest: dict[str, tuple[float, set[str], list[tuple[float, str]]]] = {}  # cosine of the last, all, those alike
+
+    def look_at(self, names: Sequence[str]) -> set[str]:
+        """Drop what is not among the names any more, and what was near to it; returns the names that are new."""
+        there = set(names)
+        gone = self.memories.keys() - there
+        for name in gone:
+            del self.memories[name], self._words[name]
+        self._nearest = {
+            name: near for name, near in self._nearest.items() if name not in gone and gone.isdisjoint(near[1])
+        }
+        return there - self.memories.keys()
+
+    def compare(
+        self, names: Sequence[str], looked: Sequence[str], vectors: np.ndarray, new: Sequence[Memory]
+    ) -> list[str]:
+        """Find what is nearest to each of the `looked`, as far as it is not known; returns those that nearly repeat another one. `vectors` is
+        those of the names, float32 [n, dimension]."""
+        self.memories |= {m.id: m for m in new}
+        self._words |= {m.id: content_words(m.text) for m in new}
+        row = {name: i for i, name in enumerate(names)}
+        known = list(self._nearest)
+        rows, least = [row[name] for name in known], np.array([self._nearest[name][0] for name in known])
+        for memory in new if known else ():
+            closer = vectors[rows] @ vectors[row[memory.id]] > least
+            for i in np.flatnonzero(closer).tolist():
+                self._nearest.pop(known[i], None)
+        for name in looked:
+            if name not in self._nearest:
+                self._nearest[name] = self._near(name, names, vectors @ vectors[row[name]], row[name])
+        return [name for name in looked if self._nearest[name][2]]
+
+    def _near(
+        self, name: str, names: Sequence[str], cosines: np.ndarray, own: int
+    ) -> tuple[float, set[str], list[tuple[float, str]]]:
+        cosines[own] = -2.0
+        best = np.argsort(-cosines, kind="stable")[: min(_NEAREST, len(names) - 1)].tolist()
+        pairs: list[tuple[float, str]] = []
+        for at in best:
+            cosine, shared = float(cosines[at]), overlap(self._words[name], self._words[names[at]])
+            if cosine >= self._settings.cosine or shared >= self._settings.words:
+                pairs.append((max(cosine, shared), names[at]))
+        return float(cosines[best[-1]]) if len(best) == _NEAREST else -2.0, {names[at] for at in best}, pairs
+
+    def closest(self, paired: Sequence[str], apart: Collection[frozenset[str]]) -> tuple[str, str] | None:
+        """The two that are most alike, of those with one of the `paired` that are not kept apart; None if none are."""
+        best: tuple[float, str, str] | None = None
+        for name in paired:
+            for alike, other in self._nearest[name][2]:
+                if (best is None or alike > best[0]) and frozenset((name, other)) not in apart:
+                    best = alike, name, other
+        return best[1:] if best else None
 
 
 def _merge(store: SqlStore, one: Memory, other: Memory, settings: Tidying, by: str, seen: tuple[int, int]) -> Merge:

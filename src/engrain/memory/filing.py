@@ -9,6 +9,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Collection, Iterable, Sequence
 
+from engrain.memory.claims import Claim
 from engrain.memory.history import STATED, claim_in, derive, identity
 from engrain.memory.styles import is_answer_style
 from engrain.protocols import Filed, Standings
@@ -40,22 +41,25 @@ def _step(store: Standings, scope: Scope) -> int:
         return 0
     group = {m.id: m for m in waiting}
     keys: dict[str, tuple[str, ...]] = {}
+    claims: dict[str, Claim | None] = {}
     new: Sequence[Memory] = waiting
     while new:
         about = store.deltas([m.id for m in new], scope=scope)
-        own = {m.id: keys_of(m, about) for m in new}
+        claims |= {m.id: claim_in(m) for m in new}
+        own = {m.id: keys_of(m, claims[m.id], about) for m in new}
         keys |= own
-        sought = {*(k for some in own.values() for k in some), *(f"names:{m.id}" for m in new)}
-        named = {k.removeprefix("names:") for k in sought if k.startswith("names:")}
-        new = [m for m in store.akin(sought, named, scope=scope) if m.id not in group]
+        shared = {key for some in own.values() for key in some}
+        named = {key.removeprefix("names:") for key in shared if key.startswith("names:")}
+        sought = shared | {f"names:{m.id}" for m in new}
+        new = [m for m in store.akin(sought, named - group.keys(), scope=scope) if m.id not in group]
         group |= {m.id: m for m in new}
-    ordered = store.akin((), group, scope=scope)  # as they were recorded
+    ordered = store.akin((), group, scope=scope) if len(group) > len(waiting) else waiting  # as they were recorded
     filed = [
         Filed(
             id=s.memory.id, state=s.state, until=s.until, by=s.by, confirmations=s.confirmations,
             kind=shelf_of(s.memory), keys=keys[s.memory.id],
         )
-        for s in derive([*ordered, *store.deltas(list(group), scope=scope)]).values()
+        for s in derive([*ordered, *store.deltas(list(group), scope=scope)], claims).values()
     ]  # fmt: skip
     return len(waiting) if store.file(filed, scope=scope, seen=seen) else -1
 
@@ -65,13 +69,12 @@ def shelf_of(memory: Memory) -> str:
     return "style" if memory.kind in STATED and is_answer_style(memory.text) else memory.kind
 
 
-def keys_of(memory: Memory, deltas: Iterable[Delta] = ()) -> tuple[str, ...]:
-    """What its standing depends on: the topic of its claim, or its words, hashed; the memories that it names, and those that it was merged
+def keys_of(memory: Memory, claim: Claim | None, deltas: Iterable[Delta] = ()) -> tuple[str, ...]:
+    """What its standing depends on: the topic of its `claim`, or its words, hashed; the memories that it names, and those that it was merged
     into by any of the `deltas`."""
     merged = (d.into for d in deltas if d.into and memory.id in d.targets)
     named = tuple(f"names:{target}" for target in (*memory.supersedes, *memory.retracts, *merged))
     if not memory.text.strip():
         return named
-    claim = claim_in(memory)
     shared = ("topic", *claim.topic) if claim else identity(memory, None)
     return (hashlib.blake2b("\0".join(shared).encode("utf-8", "replace"), digest_size=12).hexdigest(), *named)

@@ -7,7 +7,7 @@ which of two values is newer; a retraction ("that was wrong") acts on what was r
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Literal
 
@@ -85,8 +85,9 @@ def changes(deltas: Iterable[Delta], there: Iterable[Memory]) -> Changes:
     return found
 
 
-def derive(history: History) -> dict[str, Standing]:
-    """The standing of each memory, by id; `history` is all that was recorded of one scope's memory, in that order.
+def derive(history: History, claims: Mapping[str, Claim | None] | None = None) -> dict[str, Standing]:
+    """The standing of each memory, by id; `history` is all that was recorded of one scope's memory, in that order, and `claims`, if they
+    are known, what each claims.
 
     Raises ScopeError if the memories belong to more than one scope.
     """
@@ -98,7 +99,7 @@ def derive(history: History) -> dict[str, Standing]:
         )
     change = changes((d for d in history if isinstance(d, Delta)), memories)
     by_id = {m.id: m for m in memories}
-    claims = {m.id: claim_in(m) for m in memories}
+    claims = {m.id: claim_in(m) for m in memories} if claims is None else claims
     words = {m.id: identity(m, claims[m.id]) for m in memories}
     waiting = {m.id for m in memories if m.proposed and m.id not in change.accepted}
     retracted = _retracted([m for m in memories if m.id not in waiting], words)
@@ -225,7 +226,7 @@ def _retracted(memories: Sequence[Memory], words: dict[str, Words]) -> dict[str,
 
 
 def _timeline(
-    live: Sequence[Memory], claims: dict[str, Claim | None], words: dict[str, Words], away: Collection[str]
+    live: Sequence[Memory], claims: Mapping[str, Claim | None], words: dict[str, Words], away: Collection[str]
 ) -> tuple[dict[str, Memory], dict[str, str]]:
     """Walk through valid time: (what ended which memory, which memory repeats which). What is `away`, archived or merged, still ends others, but
     what says the same does not repeat it: that is news."""
@@ -273,7 +274,7 @@ def _timeline(
     return ended, repeats
 
 
-def _excluded(new: Claim, holders: list[Memory], claims: dict[str, Claim | None]) -> list[Memory]:
+def _excluded(new: Claim, holders: list[Memory], claims: Mapping[str, Claim | None]) -> list[Memory]:
     """The open values of its topic that a new claim ends."""
     pairs = [(m, c) for m in holders if (c := claims[m.id])]
     if new.negated:

@@ -49,7 +49,7 @@ _LANGUAGE = "in " + any_of("""
 """)
 _NOT_A_NAME = """(?!when|if|at|on|in|after|before|back|tomorrow|later|again|every|by|for|immediately|first|and|or|to|about
     |once|until|only|as soon)""".replace("\n    ", "")
-_SIDES = {
+_WORDED = {
     "name": any_of(rf"""
         \b(?:(?:call|calling|called|address|treat|greet|refer to|speak to) (?:me|the user)|name me) (?:as |by the name )?{_NOT_A_NAME}[\w'\"-]+
         \b(?:I|the user)\b.* to be (?:called|addressed|known)\b|\b(?:I|the user) (?:go|goes) by\b
@@ -77,6 +77,7 @@ _SIDES = {
     """),
     "units": r"\b(?:metric|imperial) units\b|\buse (?:celsius|fahrenheit)\b",
 }  # fmt: skip
+_SIDES = {side: re.compile(pattern, re.I) for side, pattern in _WORDED.items()}
 """The sides of answering and the words that name them; all but the name count only where somebody is told to do so."""
 
 _DIRECTED = re.compile(rf"^(?:{_LEAD})*(?:(?:do not|don't|not) )?{_SAY}(?:e?d)?\b|^(?:{_LEAD})+|{_REPLY}", re.I)
@@ -116,7 +117,7 @@ def answer_style(text: str) -> tuple[str, bool] | None:
         return None
     directed = bool(_DIRECTED.search(body) or _FRAGMENT.match(body))
     for side, pattern in _SIDES.items():
-        if (directed or side == "name") and re.search(pattern, body, re.I):
+        if (directed or side == "name") and pattern.search(body):
             return side, side != "layout" and not _CONDITIONAL.search(body)
     return ("other", False) if _ANYHOW.search(body) else None
 

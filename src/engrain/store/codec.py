@@ -6,6 +6,7 @@ The form carries a version. A field added to a record later needs nothing here: 
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from dataclasses import fields, is_dataclass
 from functools import cache
 from typing import Any, cast, get_args, get_origin, get_type_hints
@@ -45,7 +46,9 @@ def decode(text: str) -> Record:
     record_type = KINDS.get(form["kind"])
     if form["version"] > VERSION or record_type is None:
         raise StoreError(f"{form['id']} was written by a newer engrain (form {form['version']}); update engrain")
-    return cast(Record, _build(record_type, form["record"]))
+    build = _builder(record_type)
+    assert build is not None
+    return cast(Record, build(form["record"]))
 
 
 def same_content(one: str, other: str) -> bool:
@@ -78,23 +81,24 @@ def _names(record_type: type[Any]) -> tuple[str, ...]:
 
 
 @cache
-def _hints(record_type: type[Any]) -> dict[str, Any]:
-    return get_type_hints(record_type)
-
-
-def _build(annotation: Any, value: Any) -> Any:
-    """`value` from JSON as the type that the annotation names: nested records and tuples; the rest as it is."""
+def _builder(annotation: Any) -> Callable[[Any], Any] | None:
+    """How a value from JSON becomes what the annotation names, worked out once; None where it is that already."""
     if isinstance(annotation, type) and is_dataclass(annotation):
-        hints = _hints(annotation)
-        known = {field.name for field in fields(annotation)}
-        if unknown := sorted(value.keys() - known):
-            raise StoreError(f"{annotation.__name__} with fields {unknown} is from a newer engrain; update engrain")
-        return annotation(**{name: _build(hints[name], item) for name, item in value.items()})
-    if get_origin(annotation) is tuple:
-        inner = get_args(annotation)
-        if inner[-1] is not Ellipsis:
-            return tuple(_build(each, item) for each, item in zip(inner, value, strict=True))
-        if inner[0] in (int, float, str):  # token ids and log-probabilities: thousands of plain values
-            return tuple(value)
-        return tuple(_build(inner[0], item) for item in value)
-    return value
+        hints, known = get_type_hints(annotation), frozenset(_names(annotation))
+        made = {name: build for name in known if (build := _builder(hints[name]))}
+
+        def record(value: dict[str, Any]) -> Any:
+            if unknown := sorted(value.keys() - known):
+                raise StoreError(f"{annotation.__name__} with fields {unknown} is from a newer engrain; update engrain")
+            return annotation(**{name: made[name](item) if name in made else item for name, item in value.items()})
+
+        return record
+    if get_origin(annotation) is not tuple:
+        return None
+    inner = get_args(annotation)
+    each = [_builder(one) for one in inner if one is not Ellipsis]
+    if inner[-1] is not Ellipsis:
+        return lambda value: tuple(b(v) if b else v for b, v in zip(each, value, strict=True))
+    if (one := each[0]) is None:
+        return tuple
+    return lambda value: tuple(map(one, value))
