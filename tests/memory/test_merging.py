@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from engrain.memory.merging import conditions, covers, details, lost, united
+from engrain.memory.merging import conditions, contradict, covers, details, lost, steps, united
 
 KILN = "When the kiln is over 900 degrees, first close the flap and then wait 20 minutes."
 
@@ -18,7 +18,7 @@ def test_details_are_numbers_codes_names_and_what_is_quoted_in_order() -> None:
 @pytest.mark.parametrize(("shorter", "missing"), [
     ("When the kiln is over 900 degrees, first close the flap, then wait.", ["20"]),
     ("First close the flap of the kiln at 900 degrees and then wait 20 minutes.", ["when"]),
-    ("First wait 20 minutes when the kiln is over 900 degrees, then close the flap.", ["the order of 900, 20"]),
+    ("First wait 20 minutes when the kiln is over 900 degrees, then close the flap.", ["the order of When the kiln is over 900 degrees, first close the flap, then wait 20 minutes"]),
     (KILN + " Open a window.", []),
 ])  # fmt: skip
 def test_what_a_shorter_text_leaves_out_is_named(shorter: str, missing: list[str]) -> None:
@@ -45,6 +45,9 @@ def test_two_become_one_by_whole_sentences_or_not_at_all() -> None:
     ("Don’t delete the cache.", "Do delete the cache."), ("Always retry the upload.", "Never retry the upload."),
     ("Copy the backup from the vault to the laptop.", "Copy the backup from the laptop to the vault."),
     ("Wait 30 seconds before a retry.", "Wait 30 minutes before a retry."), ("Alice approves the order.", "Bob approves the order."),
+    ("Close the valve. Open the tap. Start the pump.", "Open the tap. Close the valve. Start the pump."),
+    ("First close the flap, then open the tap.", "First open the tap, then close the flap."),
+    ("Close the flap; open the tap.", "Open the tap; close the flap."), ("Open the tap. Wait. Close the flap.", "Open the tap. Close the flap. Wait."),
 ])  # fmt: skip
 def test_what_differs_in_what_matters_is_never_taken_for_the_same(one: str, two: str) -> None:
     assert not covers(one, two) and not covers(two, one)
@@ -54,6 +57,38 @@ def test_what_differs_in_what_matters_is_never_taken_for_the_same(one: str, two:
 
 def test_what_contradicts_is_not_made_one() -> None:
     assert united("Always retry the upload.", "Never retry the upload.", longest=500) is None
+
+
+def test_what_both_say_does_not_set_them_against_each_other() -> None:
+    cold, hot = "Take the cup from the shelf; do not heat it.", "Take the cup from the shelf; heat it."
+    assert contradict(cold, hot)
+    assert not contradict(f"{cold} {hot}", f"{cold} Wash the spoon.")
+
+
+def test_what_is_lacking_counts_where_the_other_has_it() -> None:
+    assert contradict("Take the cup from the shelf without heating it.", "Take the cup from the shelf, heating it.")
+    assert not contradict("Take the cup from the shelf without heating it.", "Take the cup from the shelf.")
+    assert not covers("Take the cup from the shelf.", "Take the cup from the shelf without heating it.")
+
+
+@pytest.mark.parametrize(("text", "told"), [
+    ("Close the valve. Open the tap.", [["Close the valve", "Open the tap"]]),
+    ("First close the flap and then wait; afterwards call Ben.", [["First close the flap", "wait", "call Ben"]]),
+    ("I took the cup, then left. Then I ate. I ran, then slept.", [["I took the cup", "left", "I ate"], ["I ran", "slept"]]),
+    ("Open the tap. It is red. Wait.", [["Open the tap. It is red", "Wait"]]), ("Open it. The tap is red. Wait.", [["Open it", "Wait"]]),
+    ("I was in a loop. I should have opened the drawer.", []), ("Wear gloves.", []), ("Never open it. Always close it.", []),
+])  # fmt: skip
+def test_steps_are_what_is_to_be_done_one_after_the_other(text: str, told: list[list[str]]) -> None:
+    assert steps(text) == told
+
+
+def test_steps_may_be_joined_or_have_others_between_them() -> None:
+    told = "Close the flap. Open the tap. Call Ben."
+    assert not lost([told], "Close the flap and open the tap. Wait 5 minutes. Call Ben.")
+    assert not lost(["Close the flap. Close the door."], "Close the flap and the door.")
+    assert lost([told], "Close the flap. Call Ben. Open the tap.") == [
+        "the order of Close the flap, then Open the tap, then Call Ben"
+    ]
 
 
 def test_a_name_is_not_excused_by_a_small_word() -> None:

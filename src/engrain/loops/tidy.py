@@ -123,7 +123,9 @@ class _Alike:
         self.memories: dict[str, Memory] = {}
         self._settings = settings
         self._words: dict[str, set[str]] = {}
-        self._nearest: dict[str, tuple[float, set[str], list[tuple[float, str]]]] = {}  # cosine of the last, all, those alike
+        self._nearest: dict[
+            str, tuple[float, set[str], list[tuple[float, str]]]
+        ] = {}  # cosine of the last, all, those alike
 
     def look_at(self, names: Sequence[str]) -> set[str]:
         """Drop what is not among the names any more, and what was near to it; returns the names that are new."""

@@ -56,14 +56,14 @@ def notes_from_text(text: str) -> list[str]:
     return list(dict.fromkeys(n for n in notes if re.search(r"\w", n)))
 
 
-def sentences(paragraph: str) -> list[str]:
-    """The sentences of a paragraph; one that leans on the one before is joined to it."""
+def sentences(paragraph: str, *, apart: bool = False) -> list[str]:
+    """The sentences of a paragraph; one that leans on the one before is joined to it, unless they are wanted `apart`."""
     joined: list[str] = []
     start = 0
     ends = [m.end() for m in _SENTENCE_END.finditer(paragraph)]
     for end in (*ends, len(paragraph)):
         sentence, start = paragraph[start:end].strip(), end
-        if sentence and joined and _LEANING.match(sentence):
+        if sentence and joined and not apart and _LEANING.match(sentence):
             joined[-1] += " " + sentence
         elif sentence:
             joined.append(sentence)

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Sequence, Set
+from typing import NamedTuple
 
 from engrain.memory.documents import sentences
 from engrain.memory.extract import content_words
@@ -25,9 +26,21 @@ _DETAIL = re.compile(
 )
 _DIRECTIONS = words("from to into onto before after instead than over under by with without")
 """Words between which it matters what stands where."""
-_AGAINST = words("not never no without except")
+_AGAINST = words("not never no")
+_LACKING = re.compile(r"\b(?:without|except)\b(?: for)?(?: (?:any|the|a|an))? ([\w-]+)", re.I)
+_NEXT = re.compile(r"(?:^|,? )(?:and )?(?:then|next|after that|afterwards|finally|lastly|secondly|thirdly)\b,?|;", re.I)
+"""What stands between two steps, or before the next one."""
+_NO_STEP = words(
+    """a an the this that these those it he she we you they i my your our his her their there here what who which where why how all any both
+    some each every no not never always only also additionally however and or but so because since if when whenever while unless until though
+    although in on at by for from with without within during as is are was were be do does did should must may might can could will would shall
+    note tip remember ensure make avoid prefer"""
+)
+"""A sentence that begins with one of these tells no step, or one that is to be done whenever it applies."""
 _ALIKE = 0.6
 """Share of telling words that two sentences have in common that may contradict each other."""
+_SAME = 0.9
+"""Share of them that two have in common that say the same."""
 
 
 def details(text: str) -> list[str]:
@@ -52,14 +65,43 @@ def lost(before: Sequence[str], after: str) -> list[str]:
     }  # a name may begin the sentence, and is no detail there
     missing = [d for text in before for d in details(text) if d not in told and d not in spoken]
     missing += [c for text in before for c in sorted(conditions(text) - held)]
-    for text in before:
-        if (
-            {"then", "first"} & conditions(text)
-            and not set(details(text)) - set(told)
-            and not _in_order(details(text), told)
-        ):
-            missing.append("the order of " + ", ".join(details(text)))
+    missing += [
+        f"the order of {', then '.join(said)}" for text in before for said in steps(text) if not _follow(said, after)
+    ]
     return list(dict.fromkeys(missing))
+
+
+def steps(text: str) -> list[list[str]]:
+    """The parts of a text whose order matters: the sentences that tell what to do, and what "then" and the like stand between. Several lists where a
+    text tells of several things."""
+    told = list[str]()
+    found = [told]
+    last = told
+    for sentence in sentences(_plain(text)):
+        parts = [part.strip(" ,.") for part in _NEXT.split(sentence)]
+        first = re.match(r"\W*(\w*)", sentence)
+        if parts[0]:  # does not go on with the one before
+            last = told if first and first[1].lower() not in _NO_STEP else []
+            found.append(last)
+        last += filter(None, parts)
+    return [chain for i, chain in enumerate(found) if len(chain) > 1 and not any(chain is c for c in found[:i])]
+
+
+def _follow(said: Sequence[str], after: str) -> bool:
+    """Whether steps follow each other in a text as well, or are told there in other words, so that nobody can tell."""
+    there, wanted = _telling(after), [set(_telling(step)) for step in said]
+    if not set().union(*wanted) <= set(there):
+        return True
+    met, at = set[str](), 0
+    for words_ in wanted:
+        left = words_ - met or words_
+        met |= words_
+        while left and at < len(there):
+            left = left - {there[at]}
+            at += 1
+        if left:
+            return False
+    return True
 
 
 def covers(whole: str, part: str) -> bool:
@@ -72,13 +114,35 @@ def covers(whole: str, part: str) -> bool:
 
 
 def contradict(one: str, other: str) -> bool:
-    """Whether a sentence of one denies what one of the other says, as far as words tell: the same words, but for a "not" or "never"."""
-    for a in sentences(one):
-        for b in sentences(other):
-            alike = overlap(content_words(a), content_words(b)) >= _ALIKE
-            if alike and bool(_AGAINST & conditions(a)) != bool(_AGAINST & conditions(b)):
-                return True
-    return False
+    """Whether a sentence of one denies what one of the other says, as far as words tell: the same words, but for a "not" or "never". What both
+    texts say does not set them against each other."""
+    ours, theirs = ([_saying(s) for s in sentences(_plain(t), apart=True)] for t in (one, other))
+    alone = [a for a in ours if not any(_same(a, b) for b in theirs)]
+    return any(_opposed(a, b) for b in theirs if not any(_same(a, b) for a in ours) for a in alone)
+
+
+class _Saying(NamedTuple):
+    """One sentence, as far as it can be held against another one."""
+
+    words: set[str]
+    denied: bool
+    lacking: set[str]
+    """What it says is missing: "without heating it"."""
+
+
+def _saying(sentence: str) -> _Saying:
+    lacking = set().union(*(content_words(word) for word in _LACKING.findall(sentence)))
+    return _Saying(content_words(sentence), bool(_AGAINST & conditions(sentence)), lacking)
+
+
+def _same(one: _Saying, other: _Saying) -> bool:
+    return one[1:] == other[1:] and overlap(one.words, other.words) >= _SAME
+
+
+def _opposed(one: _Saying, other: _Saying) -> bool:
+    """A "not" counts wherever it stands, for it may be far from what it denies; a "without" only if the other one has what is missing."""
+    missing = (one.lacking & other.words - other.lacking) | (other.lacking & one.words - one.lacking)
+    return overlap(one.words, other.words) >= _ALIKE and (one.denied != other.denied or bool(missing))
 
 
 def overlap(one: Set[str], other: Set[str]) -> float:
