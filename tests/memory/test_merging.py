@@ -86,6 +86,13 @@ def test_steps_may_be_joined_or_have_others_between_them() -> None:
     told = "Close the flap. Open the tap. Call Ben."
     assert not lost([told], "Close the flap and open the tap. Wait 5 minutes. Call Ben.")
     assert not lost(["Close the flap. Close the door."], "Close the flap and the door.")
+    twice = "Open tap 4. Press the button 3 times. Press the button 4 times."
+    assert lost(
+        [twice],
+        "When it leaks, open tap 4, then press the button 3 times. If it leaks, open tap 4, then press the button 3 times.",
+    )
+    when = "When it leaks, open tap 4, then press the button 3 times, then call Ben."
+    assert not lost([when.replace("When", "In case")], f"{when} In case it leaks, open tap 4.")
     assert lost([told], "Close the flap. Call Ben. Open the tap.") == [
         "the order of Close the flap, then Open the tap, then Call Ben"
     ]

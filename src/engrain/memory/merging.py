@@ -39,6 +39,8 @@ _NO_STEP = words(
 """A sentence that begins with one of these tells no step, or one that is to be done whenever it applies."""
 _ALIKE = 0.6
 """Share of telling words that two sentences have in common that may contradict each other."""
+_RETOLD = 0.8
+"""Share of the telling words of steps that are told again, perhaps in another order."""
 _SAME = 0.9
 """Share of them that two have in common that say the same."""
 
@@ -88,16 +90,25 @@ def steps(text: str) -> list[list[str]]:
 
 
 def _follow(said: Sequence[str], after: str) -> bool:
-    """Whether steps follow each other in a text as well, or are told there in other words, so that nobody can tell."""
-    there, wanted = _telling(after), [set(_telling(step)) for step in said]
-    if not set().union(*wanted) <= set(there):
-        return True
-    met, at = set[str](), 0
-    for words_ in wanted:
-        left = words_ - met or words_
-        met |= words_
-        while left and at < len(there):
-            left = left - {there[at]}
+    """Whether steps follow each other in a text as well, once from the first to the last; or are told there in other words, so that nobody can tell."""
+    numbers, there = details("; ".join(said)), details(after)
+    if set(numbers) <= set(there) and not _in_order(numbers, there):
+        return False
+    wanted = [set(_telling(step)) for step in said]
+    every = set[str]().union(*wanted)
+    told = [_telling("; ".join(chain)) for chain in (*steps(after), *([s] for s in sentences(_plain(after))))]
+    retold = [chain for chain in told if len(every.intersection(chain)) >= _RETOLD * len(every)]
+    return not retold or any(_step_by_step(wanted, chain) for chain in retold)
+
+
+def _step_by_step(wanted: Sequence[Set[str]], chain: Sequence[str]) -> bool:
+    """Whether each set of words, as far as they are in the chain, is met there after the one before, or what it adds to all before."""
+    met, at, there = set[str](), 0, set(chain)
+    for step in wanted:
+        left = (step - met or step) & there
+        met |= step
+        while left and at < len(chain):
+            left = left - {chain[at]}
             at += 1
         if left:
             return False
