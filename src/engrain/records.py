@@ -162,7 +162,9 @@ class Feedback:
     causes: tuple[str, ...] = ()
 
 
-_SEARCHED = ("entity", "attribute", "keywords", "tags", "context", "SKILL.md")
+KEY = ("entity", "attribute")
+"""Attributes that make the key of a fact: another value of the same thing's same attribute ends it."""
+_SEARCHED = (*KEY, "keywords", "tags", "context", "SKILL.md")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -200,6 +202,12 @@ class Memory:
     def attribute(self, name: str) -> str:
         """The value of an attribute; "" if it has none."""
         return dict(self.attributes).get(name, "")
+
+    @property
+    def key(self) -> tuple[str, str] | None:
+        """The thing and the attribute of which it tells the value; None if it was told without."""
+        thing, attribute = map(self.attribute, KEY)
+        return (thing, attribute) if thing and attribute else None
 
     @property
     def searched(self) -> str:

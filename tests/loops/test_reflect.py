@@ -14,6 +14,7 @@ from engrain.gateway.answer import Serving, answer
 from engrain.loops import remember
 from engrain.loops.forget import preview
 from engrain.loops.reflect import Written, by_rules, reflect, solve
+from engrain.loops.sleep import Metered
 from engrain.memory import HashedEmbedder
 from engrain.memory.worth import Worth, worths
 from engrain.protocols import Finding
@@ -108,9 +109,9 @@ def test_a_model_may_write_it_and_its_calls_are_counted(store: SqlStore) -> None
                 )
             ]
 
-    critic = Written(Model())
-    tried = solve(store, HashedEmbedder(), lambda: ask(store), [Plugged()], scope=ME, critic=critic)
-    assert tried.solved and critic.calls == 1 and critic.tokens > 0
+    model = Metered(Model())
+    tried = solve(store, HashedEmbedder(), lambda: ask(store), [Plugged()], scope=ME, critic=Written(model))
+    assert tried.solved and model.calls == 1 and model.tokens > 0
     assert [m.text for m in tried.reflections] == ["for tea plug the kettle in the kitchen in"]
     assert by_rules(tried.interactions[0], " ") == ""
 

@@ -164,12 +164,13 @@ def reflect(
     Example:  engrain reflect int_3f9c2a71b04e
     """
     from engrain.loops.reflect import Written, by_rules
+    from engrain.loops.sleep import Metered
 
     with opened(there(home), base, user, tenant, device, embedder) as me:
-        critic = Written(me.engine) if model else None
-        memory = me.text.reflect(interaction, critic=critic or by_rules)
-        if critic is not None:
-            say(f"{critic.calls} call of the model, {critic.tokens} tokens", "dim")
+        meter = Metered(me.engine) if model else None
+        memory = me.text.reflect(interaction, critic=Written(meter) if meter else by_rules)
+        if meter is not None:
+            say(f"{meter.calls} call of the model, {meter.tokens} tokens", "dim")
         say(
             memory_line(memory)
             if memory

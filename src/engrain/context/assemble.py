@@ -80,11 +80,9 @@ def _dated(notes: Sequence[Memory]) -> set[str]:
 
 def _line(memory: Memory) -> str:
     text = " ".join(memory.text.split())  # one note, one line
-    key = [memory.attribute(name) for name in ("entity", "attribute") if memory.attribute(name)]
+    key = ", ".join(memory.key or ())
     said = set(re.findall(r"\w+", text.lower()))
-    if not key or said.issuperset(re.findall(r"\w+", " ".join(key).lower())):
-        return text
-    return f"{', '.join(key)}: {text}"
+    return text if said.issuperset(re.findall(r"\w+", key.lower())) else f"{key}: {text}"
 
 
 def _day(at: float) -> str:

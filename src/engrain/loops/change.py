@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
-from typing import Any, get_args
+from typing import get_args
 
 from engrain.errors import InputError
 from engrain.loops.remember import now_of
@@ -42,10 +42,6 @@ def delta(
     )  # fmt: skip
 
 
-def _delta(*targets: str, operator: Operator, **given: Any) -> Delta:
-    return delta(operator, *targets, **given)
-
-
 def change(
     store: SqlStore,
     operator: Operator,
@@ -72,12 +68,9 @@ def change(
         raise InputError(f"a memory is tagged {', '.join(TAGS)}, not {value!r}")
     if (operator == "merge") != bool(into):
         raise InputError("a merge, and nothing else, names the memory that stands for the others (into)")
-    made = partial(
-        _delta, operator=operator, scope=scope, now=now_of(store, scope), reason=reason, into=into, value=value, by=by, causes=causes
-    )  # fmt: skip
-
+    made = partial(delta, scope=scope, now=now_of(store, scope), reason=reason, value=value, by=by, causes=causes)
     if operator == "undo":
-        found = [_undoing(store, made, name, scope) for name in targets]
+        found = [made("undo", _undone(store, name, scope)) for name in targets]
     else:
         found = _changing(store, operator, targets, into, scope, made)
     store.append_all(found)
@@ -87,19 +80,17 @@ def change(
 def accepting(memory: Memory, standings: Mapping[str, Standing], made: Callable[..., Delta]) -> list[Delta]:
     """What it takes to accept a memory: a lesson or note that was proposed in the place of others takes them in, with what came of showing them."""
     olds = memory.supersedes if memory.kind in ("lesson", "reflection", "note") else ()
-    merged = [
-        made(old, operator="merge", into=memory.id) for old in olds if old in standings and standings[old].state == "active"
-    ]  # fmt: skip
-    return [made(memory.id, operator="accept"), *merged]
+    active = [old for old in olds if old in standings and standings[old].state == "active"]
+    return [made("accept", memory.id), *(made("merge", old, into=memory.id) for old in active)]
 
 
-def _undoing(store: SqlStore, made: Callable[..., Delta], name: str, scope: Scope) -> Delta:
+def _undone(store: SqlStore, name: str, scope: Scope) -> str:
     undone = store.get(name, scope=scope)
     if not isinstance(undone, Delta):
         raise InputError(f"{name} is a {type(undone).__name__.lower()}; what is undone is a change (dlt_…)")
     if name not in {d.id for d in standing_deltas(store.deltas(undone.targets, scope=scope), undos=True)}:
         raise InputError(f"{name} does not stand any more: it was undone already")
-    return made(name)
+    return name
 
 
 def _changing(
@@ -126,7 +117,7 @@ def _changing(
         )
     if operator in ("link", "keep"):
         same = any(d.operator == operator and set(d.targets) == set(targets) for d in before)
-        return [] if same else [made(*targets)]
+        return [] if same else [made(operator, *targets)]
     if operator == "accept":
         return [d for name in dict.fromkeys(targets) for d in accepting(standings[name].memory, standings, made)]
     twins = {
@@ -134,4 +125,4 @@ def _changing(
         for s in standings.values()
         if operator == "archive" and s.state == "merged" and s.by in targets
     }
-    return [made(name) for name in dict.fromkeys((*targets, *twins))]
+    return [made(operator, name, into=into) for name in dict.fromkeys((*targets, *twins))]

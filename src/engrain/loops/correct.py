@@ -7,7 +7,7 @@ from dataclasses import replace
 from engrain.errors import InputError
 from engrain.loops.remember import ending, memory_of, now_of
 from engrain.memory import derive, is_bare
-from engrain.records import Memory, Scope
+from engrain.records import KEY, Memory, Scope
 from engrain.store import SqlStore
 
 
@@ -36,7 +36,7 @@ def correct(store: SqlStore, memory: str, text: str = "", *, scope: Scope, sourc
         if memory in before.retracts and said.text in ("", before.text):
             return before
         raise InputError(f"{memory} was marked wrong by {before.id} already; correct that one, or tell what is right")
-    key = tuple((name, value) for name, value in wrong.attributes if name in ("entity", "attribute"))
+    key = zip(KEY, wrong.key, strict=True) if wrong.key else ()
     correction = replace(said, retracts=(memory,), causes=(memory,), attributes=(*said.attributes, *key))
     store.append(correction)
     return correction

@@ -345,15 +345,12 @@ class _Plan:
     def accepting(self, store: SqlStore, reason: str) -> list[Delta]:
         """What it takes that all of it holds."""
         standings = derive(store.history(scope=self.scope)) if self.new else {}
-        made = partial(self._made, reason)
+        made = partial(self._delta, reason=reason)
         links = [
             self._delta("link", m.id, other, reason=f"{old} was linked with it", value="alike")
             for m in self.new for old in m.supersedes for other in linked(store, old, scope=self.scope) if other not in m.supersedes
         ]  # fmt: skip
         return [*(d for m in self.new for d in accepting(m, standings, made)), *links, *self.deltas]
-
-    def _made(self, reason: str, *targets: str, operator: Operator, into: str = "") -> Delta:
-        return self._delta(operator, *targets, reason=reason, into=into)
 
     def refusing(self, reason: str) -> list[Delta]:
         return [self._delta("archive", m.id, reason=reason) for m in self.new]

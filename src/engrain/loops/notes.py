@@ -10,7 +10,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -71,18 +71,14 @@ def by_words(text: str) -> Description:
 
 @dataclass(slots=True)
 class Described:
-    """A describer that asks a model, one call a note; what it cannot be read from falls back on the words. What it has cost is counted."""
+    """A describer that asks a model, one call a note; what it cannot be read from falls back on the words."""
 
     engine: Sampler
     adapter: str = ""
-    calls: int = field(default=0, init=False)
-    tokens: int = field(default=0, init=False)
-    """In and out."""
 
     def __call__(self, text: str) -> Description:
         request = [Message(role="user", content=describe_request(text))]
-        completion = self.engine.sample([request], adapter=self.adapter, max_tokens=160, temperature=0.0)[0]
-        self.calls, self.tokens, said = self.calls + 1, self.tokens + completion.tokens, completion.text
+        said = self.engine.sample([request], adapter=self.adapter, max_tokens=160, temperature=0.0)[0].text
         try:
             found = json.loads(said[said.index("{") : said.rindex("}") + 1])
             words = [

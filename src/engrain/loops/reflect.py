@@ -8,7 +8,7 @@ counted, so that one that misleads is retired. Works without a model: then the v
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 from engrain.errors import InputError
 from engrain.loops.remember import LONGEST_NOTE, now_of
@@ -39,22 +39,17 @@ def by_rules(interaction: Interaction, why: str) -> str:
 
 @dataclass(slots=True)
 class Written:
-    """A critic that asks a model, one call a reflection; what it has cost is counted."""
+    """A critic that asks a model, one call a reflection."""
 
     engine: Sampler
     adapter: str = ""
     max_tokens: int = 120
-    calls: int = field(default=0, init=False)
-    tokens: int = field(default=0, init=False)
-    """In and out."""
 
     def __call__(self, interaction: Interaction, why: str) -> str:
         request = critique_request(interaction.query, interaction.answer, why)
         said = self.engine.sample(
             [[Message(role="user", content=request)]], adapter=self.adapter, max_tokens=self.max_tokens, temperature=0.0
         )[0]  # fmt: skip
-        self.calls += 1
-        self.tokens += said.tokens
         return said.text
 
 

@@ -32,6 +32,7 @@ from engrain.memory import (
 )
 from engrain.protocols import Engine, Sampler
 from engrain.records import (
+    KEY,
     Feedback,
     FeedbackKind,
     Interaction,
@@ -109,7 +110,7 @@ def tell(
             raise InputError(
                 f"about {about[0]!r}, {about[1]!r}: name both the thing and its attribute, such as: north barn, gate code"
             )
-        memory = replace(memory, kind="fact", attributes=(("entity", about[0]), ("attribute", about[1])))
+        memory = replace(memory, kind="fact", attributes=tuple(zip(KEY, about, strict=True)))
     store.append(memory)
     return memory
 

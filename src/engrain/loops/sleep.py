@@ -117,7 +117,7 @@ def sleep(
     shelf, done = shelf or Shelf(), Slept()
     last, before = store.get_run(SLEPT, scope=scope) or {}, store.state(scope=scope)[0]
     new = store.memories_after(int(last.get("seq", 0)), scope=scope)
-    model = Written(sampler) if sampler is not None and settings.calls else None
+    model = Metered(sampler) if sampler is not None and settings.calls else None
 
     def step(name: str, do: Callable[[], list[T]]) -> list[T]:
         for _ in range(TRIES):
@@ -129,8 +129,8 @@ def sleep(
         return []
 
     for interaction in step("reflect", lambda: unreflected(store, scope, settings.reflections, bare=model is not None)):
-        asked = model if model is not None and model.calls < settings.calls else None
-        memory = reflect(store, embedder, interaction, scope=scope, critic=asked or by_rules, shelf=shelf)
+        critic = Written(model) if model is not None and model.calls < settings.calls else by_rules
+        memory = reflect(store, embedder, interaction, scope=scope, critic=critic, shelf=shelf)
         done.reflected += [memory.id] if memory is not None else []
     fresh = [m.id for m in new if m.kind in REPEATING]
     merges = (

@@ -174,15 +174,14 @@ def claim_in(memory: Memory) -> Claim | None:
     """What it states of which thing, so that another value ends it; None for what is no statement of what holds."""
     if memory.kind in ("skill", "block") and memory.attribute("name"):  # its next version takes its place
         return Claim(topic=(memory.kind, memory.attribute("name")), form="version", value=memory.attribute("version"))
-    if memory.kind in STATED and memory.attribute("entity"):  # told with its key
-        return _keyed(memory)
+    if memory.kind in STATED and memory.key:
+        return _keyed(memory, *memory.key)
     return claim_of(memory.text) if memory.kind in STATED else None
 
 
-def _keyed(memory: Memory) -> Claim:
+def _keyed(memory: Memory, thing: str, attribute: str) -> Claim:
     """The claim of a memory with its key: the one that the plain sentence makes, so that each ends the other; its words are its value where they are
     another sentence."""
-    thing, attribute = memory.attribute("entity"), memory.attribute("attribute")
     plain, own = claim_of(f"The {attribute} of the {thing} is Xyzzy."), claim_of(memory.text)
     if plain is None:
         return Claim(topic=("key", normalise(thing), normalise(attribute)), form="value", value=normalise(memory.text))

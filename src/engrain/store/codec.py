@@ -43,7 +43,7 @@ def encode(record: Record) -> str:
 def decode(text: str) -> Record:
     """The record that `encode` wrote; StoreError if a newer engrain wrote it."""
     form: dict[str, Any] = json.loads(text)
-    record_type = KINDS.get(form["kind"])
+    record_type: Any = KINDS.get(form["kind"])
     if form["version"] > VERSION or record_type is None:
         raise StoreError(f"{form['id']} was written by a newer engrain (form {form['version']}); update engrain")
     build = _builder(record_type)
