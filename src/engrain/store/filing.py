@@ -101,13 +101,12 @@ def about(connection: Connection, ids: Collection[str], scope: Scope) -> list[st
 
 
 def unfiled(connection: Connection, scope: Scope, limit: int) -> list[str]:
-    """JSON of the memories that wait, in the order of recording."""
-    waiting = (
-        select(content.c.json)
-        .join(standings, standings.c.seq == content.c.seq)
-        .where(owned(standings, scope), standings.c.state == "")
+    """JSON of some memories that wait, in the order of recording."""
+    waiting = select(standings.c.seq).where(owned(standings, scope), standings.c.state == "")
+    some_ = waiting.order_by(standings.c.kind, standings.c.seq).limit(limit)  # as the index has them: nothing is sorted
+    return list(
+        connection.execute(select(content.c.json).where(content.c.seq.in_(some_)).order_by(content.c.seq)).scalars()
     )
-    return list(connection.execute(waiting.order_by(content.c.seq).limit(limit)).scalars())
 
 
 def after(connection: Connection, seq: int, scope: Scope) -> list[str]:
