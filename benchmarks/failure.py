@@ -7,6 +7,7 @@ thing that was missing. Tasks are told in plain words ("Use the kettle in the ki
     again        only tries again, with one more step of its own guessing each time
     own          reflections of the task itself: each task has a memory of its own, as in Reflexion
     shared       one memory for all: `loops.reflect.solve` as it is
+    written      the same, with reflections that the local base (--base) writes instead of rules; its calls are counted
 
 Everything else is real: store, recall, reflections, verdicts of the verifier as feedback, counters. Bar: with shared reflections more tasks are solved at the first
 try and by every later one than with own ones, and with own ones more by the last than without.
@@ -24,8 +25,10 @@ from typing import Any
 import numpy as np
 
 from common import Bars, Run, options, picture, seeds, spread, table
+from engrain.engines.local import LocalEngine
 from engrain.gateway.answer import Serving, answer
-from engrain.loops.reflect import by_rules, solve
+from engrain.loops.reflect import Critic, Written, by_rules, solve
+from engrain.loops.sleep import Metered
 from engrain.memory import HashedEmbedder, Shelf
 from engrain.memory.worth import worths
 from engrain.protocols import Completion, Conversation, Finding
@@ -40,7 +43,7 @@ NEEDS = {
 }  # fmt: skip
 PLACES = ("kitchen", "barn", "shed", "attic", "yard")
 STEPS = sorted(step for steps in NEEDS.values() for step in steps)
-ARMS = ("again", "own", "shared")
+ARMS = ("again", "own", "shared", "written")
 
 
 class Agent:
@@ -103,11 +106,12 @@ def tasks(rng: random.Random, quick: bool) -> list[str]:
     return found[:12] if quick else found
 
 
-def run_arm(arm: str, seed: int, trials: int, quick: bool) -> dict[str, Any]:
+def run_arm(arm: str, seed: int, trials: int, quick: bool, base: LocalEngine) -> dict[str, Any]:
     """At which trial each task was solved (from 1; 0: never), in order, and what was reflected."""
     rng = random.Random(seed)
     asked, embedder, shelf = tasks(rng, quick), HashedEmbedder(), Shelf()
-    agent = Agent(rng if arm == "again" else None)
+    agent, model = Agent(rng if arm == "again" else None), Metered(base)
+    critics: dict[str, Critic | None] = {"again": None, "written": Written(model)}
     with tempfile.TemporaryDirectory(prefix="engrain-bench-") as home:
         store = SqlStore(home)
         solved: list[int] = []
@@ -126,7 +130,7 @@ def run_arm(arm: str, seed: int, trials: int, quick: bool) -> dict[str, Any]:
                 [Household()],
                 scope=scope,
                 trials=trials,
-                critic=None if arm == "again" else by_rules,
+                critic=critics.get(arm, by_rules),
                 shelf=shelf,
             )
             solved.append(len(tried.interactions) if tried.solved else 0)
@@ -137,6 +141,7 @@ def run_arm(arm: str, seed: int, trials: int, quick: bool) -> dict[str, Any]:
     return {
         "solved": solved, "reflections": reflections,
         "helpful": sum(w.helpful for w in counted.values()), "harmful": sum(w.harmful for w in counted.values()),
+        "calls": model.calls, "tokens": model.tokens, "said": [m.text for m in kept[:5]],
     }  # fmt: skip
 
 
@@ -146,14 +151,15 @@ def main() -> None:
     args = parser.parse_args()
     run, bars = Run("failure", args), Bars()
     results: dict[str, Any] = {}
+    base = LocalEngine(args.base, adapters_dir=args.out)
     for arm in ARMS:
-        found = [run_arm(arm, seed, args.trials, args.quick) for seed in seeds(args)]
+        found = [run_arm(arm, seed, args.trials, args.quick, base) for seed in seeds(args)]
         by = [[np.mean([0 < s <= n for s in f["solved"]]) for n in range(1, args.trials + 1)] for f in found]
         results[arm] = {"by_trial": [spread([float(b[n]) for b in by]) for n in range(args.trials)], "runs": found}
         run.say(f"{arm}: {len(found[0]['solved'])} tasks, {len(found)} seeds")
-    table(("solved by trial, % (mean of the seeds, least to most)", *map(str, range(1, args.trials + 1)), "reflections"), [
+    table(("solved by trial, % (mean of the seeds, least to most)", *map(str, range(1, args.trials + 1)), "reflections", "calls, tokens of the model"), [
         (arm, *(f"{100 * s['mean']:.0f} ({100 * s['min']:.0f} to {100 * s['max']:.0f})" for s in r["by_trial"]),
-         f"{np.mean([x['reflections'] for x in r['runs']]):.0f}")
+         f"{np.mean([x['reflections'] for x in r['runs']]):.0f}", f"{np.mean([x['calls'] for x in r['runs']]):.0f}, {np.mean([x['tokens'] for x in r['runs']]):.0f}")
         for arm, r in results.items()
     ])  # fmt: skip
     share = {arm: [s["mean"] for s in r["by_trial"]] for arm, r in results.items()}

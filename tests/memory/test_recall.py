@@ -163,7 +163,7 @@ def test_given_memories_are_taken_as_the_active_ones(store: SqlStore) -> None:
 def test_a_near_repeat_gives_its_place_to_another(store: SqlStore) -> None:
     for text in (
         "The pump in the north barn needs oil every Monday.",
-        "The pump in the north barn needs oil on every Monday",
+        "The pump in the north barn needs its oil every Monday",
         "The pump in the south barn needs oil every Monday.",
         "The pump in the north barn needs oil every 14 days.",
         "The pump is red.",
@@ -172,7 +172,7 @@ def test_a_near_repeat_gives_its_place_to_another(store: SqlStore) -> None:
     found = ask(store, "Which oil does the pump in the north barn need every Monday?")
     assert (
         "Monday" in found[0]
-        and sum("north barn needs oil" in text and "Monday" in text for text in found[:2]) == 1
+        and sum("north barn needs" in text and "Monday" in text for text in found[:2]) == 1
         and len(found) >= 4
     )  # one of the two
 

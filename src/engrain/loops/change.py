@@ -9,7 +9,7 @@ from typing import get_args
 from engrain.errors import InputError
 from engrain.loops.remember import now_of
 from engrain.memory.history import Standing, derive, standing_deltas
-from engrain.memory.merging import lost
+from engrain.memory.merging import contradict, lost
 from engrain.records import Delta, Memory, Operator, Scope
 from engrain.store import SqlStore
 
@@ -111,6 +111,12 @@ def _changing(
             )
     if into and standings[into].state != "active":
         raise InputError(f"{into} is {standings[into].state}; merge into one that is active")
+    if opposed := [
+        name for name in targets if into and contradict(standings[name].memory.text, standings[into].memory.text)
+    ]:
+        raise InputError(
+            f"{into} says the opposite of {', '.join(opposed)}; archive what is wrong, or correct it (engrain correct)"
+        )
     if into and (missing := lost([standings[name].memory.text for name in targets], standings[into].memory.text)):
         raise InputError(
             f"{into} does not say {', '.join(missing)}; curate a text that says both (engrain lessons curate), or archive what is not to be kept"

@@ -18,7 +18,7 @@ from engrain.loops.remember import LONGEST_NOTE, now_of
 from engrain.memory.extract import content_words
 from engrain.memory.held import Shelf
 from engrain.memory.history import standing_deltas
-from engrain.memory.merging import lost, overlap, united
+from engrain.memory.merging import overlap, united
 from engrain.protocols import Embedder
 from engrain.records import Memory, MemoryKind, Scope
 from engrain.store import SqlStore
@@ -182,32 +182,21 @@ class _Alike:
 def _merge(store: SqlStore, one: Memory, other: Memory, settings: Tidying, by: str, seen: tuple[int, int]) -> Merge:
     """Record that one stands for the other, or a third text for both; or that both stay."""
     scope, now = one.scope, now_of(store, one.scope)
-    text = united(one.text, other.text, longest=settings.longest)
-
-    record = partial(delta, scope=scope, now=now, by=by)
-    if text is None:
-        longer = [t for t in (one.text, other.text) if len(t) > settings.longest / 2]
-        reason = (
-            f"together they would be longer than {settings.longest} characters"
-            if longer
-            else "merging would lose something"
-        )
-        store.append_all([record("keep", one.id, other.id, reason=reason)], seen=seen)
+    text, reason = united(one.text, other.text, longest=settings.longest)
+    record = partial(delta, scope=scope, now=now, by=by, reason=reason)
+    if not text:
+        store.append_all([record("keep", one.id, other.id)], seen=seen)
         return Merge(one=one.id, other=other.id, into="", reason=reason)
     for stands, gone in ((one, other), (other, one)):
         if text == stands.text:
-            store.append_all(
-                [record("merge", gone.id, into=stands.id, reason=(reason := "it says nothing more"))], seen=seen
-            )
+            store.append_all([record("merge", gone.id, into=stands.id)], seen=seen)
             return Merge(one=one.id, other=other.id, into=stands.id, reason=reason)
     both = replace(
         one, id=Memory(scope=scope, text="", valid_from=now).id, text=text, source=SOURCE, recorded_at=now,
         valid_from=min(one.valid_from, other.valid_from), talk="", proposed=False, supersedes=(), retracts=(), causes=(one.id, other.id),
         attributes=tuple((dict(other.attributes) | dict(one.attributes)).items()),
     )  # fmt: skip
-    assert not lost([one.text, other.text], text)
-    reason = "they nearly repeat each other; whole sentences of both are kept"
-    store.append_all([both, *(record("merge", m.id, into=both.id, reason=reason) for m in (one, other))], seen=seen)
+    store.append_all([both, *(record("merge", m.id, into=both.id) for m in (one, other))], seen=seen)
     return Merge(one=one.id, other=other.id, into=both.id, reason=reason)
 
 

@@ -50,7 +50,7 @@ def parse_notes(answer: str) -> list[str]:
 
 def grounded(notes: list[str], message: str) -> list[str]:
     """The notes whose words and numbers all occur in the message, and that deny exactly where it denies."""
-    there = {_stem(w) for w in _words(message)}
+    there = {stem(w) for w in _words(message)}
     return [n for n in notes if content_words(n) <= there and _same_sign(n, message)]
 
 
@@ -74,7 +74,7 @@ def drop_recalled(message: str, context: str) -> str:
 
 def content_words(text: str) -> set[str]:
     """The words of a text that carry its meaning, in lower case and cut to their stems; numbers and codes stay whole."""
-    return {_stem(w) for w in _content(text)}
+    return {stem(w) for w in _content(text)}
 
 
 def denies(text: str) -> bool:
@@ -97,7 +97,7 @@ def _digits(word: str) -> bool:
     return any(c.isdigit() for c in word)
 
 
-def _stem(word: str) -> str:
+def stem(word: str) -> str:
     """Enough to let "likes" stand for "like" and "lives" for "live"; numbers and codes stay exactly as they are."""
     if _digits(word) or len(word) < 4:
         return word
@@ -109,7 +109,7 @@ def _same_sign(note: str, message: str) -> bool:
     """Whether the part of the message that the note comes from denies exactly if the note does."""
     wanted = content_words(note)
     clauses = re.split(r"[.!?;,\n]+\s|\s(?:but|and)\s", message)
-    common = [len(wanted & {_stem(w) for w in _words(c)}) for c in clauses]
+    common = [len(wanted & {stem(w) for w in _words(c)}) for c in clauses]
     closest = [c for c, n in zip(clauses, common, strict=True) if n == max(common) and n]
     if denies(note):
         return any(denies(c) for c, n in zip(clauses, common, strict=True) if n)

@@ -2,6 +2,11 @@
 
 Compressing is where memories decay: a rewritten playbook loses what made it useful (ACE calls it context collapse and brevity bias). So what is
 kept is whole sentences, and any text that is to stand for others, whoever wrote it, is held against them first.
+
+Texts are read as sentences, and these as tokens in order: details (numbers with their signs and units, names, what is quoted), binding words (negations,
+conditions, bounds) and telling words; the rest says nothing. A sentence says another one if it has all its tokens in the same order and binds nothing
+more (`covers`, for texts that are merged by rules). A text in other words can only be held against details, what the binding words bind and
+what the numbers are of (`lost`, for texts that a model or somebody wrote). Both refuse more than they must, and cannot see what no word tells.
 """
 
 from __future__ import annotations
@@ -11,94 +16,313 @@ from collections.abc import Iterator, Sequence, Set
 from typing import NamedTuple
 
 from engrain.memory.documents import sentences
-from engrain.memory.extract import content_words
+from engrain.memory.extract import stem
 from engrain.memory.lexicon import NUMBER_WORDS, words
 
-CONDITIONS = words(
-    """if unless when whenever until while before after once only never always not no without except instead first then
-    finally last each every at least most more less than must cannot don't"""
+_NEGATIONS = words("not no never none nobody nothing nowhere neither nor cannot hardly rarely seldom")
+_LACKING = words("without except lack lacks lacking")
+CONDITIONS = _LACKING | words(
+    """if unless when whenever until till while before after once only always instead first then finally last each every least most more less must
+    over under above below exactly"""
 )
-_DETAIL = re.compile(
-    r"`[^`]+`|\"[^\"]+\"|(?<!\w)'[^']+'(?!\w)"  # quoted
-    r"|(?<!\w)\w+(?:[._/:@-]\w+)+(?:\(\))?|(?<!\w)\w+\(\)"  # names of things in programs, paths, addresses, times
-    r"|(?<!\w)[^\W\d]*\d\w*%?"  # whatever holds a digit
-    r"|(?<=[a-z,;] )[A-Z]\w+"  # a name within a sentence
+"""Small words on which it depends when, how often and in which order something is to be done, and how much of it."""
+_TURNS = words(
+    """may might can could or either but up between within about fewer than all some half almost nearly few many both refuse avoid stop prevent forbid
+    fail"""
 )
-_DIRECTIONS = words("from to into onto before after instead than over under by with without")
-"""Words between which it matters what stands where."""
-_AGAINST = words("not never no")
-_LACKING = re.compile(r"\b(?:without|except)\b(?: for)?(?: (?:any|the|a|an))? ([\w-]+)", re.I)
-_NEXT = re.compile(r"(?:^|,? )(?:and )?(?:then|next|after that|afterwards|finally|lastly|secondly|thirdly)\b,?|;", re.I)
+"""Small words that turn what is said, and may be put otherwise."""
+_EMPTY = words(
+    """a an the this that these those i me my mine you your yours he him his she her hers it its we us our ours they them their theirs is are am was
+    were be been being have has had do does did will would shall should to of and also please just very really so as there here any"""
+)
+_UNITS = words(
+    """second seconds minute minutes hour hours day days week weeks month months year years percent degree degrees euro euros dollar dollars metre metres
+    meter meters litre litres gram grams byte bytes ms s min h km m cm mm kg g l kb mb gb tb"""
+)
+_TOKEN = re.compile(
+    r"""`[^`]+` | "[^"]+" | (?<!\w)'[^']+'(?!\w)                            # quoted
+    | (?:[<>]=?|==?|!=|≤|≥|~)\s*(?=[-+$€£]?\d)                              # how a number is bound
+    | (?:(?<![\w)])[-+±])?[$€£¥]?\d(?:[\w.,:/%°]|[-+](?=\w))*               # numbers and codes, with sign, currency and unit
+    | \w+(?:[._/:@-]\w+)+(?:\(\))? | \w+\(\) | \w+(?:\+\+|\#)(?!\w)         # names of things in programs, paths, addresses
+    | \w+(?:'\w+)? | ->|→|(?<=\s)[-+*/<>=](?=\s) | [$€£]""",
+    re.X,
+)
+_ENDS = re.compile(r"[;.!?](?=\s|$)|,|\b(?:and|or|but|then)\b", re.I)
+_NEXT = re.compile(
+    r"(?:^|,? )(?:and )?(?:then|next|after that|afterwards|finally|lastly|secondly|thirdly)\b,?|;|->|→|\([a-h1-9]\)",
+    re.I,
+)
 """What stands between two steps, or before the next one."""
 _NO_STEP = words(
-    """a an the this that these those it he she we you they i my your our his her their there here what who which where why how all any both
-    some each every no not never always only also additionally however and or but so because since if when whenever while unless until though
-    although in on at by for from with without within during as is are was were be do does did should must may might can could will would shall
-    note tip remember ensure make avoid prefer"""
+    """i we my our in for only if when whenever while unless until because since although always never also additionally however no not note tip remember ensure
+    make avoid prefer don't"""
 )
-"""A sentence that begins with one of these tells no step, or one that is to be done whenever it applies."""
-_ALIKE = 0.6
-"""Share of telling words that two sentences have in common that may contradict each other."""
-_RETOLD = 0.8
-"""Share of the telling words of steps that are told again, perhaps in another order."""
-_SAME = 0.9
-"""Share of them that two have in common that say the same."""
+"""A sentence that begins with one of these tells what happened, or what holds whenever it applies; any other may be a step."""
+_SHORT = 8
+"""Telling words of a sentence in which a "not" concerns all of it."""
+_ALIKE, _SAME, _RETOLD = 0.6, 0.9, 0.8
+"""Shares of telling words: of two sentences that may contradict each other; that say the same; of steps that are told again."""
+
+
+class Token(NamedTuple):
+    """One word that says something."""
+
+    text: str
+    kind: str
+    """`detail`, `binding` or `word`."""
+
+
+def tokens(sentence: str) -> list[Token]:
+    """What a sentence says, word by word; of "the flap of the kiln" as of "the kiln flap"."""
+    sentence = re.sub(
+        r"\b(?!instead|out|because|all|none|some|most|each|half)([^\W\d]+) of (?:the |a |an |our |my )?([^\W\d]+)\b",
+        r"\2 \1",
+        _plain(sentence),
+    )
+    found: list[Token] = []
+    for match in _TOKEN.finditer(sentence):
+        said = match[0].strip()
+        low = said.lower().removesuffix("'s")
+        if low in _NEGATIONS or low.endswith("n't"):
+            found.append(Token("not", "binding"))
+        elif low in CONDITIONS or low in _TURNS or re.fullmatch(r"[^\w$€£]+", low):
+            found.append(Token(low, "binding"))
+        elif _is_detail(said, sentence[: match.start()]):
+            found.append(Token(low.strip("`\"'").rstrip(".,:/"), "detail"))
+        elif low not in _EMPTY:
+            found.append(Token(stem(low), "word"))
+    return found
 
 
 def details(text: str) -> list[str]:
     """What a shorter text must not lose, in order: numbers, codes, names, what is quoted."""
-    found = [d.strip("`\"'").lower() for d in _DETAIL.findall(_plain(text))]
-    return found + [w for w in re.findall(r"[a-z]+", text.lower()) if w in NUMBER_WORDS]
+    return [t.text for s in _apart(text) for t in tokens(s) if t.kind == "detail"]
 
 
 def conditions(text: str) -> set[str]:
-    """The small words on which it depends when, how often and in which order something is to be done."""
-    said = re.findall(r"[a-z']+", _plain(text).lower())
-    return {w for w in said if w in CONDITIONS} | (
-        {"not"} if any(w.endswith("n't") or w == "cannot" for w in said) else set()
-    )
+    """The small words on which it depends when, how often and in which order something is to be done; "not" for any negation."""
+    return {t.text for s in _apart(text) for t in tokens(s) if t.kind == "binding"}
+
+
+def covers(whole: str, part: str) -> bool:
+    """Whether a text says all that another says: each sentence is said by one of its own, in the same words and order, with no condition or negation
+    more; and steps follow each other as they do there."""
+    return not (whole == "" and part) and _where(whole, part) is not None
+
+
+def contradict(one: str, other: str) -> bool:
+    """Whether a sentence of one denies what one of the other says, as far as words tell: the same words, but for a "not" or what it stands before. What both
+    texts say does not set them against each other."""
+    ours, theirs = ([_saying(s) for s in _apart(t)] for t in (one, other))
+    alone = [a for a in ours if not any(_same(a, b) for b in theirs)]
+    return any(_opposed(a, b) for b in theirs if not any(_same(a, b) for a in ours) for a in alone)
+
+
+def overlap(one: Set[str], other: Set[str]) -> float:
+    """What two sets of words have in common, as a share of all of them (Jaccard, 1912); 0 … 1, and 0 for two empty ones."""
+    return len(one & other) / max(1, len(one | other))
+
+
+class United(NamedTuple):
+    """One text for two, or why there is none."""
+
+    text: str
+    reason: str
+
+
+def united(one: str, other: str, *, longest: int) -> United:
+    """One text for two that say nearly the same: the fuller one, and each sentence of the other that it does not say. The text is empty if that is longer than
+    `longest` characters, if they contradict each other, or if their steps follow each other in another order."""
+    for whole, part in ((one, other), (other, one)):
+        if covers(whole, part):
+            return United(whole, "it says nothing more")
+    if contradict(one, other):
+        return United("", "they contradict each other")
+    fuller, rest = (one, other) if len(_words_of(one)) >= len(_words_of(other)) else (other, one)
+    text = " ".join(map(_ended, _woven(sentences(fuller), sentences(rest))))
+    if len(text) > longest:
+        return United("", f"together they would be longer than {longest} characters")
+    if not (covers(text, one) and covers(text, other)):
+        return United("", "their steps follow each other in another order")
+    return United(text, "they nearly repeat each other; whole sentences of both are kept")
+
+
+def _woven(fuller: Sequence[str], rest: Sequence[str]) -> list[str]:
+    """The sentences of the fuller one, and those of the other that it does not say, each before the next one that it does say."""
+    lines = [tokens(s) for s in fuller]
+    before: dict[int, list[str]] = {}
+    at = len(fuller)
+    for sentence in reversed(rest):
+        wanted = tokens(sentence)
+        if (said := next((i for i in reversed(range(at)) if _says(lines[i], wanted)), None)) is not None:
+            at = said
+        elif not any(_says(line, wanted) for line in lines):
+            before.setdefault(at, []).insert(0, sentence)
+    return [s for i in range(len(fuller) + 1) for s in (*before.get(i, ()), *fuller[i : i + 1])]
 
 
 def lost(before: Sequence[str], after: str) -> list[str]:
-    """What `after`, which is to stand for all of `before`, leaves out of them: details, conditions, and the order of steps. Empty: nothing."""
-    told, held = details(after), conditions(after)
-    spoken = {
+    """What `after`, which is to stand for all of `before` in its own words, leaves out of them: details, negations and conditions or what they are about,
+    which number belongs to what, and the order of steps. Empty: nothing."""
+    said, lines = [tokens(s) for s in _apart(after)], [tokens(s) for s in sentences(_plain(after))]
+    there = {t.text for some in said for t in some}
+    named = there | {
         w.lower() for w in re.findall(r"\b[A-Z]\w+", _plain(after))
     }  # a name may begin the sentence, and is no detail there
-    missing = [d for text in before for d in details(text) if d not in told and d not in spoken]
-    missing += [c for text in before for c in sorted(conditions(text) - held)]
-    missing += [
-        f"the order of {', then '.join(said)}" for text in before for said in steps(text) if not _follow(said, after)
-    ]
+    bound = {pair for some in said for pair in _bound(some, every=True)}
+    counted = _counted(after, every=True)
+    missing: list[str] = []
+    for whole in before:
+        other = [s for s in sentences(_plain(whole)) if not any(_says(line, tokens(s)) for line in lines)]
+        text = " ".join(map(_ended, other))  # what is not said in the same words
+        missing += [d for d in details(text) if d not in named]
+        for some in map(tokens, _apart(text)):
+            for word, what in _bound(some):
+                if word not in there:
+                    missing += [word] if word not in _TURNS else []
+                elif what in there and (word, what) not in bound:
+                    missing.append(f"{word} {what}")
+        for number, of in _counted(text).items():
+            missing += [
+                f"{number} of {w}" for w in sorted(of & there) if number in counted and w not in counted[number]
+            ]
+        missing += [f"the order of the words of {s!r}" for s in other if _turned(tokens(s), said)]
+        missing += [f"the order of {', then '.join(chain)}" for chain in steps(whole) if not _follow(chain, after)]
     return list(dict.fromkeys(missing))
 
 
 def steps(text: str) -> list[list[str]]:
-    """The parts of a text whose order matters: the sentences that tell what to do, and what "then" and the like stand between. Several lists where a
+    """The parts of a text whose order matters: the sentences that may tell what to do, and what "then" and the like stand between. Several lists where a
     text tells of several things."""
     told = list[str]()
     found = [told]
     last = told
     for sentence in sentences(_plain(text)):
         parts = [part.strip(" ,.") for part in _NEXT.split(sentence)]
-        first = re.match(r"\W*(\w*)", sentence)
+        if len(parts) == 1 and _is_step(sentence) and len(listed := re.split(r", (?:and )?", parts[0])) > 2:
+            parts = listed  # "Install the driver, reboot, and run the test"
         if parts[0]:  # does not go on with the one before
-            last = told if first and first[1].lower() not in _NO_STEP else []
+            last = told if _is_step(sentence) else []
             found.append(last)
         last += filter(None, parts)
     return [chain for i, chain in enumerate(found) if len(chain) > 1 and not any(chain is c for c in found[:i])]
 
 
+# -- one sentence and another ---------------------------------------------------------------------------------------
+
+
+def _where(whole: str, part: str) -> list[int] | None:
+    """Which sentence of a text says each one of another; None if one is not said, or the steps not in this order."""
+    lines = [tokens(s) for s in sentences(whole)]
+    parts = sentences(part)
+    ordered = sum(map(_is_step, parts)) > 1
+    places: list[int] = []
+    at = 0
+    for sentence in parts:
+        wanted, step = tokens(sentence), ordered and _is_step(sentence)
+        place = next((i for i in range(at if step else 0, len(lines)) if _says(lines[i], wanted)), None)
+        if place is None:
+            return None
+        at = place + 1 if step else at
+        places.append(place)
+    return places
+
+
+def _says(whole: Sequence[Token], part: Sequence[Token]) -> bool:
+    left = iter(t.text for t in whole)
+    if not all(any(t.text == other for other in left) for t in part):
+        return False
+    return [t for t in whole if t.kind == "binding"] == [t for t in part if t.kind == "binding"]
+
+
+def _turned(sentence: Sequence[Token], said: Sequence[Sequence[Token]]) -> bool:
+    """Whether it is said in the same words, but in no sentence in the same order: who pays whom."""
+    own = sorted(t.text for t in sentence)
+    again = [s for s in said if sorted(t.text for t in s) == own]
+    return len(own) > 2 and bool(again) and not any(_says(s, sentence) for s in again)
+
+
+class _Saying(NamedTuple):
+    """One sentence, as far as it can be held against another one."""
+
+    words: set[str]
+    details: set[str]
+    denied: set[str]
+    """What it says is not so; "" where that is not clear."""
+    lacking: set[str]
+    """What it says is missing: "without heating it"."""
+
+
+def _saying(sentence: str) -> _Saying:
+    said = tokens(sentence)
+    pairs = _bound(said)
+    return _Saying(
+        {t.text for t in said if t.kind != "binding"}, {t.text for t in said if t.kind == "detail"}, {what for word, what in pairs if word == "not"},
+        {what for word, what in pairs if word in _LACKING},
+    )  # fmt: skip
+
+
+def _same(one: _Saying, other: _Saying) -> bool:
+    return one[2:] == other[2:] and overlap(one.words, other.words) >= _SAME
+
+
+def _opposed(one: _Saying, other: _Saying) -> bool:
+    """In short sentences a "not" counts wherever it stands, for it may be far from what it denies; in longer ones, and a "without", if the other one
+    has what it stands before. What has other numbers and names is about something else."""
+    if overlap(one.words, other.words) < _ALIKE or (one.details - other.words and other.details - one.words):
+        return False
+    if max(len(one.words), len(other.words)) <= _SHORT and bool(one.denied) != bool(other.denied):
+        return True
+    return any(
+        what & words - theirs
+        for what, words, theirs in (
+            (one.denied, other.words, other.denied), (other.denied, one.words, one.denied),
+            (one.lacking, other.words, other.lacking), (other.lacking, one.words, one.lacking),
+        )
+    )  # fmt: skip
+
+
+def _bound(said: Sequence[Token], *, every: bool = False) -> list[tuple[str, str]]:
+    """Each binding word with what it stands before; with `every`, with all that comes after it in the sentence."""
+    found: list[tuple[str, str]] = []
+    for at, token in enumerate(said):
+        if token.kind == "binding":
+            later = [t.text for t in said[at + 1 :] if t.kind != "binding"] or [""]
+            found += [(token.text, what) for what in (later if every else later[:1])]
+    return found
+
+
+def _counted(text: str, *, every: bool = False) -> dict[str, set[str]]:
+    """Of each number the words of its own: those nearest to it in its clause that no other number has, too; with `every`, these, too."""
+    found: dict[str, set[str]] = {}
+    for sentence in _apart(text):
+        clauses: list[list[Token]] = [[]]
+        for clause in _ENDS.split(sentence):
+            said = tokens(clause)
+            if any(map(_is_number, said)) and any(map(_is_number, clauses[-1])):
+                clauses.append([])
+            clauses[-1] = [*clauses[-1], *said]
+        for clause in clauses:
+            numbers = [i for i, t in enumerate(clause) if _is_number(t)]
+            for i, token in enumerate(clause):
+                if token.kind != "binding" and i not in numbers and numbers:
+                    nearest = min(numbers, key=lambda n, i=i: (abs(n - i), n))  # type: ignore[misc]
+                    found.setdefault(clause[nearest].text, set()).add(token.text)
+    shared = {w for a in found for w in found[a] for b in found if a != b and w in found[b]}
+    return found if every else {number: of - shared for number, of in found.items()}
+
+
 def _follow(said: Sequence[str], after: str) -> bool:
     """Whether steps follow each other in a text as well, once from the first to the last; or are told there in other words, so that nobody can tell."""
-    numbers, there = details("; ".join(said)), details(after)
-    if set(numbers) <= set(there) and not _in_order(numbers, there):
-        return False
-    wanted = [set(_telling(step)) for step in said]
+    wanted = [_telling(step) for step in said]
     every = set[str]().union(*wanted)
-    told = [_telling("; ".join(chain)) for chain in (*steps(after), *([s] for s in sentences(_plain(after))))]
+    whole = [t for s in sentences(_plain(after)) for t in _telling(s)]
+    told = [[t for step in chain for t in _telling(step)] for chain in steps(after)]
+    told += [_telling(s) for s in sentences(_plain(after))]
     retold = [chain for chain in told if len(every.intersection(chain)) >= _RETOLD * len(every)]
-    return not retold or any(_step_by_step(wanted, chain) for chain in retold)
+    if not retold and len(every.intersection(whole)) >= _RETOLD * len(every):
+        retold = [whole]
+    return not retold or any(_step_by_step([set(w) for w in wanted], chain) for chain in retold)
 
 
 def _step_by_step(wanted: Sequence[Set[str]], chain: Sequence[str]) -> bool:
@@ -115,83 +339,41 @@ def _step_by_step(wanted: Sequence[Set[str]], chain: Sequence[str]) -> bool:
     return True
 
 
-def covers(whole: str, part: str) -> bool:
-    """Whether a text says all that another says, as far as words tell: nothing is lost, every telling word is there, and in the same order where
-    it matters what stands where ("from the vault to the laptop")."""
-    telling, there = _telling(part), _telling(whole)
-    if lost([part], whole) or not set(telling) <= set(there) or contradict(whole, part):
-        return False
-    return not _DIRECTIONS & set(re.findall(r"[a-z]+", part.lower())) or _in_order(telling, there)
+# -- words ----------------------------------------------------------------------------------------------------------
 
 
-def contradict(one: str, other: str) -> bool:
-    """Whether a sentence of one denies what one of the other says, as far as words tell: the same words, but for a "not" or "never". What both
-    texts say does not set them against each other."""
-    ours, theirs = ([_saying(s) for s in sentences(_plain(t), apart=True)] for t in (one, other))
-    alone = [a for a in ours if not any(_same(a, b) for b in theirs)]
-    return any(_opposed(a, b) for b in theirs if not any(_same(a, b) for a in ours) for a in alone)
+def _is_step(sentence: str) -> bool:
+    first = re.match(r"\W*([\w']*)", sentence)
+    return bool(first) and first[1].lower() not in _NO_STEP
 
 
-class _Saying(NamedTuple):
-    """One sentence, as far as it can be held against another one."""
-
-    words: set[str]
-    denied: bool
-    lacking: set[str]
-    """What it says is missing: "without heating it"."""
-
-
-def _saying(sentence: str) -> _Saying:
-    lacking = set().union(*(content_words(word) for word in _LACKING.findall(sentence)))
-    return _Saying(content_words(sentence), bool(_AGAINST & conditions(sentence)), lacking)
+def _is_detail(said: str, before: str) -> bool:
+    name = said[0].isupper() and re.search(r"[a-z,;0-9] $", before)
+    unit = said.lower() in _UNITS and re.search(r"\d\s?$", before)
+    return (
+        bool(name or unit) or not said.replace("'", "").isalpha() or said.lower() in NUMBER_WORDS or said[0] in "`\"'"
+    )
 
 
-def _same(one: _Saying, other: _Saying) -> bool:
-    return one[1:] == other[1:] and overlap(one.words, other.words) >= _SAME
-
-
-def _opposed(one: _Saying, other: _Saying) -> bool:
-    """A "not" counts wherever it stands, for it may be far from what it denies; a "without" only if the other one has what is missing."""
-    missing = (one.lacking & other.words - other.lacking) | (other.lacking & one.words - one.lacking)
-    return overlap(one.words, other.words) >= _ALIKE and (one.denied != other.denied or bool(missing))
-
-
-def overlap(one: Set[str], other: Set[str]) -> float:
-    """What two sets of words have in common, as a share of all of them (Jaccard, 1912); 0 … 1, and 0 for two empty ones."""
-    return len(one & other) / max(1, len(one | other))
-
-
-def united(one: str, other: str, *, longest: int) -> str | None:
-    """One text for two that say nearly the same: the fuller one, and each sentence of the other that it does not say. None if that is longer than
-    `longest` characters, if they contradict each other, or if something would be lost after all."""
-    if covers(one, other):
-        return one
-    if covers(other, one):
-        return other
-    if contradict(one, other):
-        return None
-    fuller, rest = (one, other) if len(content_words(one)) >= len(content_words(other)) else (other, one)
-    text = " ".join([_ended(fuller), *(s for s in _sentences(rest) if not covers(fuller, s))])
-    return text if len(text) <= longest and not lost([one, other], text) else None
+def _is_number(token: Token) -> bool:
+    return token.kind == "detail" and (any(c.isdigit() for c in token.text) or token.text in NUMBER_WORDS)
 
 
 def _telling(text: str) -> list[str]:
-    """The telling words, in order."""
-    return [stem for word in re.findall(r"[\w'.:/@-]*\w", _plain(text)) for stem in sorted(content_words(word))]
+    return [t.text for t in tokens(text) if t.kind != "binding"]
+
+
+def _words_of(text: str) -> set[str]:
+    return {w for s in sentences(text) for w in _telling(s)}
+
+
+def _apart(text: str) -> Iterator[str]:
+    yield from sentences(_plain(text), apart=True)
 
 
 def _plain(text: str) -> str:
     return text.replace("\u2019", "'")
 
 
-def _sentences(text: str) -> Iterator[str]:
-    yield from map(_ended, sentences(text))
-
-
 def _ended(text: str) -> str:
     return text if text.rstrip().endswith((".", "!", "?", ":", ";")) else f"{text.rstrip()}."
-
-
-def _in_order(wanted: Sequence[str], there: Sequence[str]) -> bool:
-    left = iter(there)
-    return all(any(d == other for other in left) for d in wanted)
