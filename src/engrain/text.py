@@ -154,10 +154,12 @@ class Text:
         """Change the playbook by these operations (JSON as ACE's curator writes it), or, without any, by those that the model proposes after the latest
         reflections (one call). They hold unless the user's own tasks show that they do harm; with `wait`, only what is shown to help does. With other `kinds`,
         memories of that kind are changed (`loops.curate`). A `sampler` answers in the model's place."""
-        given = sampler
+        opened: list[Metered] = []
 
-        def asked() -> Sampler:
-            return self._sampler() if given is None else given
+        def model() -> Metered:
+            if not opened:
+                opened.append(Metered(self._sampler() if sampler is None else sampler))
+            return opened[0]
 
         live = current(self._store, self._scope)
         adapter = live.id if live is not None and self._sampler is self._engine else ""
@@ -167,7 +169,7 @@ class Text:
             )
         if proposed is None:
             found = proposed_by(
-                self._store, self._embedder, asked(), scope=self._scope, adapter=adapter, shelf=self._shelf
+                self._store, self._embedder, model(), scope=self._scope, adapter=adapter, shelf=self._shelf
             )
         else:
             found = Proposed(operations=tuple(operations(proposed) if isinstance(proposed, str) else proposed))
@@ -182,9 +184,14 @@ class Text:
             return add_context(context.text, messages)
 
         made = curate(
-            self._store, found.operations, scope=self._scope, sampler=asked, adapter=adapter, show=show, wait=wait,
+            self._store, found.operations, scope=self._scope, sampler=model, adapter=adapter, show=show, wait=wait,
             by="user" if proposed is not None else "model", kinds=kinds, shown=found.shown, grounds=found.reflections,
         )  # fmt: skip
+        if made.lessons and not made.waits and made.decision != "reject":
+            tidy(
+                self._store, self._embedder, scope=self._scope, kinds=tuple(kinds), only=made.lessons, shelf=self._shelf
+            )
+        made.calls, made.tokens = sum(m.calls for m in opened), sum(m.tokens for m in opened)
         self._follow()
         return made
 

@@ -253,7 +253,7 @@ def test_what_was_written_of_a_forgotten_answer_goes_with_it(tmp_path: Path) -> 
         told = Memory(
             scope=me.scope,
             kind="reflection",
-            text="Ada's pin is 9931.",
+            text="Ada's pin is 993177025.",
             source="reflect",
             valid_from=1.0,
             causes=(asked.id,),
@@ -262,14 +262,14 @@ def test_what_was_written_of_a_forgotten_answer_goes_with_it(tmp_path: Path) -> 
         old = Memory(scope=me.scope, kind="lesson", text="Ask Ada.", valid_from=1.0)
         me.store.append(old)
         asks = [
-            Operation(type="ADD", content="Say 9931 when asked for the pin."),
-            Operation(type="UPDATE", ids=(old.id,), content="Ask Ada, or say 9931."),
+            Operation(type="ADD", content="Say 993177025 when asked for the pin."),
+            Operation(type="UPDATE", ids=(old.id,), content="Ask Ada, or say 993177025."),
         ]
         made = curate(me.store, asks, scope=me.scope, shown=(told.id,), grounds=(told.id,))
         receipt = me.forget(asked.id)
         assert {*made.lessons, told.id} <= {*receipt.removed}
         assert [lesson.memory.text for lesson in me.text.lessons()] == ["Ask Ada."]
-        assert b"9931" not in b"".join(f.read_bytes() for f in tmp_path.rglob("*.db*"))
+        assert b"993177025" not in b"".join(f.read_bytes() for f in tmp_path.rglob("*.db*"))
 
 
 def test_the_users_own_tasks_judge_what_the_model_answers_with_it(tmp_path: Path) -> None:

@@ -57,8 +57,8 @@ def test_a_lesson_is_shown_where_it_fits_and_credited_by_the_outcome(store: SqlS
 
 def test_what_was_merged_brings_its_credit_along(store: SqlStore) -> None:
     one, two = (
-        lesson(store, "Check the free space before a backup, and look at the log after each."),
-        lesson(store, "Look at the log after each backup."),
+        lesson(store, "Check the free space before a backup. Look at the log after each."),
+        lesson(store, "Check the free space before a backup."),
     )
     for rating in (1.0, 0.0):
         remember.feedback(store, ask(store, "Make a backup.").id, scope=ME, rating=rating)

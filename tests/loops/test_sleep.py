@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import closing
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from engrain.engines.fake import FakeEngine
-from engrain.errors import Conflict
+from engrain.errors import Conflict, UpstreamFailed
 from engrain.loops import sleep as sleeping
 from engrain.loops.change import change
 from engrain.loops.sleep import Sleep, fade, sleep
@@ -101,6 +102,45 @@ def test_a_step_that_somebody_disturbs_is_left_to_the_next_sleep(
     monkeypatch.setattr(sleeping, "prune", disturbed)
     done = sleep(store, HASHED, words, scope=ME)
     assert done.left == ["prune"] and len(tries) == sleeping.TRIES
+
+
+def test_what_could_not_be_linked_is_linked_in_the_next_sleep(store: SqlStore, monkeypatch: pytest.MonkeyPatch) -> None:
+    now = 1e9
+    told = (
+        "The kiln in the north barn runs on propane.",
+        "Heller delivers propane to the north barn.",
+        "Ada likes tea.",
+    )
+    store.append_all([Memory(scope=ME, kind="note", text=text, valid_from=now) for text in told])
+    connect = sleeping.connect
+    monkeypatch.setattr(sleeping, "connect", lambda *_, **__: (_ for _ in ()).throw(Conflict("somebody wrote")))
+    assert sleep(store, HASHED, words, scope=ME).left == ["link"]
+    monkeypatch.setattr(sleeping, "connect", connect)
+    linked = [sleep(store, HASHED, words, scope=ME, settings=Sleep(notes=1)).linked for _ in told]
+    assert sum(map(len, linked)) == 1 and not sleep(store, HASHED, words, scope=ME).linked
+
+
+class Unreachable(FakeEngine):
+    def sample(self, prompts, **_):  # type: ignore[no-untyped-def]
+        raise UpstreamFailed("the upstream does not answer")
+
+
+class Silent(FakeEngine):
+    def sample(self, prompts, **asked):  # type: ignore[no-untyped-def]
+        return [replace(c, text="") for c in super().sample(prompts, **asked)]
+
+
+def test_a_model_that_is_down_or_says_nothing_keeps_nothing_from_its_order(store: SqlStore) -> None:
+    failed(store, "Deploy the site.", "the port was taken")
+    for text in (
+        "Always check the free space of the disk before a backup.",
+        "Always check the free space of the disk before any backup.",
+    ):
+        store.append(Memory(scope=ME, kind="lesson", text=text, valid_from=1e9))
+    down = sleep(store, HASHED, words, scope=ME, settings=Sleep(calls=9), sampler=Unreachable())
+    assert down.left == ["reflect"] and len(down.merged) == 1 and not down.reflected
+    calls = [sleep(store, HASHED, words, scope=ME, settings=Sleep(calls=9), sampler=Silent()).calls for _ in range(2)]
+    assert calls == [1, 0]  # it is not asked again
 
 
 def test_nothing_is_written_over_what_was_told_meanwhile(store: SqlStore) -> None:

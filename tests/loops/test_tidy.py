@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from engrain.errors import Conflict
 from engrain.loops.change import change
 from engrain.loops.forget import preview
 from engrain.loops.tidy import Tidying, add, tidy
@@ -103,6 +104,32 @@ def test_forgetting_one_that_was_merged_by_its_id_forgets_all_that_say_it(store:
     first, second = two_halves(store)
     whole = next(m for m in store.select(Memory, scope=ME) if m.source == "tidy")
     assert set(preview(store, whole.id, scope=ME).memories) == {first.id, second.id, whole.id}
+
+
+def test_one_undo_brings_both_halves_back_and_it_is_not_made_again(store: SqlStore) -> None:
+    first, second = two_halves(store)
+    merges = [d for d in store.select(Delta, scope=ME) if d.operator == "merge"]
+    (undone,) = change(store, "undo", merges[-1].id, scope=ME, reason="they are two things")
+    assert active(store) == [first.text, second.text]
+    assert tidy(store, HashedEmbedder(), scope=ME, settings=Tidying(cosine=0.6)) == []
+    assert active(store) == [first.text, second.text]
+    change(store, "undo", undone.id, scope=ME, reason="they are one after all")
+    assert len(active(store)) == 1 and "Petra" in active(store)[0]
+
+
+def test_what_gives_a_thing_a_value_stays_by_itself_so_that_another_value_ends_it(store: SqlStore) -> None:
+    code, door = "The gate code of the north barn is 4417.", "The door code of the north barn is 4417."
+    for text in (code, door):
+        store.append(Memory(scope=ME, kind="note", text=text, valid_from=1.0))
+    assert tidy(store, HashedEmbedder(), scope=ME, kinds=("note",), settings=Tidying(cosine=0.5, words=0.5)) == []
+    store.append(Memory(scope=ME, text="The gate code of the north barn is 7777.", valid_from=2.0))
+    assert active(store) == [door, "The gate code of the north barn is 7777."]
+
+
+def test_who_is_disturbed_all_the_while_leaves_it(store: SqlStore, monkeypatch: pytest.MonkeyPatch) -> None:
+    store.append_all([lesson(SHORT), lesson(SAME)])
+    monkeypatch.setattr(store, "append_all", lambda *given, **more: (_ for _ in ()).throw(Conflict("somebody wrote")))
+    assert tidy(store, HashedEmbedder(), scope=ME) == [] and active(store) == [SHORT, SAME]
 
 
 def test_an_accepted_proposal_that_is_tidied_does_not_vanish(store: SqlStore) -> None:

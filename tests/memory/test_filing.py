@@ -17,7 +17,7 @@ from sqlalchemy import text as sql
 
 from engrain.errors import InputError
 from engrain.memory.filing import file, keys_of, shelf_of
-from engrain.memory.history import History, claim_in, derive
+from engrain.memory.history import UNITED, History, claim_in, derive
 from engrain.records import Delta, Memory, Scope
 from engrain.store import SqlStore
 
@@ -82,6 +82,7 @@ def test_it_is_what_deriving_all_of_them_gives(store: SqlStore, data: st.DataObj
                 valid_from=valid,
                 kind=data.draw(st.sampled_from(("fact", "episode", "lesson"))),
                 proposed=data.draw(st.booleans()),
+                source=data.draw(st.sampled_from(("tell", UNITED))),
             )
         )
         store.append(there[-1])

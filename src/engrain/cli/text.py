@@ -127,15 +127,13 @@ def curate_lessons(
     Example:  engrain lessons curate changes.json
     """
     from engrain.loops.remember import read_text
-    from engrain.loops.sleep import Metered
     from engrain.memory.history import LESSONS
 
     with opened(there(home), base, user, tenant, device, embedder) as me:
         if kind not in ("lesson", "note"):
             raise InputError(f"--kind {kind!r}: give lesson or note")
         kinds: tuple[MemoryKind, ...] = LESSONS if kind == "lesson" else ("note",)
-        model = Metered(me.engine) if file is None else None
-        made = me.text.curate(read_text(file.expanduser()) if file else None, wait=wait, kinds=kinds, sampler=model)
+        made = me.text.curate(read_text(file.expanduser()) if file else None, wait=wait, kinds=kinds)
         for line in made.refused:
             say(f"refused: {line}", "yellow")
         for name in made.deltas:
@@ -146,10 +144,7 @@ def curate_lessons(
         held = "waits" if made.waits else "refused" if made.decision == "reject" else "holds"
         for lesson in made.lessons:
             say(f"{held}: {lesson}")
-        say(
-            f"{made.decision}: {made.reason}" + (f"; {model.calls} calls, {model.tokens} tokens" if model else ""),
-            "bold",
-        )
+        say(f"{made.decision}: {made.reason}; {made.calls} calls, {made.tokens} tokens of the model", "bold")
 
 
 @app.command()

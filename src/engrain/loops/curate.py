@@ -81,7 +81,7 @@ class Curated:
     nothing has changed."""
     reason: str
     lessons: list[str] = field(default_factory=list[str])
-    """Ids of the new lessons; where they wait, they are to be accepted (`change`)."""
+    """Ids of the new lessons; where they wait, they are to be accepted (`change`); where the change was refused, they are archived."""
     deltas: list[str] = field(default_factory=list[str])
     """Ids of what was done; undone in the opposite order, all is as it was."""
     refused: list[str] = field(default_factory=list[str])
@@ -90,6 +90,9 @@ class Curated:
     """Questions of the user's tasks that are answered wrongly with the change and rightly without."""
     mended: list[str] = field(default_factory=list[str])
     waits: bool = False
+    calls: int = 0
+    """Of the model, for what it proposed and for the tasks that judge."""
+    tokens: int = 0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -39,10 +39,9 @@ from engrain.loops.prepare import Preparation
 from engrain.loops.reflect import SOURCE as REFLECTED
 from engrain.loops.skills import WRITTEN
 from engrain.loops.study import Study
-from engrain.loops.tidy import SOURCE as TIDIED
 from engrain.loops.traces import Traces, answered, redact, repeats, telling_words
 from engrain.memory import holding
-from engrain.memory.history import standing_deltas
+from engrain.memory.history import UNITED, standing_deltas
 from engrain.records import (
     Adapter,
     Batch,
@@ -65,7 +64,7 @@ if TYPE_CHECKING:
 
 
 RUN = "forget"
-DERIVED = (TIDIED, WRITTEN, REFLECTED, EVOLVED, CURATED)
+DERIVED = (UNITED, WRITTEN, REFLECTED, EVOLVED, CURATED)
 """Sources of memories whose text was made of that of their causes."""
 BEFORE = {"replay": None, "clear": 1.0, "clear_of_a_group": 0.0}
 """What runs did that did not yet say so."""

@@ -10,11 +10,11 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, TypeVar
 
-from engrain.errors import Conflict
+from engrain.errors import Conflict, EngrainError
 from engrain.loops.change import delta
 from engrain.loops.notes import connect
 from engrain.loops.playbook import prune
@@ -36,7 +36,10 @@ log = logging.getLogger(__name__)
 
 T = TypeVar("T")
 SLEPT = "slept"
-"""Under this key stands up to which entry of the ledger the last sleep has looked."""
+"""Under this key stands up to which entry of the ledger the last sleep has looked (`seq`), which notes are still to be linked (`link`), and of
+which answers a model had nothing to say (`silent`)."""
+MOST_SILENT = 256
+"""Of these answers, the last ones."""
 REPEATING: tuple[MemoryKind, ...] = (*LESSONS, "note")
 """Kinds of which near repeats are merged."""
 TRIES = 3
@@ -52,7 +55,7 @@ class Sleep:
     reflections: int = 16
     """Answers that were not good that are reflected on, at most, the latest first."""
     notes: int = 64
-    """Notes that are linked, at most, the latest first."""
+    """Notes that are linked, at most, the latest first; the others are in the next sleep."""
     floor: float = 0.1
     """Strength below which what may fade is put away."""
     laws: Mapping[MemoryKind, Law] = field(default_factory=lambda: LAWS)
@@ -125,13 +128,15 @@ def sleep(
                 return do()
             except Conflict:
                 continue
-        done.left.append(name)
+        done.left += [name] if name not in done.left else []
         return []
 
-    for interaction in step("reflect", lambda: unreflected(store, scope, settings.reflections, bare=model is not None)):
-        critic = Written(model) if model is not None and model.calls < settings.calls else by_rules
-        memory = reflect(store, embedder, interaction, scope=scope, critic=critic, shelf=shelf)
+    silent = [str(name) for name in last.get("silent", ())]
+    for interaction in unreflected(store, scope, settings.reflections, bare=model is not None, beside=silent):
+        asked = model if model is not None and model.calls < settings.calls else None
+        memory = _reflected(store, embedder, interaction, scope, asked, shelf, done)
         done.reflected += [memory.id] if memory is not None else []
+        silent += [interaction] if memory is None and asked is not None and "reflect" not in done.left else []
     fresh = [m.id for m in new if m.kind in REPEATING]
     merges = (
         tidy(store, embedder, scope=scope, kinds=REPEATING, only=fresh, settings=settings.tidying, shelf=shelf)
@@ -139,10 +144,15 @@ def sleep(
         else []
     )
     done.merged += [m.into for m in merges if m.into]
-    for memory in of_kinds(store, scope, ("note",))[-settings.notes :]:
-        if memory.id not in {*fresh, *done.merged}:
+    unlinked = {*last.get("link", ()), *fresh, *done.merged}
+    notes = [m for m in of_kinds(store, scope, ("note",)) if m.id in unlinked]
+    later = [m.id for m in notes[: -settings.notes]]
+    for memory in notes[-settings.notes :]:
+        if "link" in done.left:
+            later.append(memory.id)
             continue
         done.linked += [d.id for d in step("link", lambda m=memory: connect(store, embedder, m, shelf=shelf))]  # type: ignore[misc]
+        later += [memory.id] if "link" in done.left else []
     done.archived += [
         d.id for d in step("prune", lambda: prune(store, count_tokens, scope=scope, settings=settings.playbook))
     ]
@@ -153,20 +163,45 @@ def sleep(
         m.id
         for m in step("distil", lambda: distil(store, embedder, scope=scope, playbook=settings.playbook, shelf=shelf))
     ]
-    store.put_run(SLEPT, {"seq": before}, scope=scope)
+    store.put_run(SLEPT, {"seq": before, "link": later, "silent": silent[-MOST_SILENT:]}, scope=scope)
     if model is not None:
         done.calls, done.tokens = model.calls, model.tokens
     log.info("%s slept: %s", scope, done)
     return done
 
 
-def unreflected(store: SqlStore, scope: Scope, most: int, *, bare: bool = False) -> list[str]:
-    """Ids of the latest answers that were not good, by all that was said of them, and that nothing was learned from yet; of those that were only
-    corrected or rated, with no reason, where `bare`: without a model nothing is to be learned of them but the correction, which is a memory already."""
+def _reflected(
+    store: SqlStore,
+    embedder: Embedder,
+    interaction: str,
+    scope: Scope,
+    model: Metered | None,
+    shelf: Shelf,
+    done: Slept,
+) -> Memory | None:
+    """One reflection, by the model if there is one; where it cannot be reached, this one is left to the next sleep."""
+    try:
+        critic = by_rules if model is None else Written(model)
+        return reflect(store, embedder, interaction, scope=scope, critic=critic, shelf=shelf)
+    except EngrainError as error:
+        if model is None:
+            raise
+        log.warning("%s: nothing was reflected on %s: %s", scope, interaction, error)
+        done.left += ["reflect"] if "reflect" not in done.left else []
+        return None
+
+
+def unreflected(
+    store: SqlStore, scope: Scope, most: int, *, bare: bool = False, beside: Collection[str] = ()
+) -> list[str]:
+    """Ids of the latest answers that were not good, by all that was said of them, and that nothing was learned from yet, `beside` others; of those that were
+    only corrected or rated, with no reason, where `bare`: without a model nothing is to be learned of them but the correction, which is a memory already."""
     said: dict[str, list[Feedback]] = {}
     for feedback in store.select(Feedback, scope=scope):
         said.setdefault(feedback.interaction, []).append(feedback)
-    known = {cause for m in store.select(Memory, scope=scope) if m.source == REFLECTED for cause in m.causes}
+    known = {cause for m in store.select(Memory, scope=scope) if m.source == REFLECTED for cause in m.causes} | {
+        *beside
+    }
     found: list[str] = []
     for interaction, about in reversed(said.items()):
         why = any(f.text.strip() and f.name not in ("correction", "rating") for f in about if f.kind != "implicit")

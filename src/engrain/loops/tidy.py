@@ -5,10 +5,12 @@ Nothing is deleted: what was merged stays on record and comes back when the merg
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
-from itertools import chain
+from itertools import chain, combinations
+from typing import NamedTuple
 
 import numpy as np
 
@@ -17,14 +19,13 @@ from engrain.loops.change import delta
 from engrain.loops.remember import LONGEST_NOTE, now_of
 from engrain.memory.extract import content_words
 from engrain.memory.held import Shelf
-from engrain.memory.history import standing_deltas
+from engrain.memory.history import UNITED, claim_in, standing_deltas
 from engrain.memory.merging import overlap, united
 from engrain.protocols import Embedder
 from engrain.records import Memory, MemoryKind, Scope
 from engrain.store import SqlStore
 
-SOURCE = "tidy"
-"""Of a text that was made of others: it goes when one of them is forgotten."""
+log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -91,15 +92,16 @@ def _tidy(
 ) -> list[Merge]:
     found: list[Merge] = []
     sought = None if only is None else set(only)
-    alike = _Alike(settings)
-    while True:
+    alike, disturbed = _Alike(settings), 0
+    while disturbed < TRIES:
         seen = store.state(scope=scope)
         kept = shelf.vectors(store, embedder, scope)
-        names = [name for name in store.filed(scope=scope, kinds=(kind,)) if kept.row(name) >= 0]
-        new = store.akin((), alike.look_at(names), scope=scope)
+        there = [name for name in store.filed(scope=scope, kinds=(kind,)) if kept.row(name) >= 0]
+        alike.take(store.akin((), alike.look_at(there), scope=scope))
+        names = [name for name in there if name not in alike.claims]
         vectors = kept.matrix[np.array([kept.row(name) for name in names], dtype=np.int64)]
         looked = names if sought is None else [name for name in names if name in sought]
-        paired = alike.compare(names, looked, vectors, new)
+        paired = alike.compare(names, looked, vectors)
         pair = alike.closest(paired, _kept_apart(store, paired, scope))
         if pair is None:
             return found
@@ -107,13 +109,29 @@ def _tidy(
         try:
             found.append(_merge(store, one, other, settings, by, seen))
         except Conflict:  # somebody wrote meanwhile: look again
+            disturbed += 1
             continue
+        disturbed = 0
         if sought is not None and found[-1].into:
             sought.add(found[-1].into)
+    log.info("%s: somebody writes all the while; what still repeats itself is left to the next time", scope)
+    return found
 
 
+TRIES = 3
+"""How often a pair is looked for anew because something was told meanwhile."""
 _NEAREST = 10
 """How many of the nearest a memory is compared with."""
+
+
+class _Near(NamedTuple):
+    """What is nearest to one memory."""
+
+    last: float
+    """Cosine of the last of them; what is closer takes its place."""
+    ids: frozenset[str]
+    pairs: tuple[tuple[float, str], ...]
+    """Those that it nearly repeats, and how alike they are."""
 
 
 class _Alike:
@@ -121,11 +139,11 @@ class _Alike:
 
     def __init__(self, settings: Tidying) -> None:
         self.memories: dict[str, Memory] = {}
+        self.claims: set[str] = set()
+        """Those that give a thing a value: another value ends them, so that they must stay by themselves."""
         self._settings = settings
         self._words: dict[str, set[str]] = {}
-        self._nearest: dict[
-            str, tuple[float, set[str], list[tuple[float, str]]]
-        ] = {}  # cosine of the last, all, those alike
+        self._nearest: dict[str, _Near] = {}
 
     def look_at(self, names: Sequence[str]) -> set[str]:
         """Drop what is not among the names any more, and what was near to it; returns the names that are new."""
@@ -134,32 +152,32 @@ class _Alike:
         for name in gone:
             del self.memories[name], self._words[name]
         self._nearest = {
-            name: near for name, near in self._nearest.items() if name not in gone and gone.isdisjoint(near[1])
+            name: near for name, near in self._nearest.items() if name not in gone and gone.isdisjoint(near.ids)
         }
         return there - self.memories.keys()
 
-    def compare(
-        self, names: Sequence[str], looked: Sequence[str], vectors: np.ndarray, new: Sequence[Memory]
-    ) -> list[str]:
+    def take(self, new: Sequence[Memory]) -> None:
+        """Memories that were not looked at before."""
+        self.memories |= {m.id: m for m in new}
+        self.claims |= {m.id for m in new if claim_in(m) is not None}
+        self._words |= {m.id: content_words(m.text) for m in new}
+
+    def compare(self, names: Sequence[str], looked: Sequence[str], vectors: np.ndarray) -> list[str]:
         """Find what is nearest to each of the `looked`, as far as it is not known; returns those that nearly repeat another one. `vectors` is
         those of the names, float32 [n, dimension]."""
-        self.memories |= {m.id: m for m in new}
-        self._words |= {m.id: content_words(m.text) for m in new}
         row = {name: i for i, name in enumerate(names)}
         known = list(self._nearest)
-        rows, least = [row[name] for name in known], np.array([self._nearest[name][0] for name in known])
-        for memory in new if known else ():
-            closer = vectors[rows] @ vectors[row[memory.id]] > least
+        rows, last = [row[name] for name in known], np.array([self._nearest[name].last for name in known])
+        for name in [name for name in names if name not in self._nearest] if known else ():
+            closer = vectors[rows] @ vectors[row[name]] > last
             for i in np.flatnonzero(closer).tolist():
                 self._nearest.pop(known[i], None)
         for name in looked:
             if name not in self._nearest:
                 self._nearest[name] = self._near(name, names, vectors @ vectors[row[name]], row[name])
-        return [name for name in looked if self._nearest[name][2]]
+        return [name for name in looked if self._nearest[name].pairs]
 
-    def _near(
-        self, name: str, names: Sequence[str], cosines: np.ndarray, own: int
-    ) -> tuple[float, set[str], list[tuple[float, str]]]:
+    def _near(self, name: str, names: Sequence[str], cosines: np.ndarray, own: int) -> _Near:
         cosines[own] = -2.0
         best = np.argsort(-cosines, kind="stable")[: min(_NEAREST, len(names) - 1)].tolist()
         pairs: list[tuple[float, str]] = []
@@ -167,13 +185,14 @@ class _Alike:
             cosine, shared = float(cosines[at]), overlap(self._words[name], self._words[names[at]])
             if cosine >= self._settings.cosine or shared >= self._settings.words:
                 pairs.append((max(cosine, shared), names[at]))
-        return float(cosines[best[-1]]) if len(best) == _NEAREST else -2.0, {names[at] for at in best}, pairs
+        last = float(cosines[best[-1]]) if len(best) == _NEAREST else -2.0
+        return _Near(last, frozenset(names[at] for at in best), tuple(pairs))
 
     def closest(self, paired: Sequence[str], apart: Collection[frozenset[str]]) -> tuple[str, str] | None:
         """The two that are most alike, of those with one of the `paired` that are not kept apart; None if none are."""
         best: tuple[float, str, str] | None = None
         for name in paired:
-            for alike, other in self._nearest[name][2]:
+            for alike, other in self._nearest[name].pairs:
                 if (best is None or alike > best[0]) and frozenset((name, other)) not in apart:
                     best = alike, name, other
         return best[1:] if best else None
@@ -192,7 +211,7 @@ def _merge(store: SqlStore, one: Memory, other: Memory, settings: Tidying, by: s
             store.append_all([record("merge", gone.id, into=stands.id)], seen=seen)
             return Merge(one=one.id, other=other.id, into=stands.id, reason=reason)
     both = replace(
-        one, id=Memory(scope=scope, text="", valid_from=now).id, text=text, source=SOURCE, recorded_at=now,
+        one, id=Memory(scope=scope, text="", valid_from=now).id, text=text, source=UNITED, recorded_at=now,
         valid_from=min(one.valid_from, other.valid_from), talk="", proposed=False, supersedes=(), retracts=(), causes=(one.id, other.id),
         attributes=tuple((dict(other.attributes) | dict(one.attributes)).items()),
     )  # fmt: skip
@@ -201,8 +220,13 @@ def _merge(store: SqlStore, one: Memory, other: Memory, settings: Tidying, by: s
 
 
 def _kept_apart(store: SqlStore, ids: Sequence[str], scope: Scope) -> set[frozenset[str]]:
-    """Pairs that were compared and kept, or whose merge was undone."""
+    """Pairs that were compared and kept, or whose merge was undone, be it into a third text."""
     deltas = store.deltas(ids, scope=scope)
     standing = {d.id: d for d in standing_deltas(deltas)}
-    undone = {frozenset((*d.targets, d.into)) for d in deltas if d.operator == "merge" and d.id not in standing}
-    return undone | {frozenset(d.targets) for d in standing.values() if d.operator == "keep"}
+    found = {frozenset(d.targets) for d in standing.values() if d.operator == "keep"}
+    parted: dict[str, set[str]] = {}
+    for d in deltas:
+        if d.operator == "merge":
+            parted.setdefault(d.into, {d.into}).update(d.targets)
+    undone = {d.into for d in deltas if d.operator == "merge" and d.id not in standing}
+    return found | {frozenset(pair) for into in undone for pair in combinations(sorted(parted[into]), 2)}

@@ -26,6 +26,11 @@ LESSONS: tuple[MemoryKind, ...] = ("lesson", "reflection")
 """The kinds of which a playbook is made: what to do, learned from what came of it."""
 
 
+UNITED = "tidy"
+"""Source of a text that was made of others, its causes, by whole sentences. It stands for all of them or not at all: it goes when one is forgotten, and is
+archived when its merge with one is undone."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Standing:
     """Where one memory stands."""
@@ -69,11 +74,12 @@ def standing_deltas(deltas: Iterable[Delta], *, undos: bool = False) -> list[Del
 
 def changes(deltas: Iterable[Delta], there: Iterable[Memory]) -> Changes:
     """What the deltas say of the memories that are `there`. What was merged into one that waits to be accepted (again) stands for itself."""
-    memories, found = list(there), Changes()
+    memories, deltas, found = list(there), list(deltas), Changes()
     known = {m.id for m in memories}
     standing = [d for d in standing_deltas(deltas) if known.issuperset(d.targets)]
     found.accepted.update(t for d in standing if d.operator == "accept" for t in d.targets)
-    shown = {m.id for m in memories if not m.proposed or m.id in found.accepted}
+    found.archived |= _parted(memories, deltas, standing)
+    shown = {m.id for m in memories if not m.proposed or m.id in found.accepted} - found.archived.keys()
     for delta in standing:
         if delta.operator == "archive":
             found.archived |= dict.fromkeys(delta.targets, delta.id)
@@ -83,6 +89,15 @@ def changes(deltas: Iterable[Delta], there: Iterable[Memory]) -> Changes:
                 into = found.merged[into]
             found.merged |= {target: into for target in delta.targets if target != into}
     return found
+
+
+def _parted(memories: Sequence[Memory], deltas: Sequence[Delta], standing: Sequence[Delta]) -> dict[str, str]:
+    """The united texts of which a merge was undone, each with the delta that undid it."""
+    merges = {d.id: d for d in deltas if d.operator == "merge"}
+    holding = {(d.targets, d.into) for d in standing if d.operator == "merge"}
+    united = {m.id for m in memories if m.source == UNITED}
+    undone = [(merges[name], d.id) for d in deltas if d.operator == "undo" for name in d.targets if name in merges]
+    return {m.into: by for m, by in undone if m.into in united and (m.targets, m.into) not in holding}
 
 
 def derive(history: History, claims: Mapping[str, Claim | None] | None = None) -> dict[str, Standing]:

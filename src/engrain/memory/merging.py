@@ -344,7 +344,7 @@ def _step_by_step(wanted: Sequence[Set[str]], chain: Sequence[str]) -> bool:
 
 def _is_step(sentence: str) -> bool:
     first = re.match(r"\W*([\w']*)", sentence)
-    return bool(first) and first[1].lower() not in _NO_STEP
+    return first is not None and first[1].lower() not in _NO_STEP
 
 
 def _is_detail(said: str, before: str) -> bool:
