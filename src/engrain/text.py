@@ -297,7 +297,7 @@ class Text:
         return paging.Pager(
             store=self._store, embedder=self._embedder, count_tokens=engine.count_tokens, scope=self._scope, conversation=conversation,
             count=lambda messages: engine.count_tokens(engine.render(messages)), window=window or engine.window,
-            reserve=min(256, (window or engine.window) // 4), offers=offers, shelf=self._shelf,
+            reserve=min(256, (window or engine.window) // 4), offers=offers, count_tools=_counting_tools(engine), shelf=self._shelf,
         )  # fmt: skip
 
     # -- order --------------------------------------------------------------------------------------------------------
@@ -354,3 +354,13 @@ class Text:
         """How strong each memory is at a time (UTC seconds) that may fade, from 1 (fresh) to 0, by its id."""
         there, uses = sleep.fadable(self._store, self._scope)
         return {m.id: strength(m, uses.get(m.id, Use()), at) for m in there}
+
+
+def _counting_tools(engine: LocalEngine) -> Callable[[str], int] | None:
+    """How many tokens the tools take as the model's own template describes them; None where it knows of none (another model is to read them)."""
+    if not engine.chat.offers_tools:
+        return None
+    one = [Message(role="user", content="x")]
+    return lambda tools: (
+        engine.count_tokens(engine.chat.render(one, tools=tools)) - engine.count_tokens(engine.chat.render(one))
+    )

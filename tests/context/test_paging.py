@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence
 
 import pytest
@@ -42,6 +43,20 @@ def test_a_turn_that_is_too_long_is_cut_and_says_so() -> None:
         page(long[:1], 100, count)
 
 
+def test_of_the_last_exchange_the_oldest_calls_of_tools_go_first() -> None:
+    last = turns(
+        ("user", "where is it"),
+        ("assistant", "look"),
+        ("tool", "here " * 20),
+        ("assistant", "again"),
+        ("tool", "there"),
+    )
+    shown = page([*TALK, *last], 24, count)
+    assert (
+        shown.messages == (TALK[0], last[0], *last[3:]) and shown.evicted == (*TALK[1:], *last[1:3]) and not shown.cut
+    )
+
+
 SAID = st.lists(
     st.builds(
         lambda role, words: Message(role=role, content=" ".join(words)),
@@ -61,7 +76,8 @@ def test_it_never_overflows_and_every_turn_is_shown_or_evicted(said: list[Messag
     left = [m for m in said if m.role != "system"]
     kept = [m for m in shown.messages if m.role != "system"]
     if shown.cut:
-        assert len(kept) == 1
-        assert len(shown.evicted) + 1 == len(left)
+        assert len(kept) == 1 and list(shown.evicted) == left  # what is cut is kept whole
     else:
-        assert [*shown.evicted, *kept] == left
+        assert (
+            Counter([*shown.evicted, *kept]) == Counter(left) and kept == [m for m in left if m in kept][-len(kept) :]
+        )

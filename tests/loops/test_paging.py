@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator, Sequence
 from contextlib import closing
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -96,8 +97,11 @@ def test_what_the_tools_themselves_take_is_counted_and_a_long_result_leaves_room
     me = Pager(
         store=store, embedder=HashedEmbedder(), count_tokens=words, count=count, window=400, scope=ME, reserve=10
     )
-    tools = words(json.dumps(me.offered()))
+    tools = words(json.dumps(me.offered())) * 3 // 2  # a template may say more of them than their JSON
     assert me.room == 390 - tools > 0
+    assert (
+        replace(me, count_tools=lambda offered: len(offered) // 100).room == 390 - len(json.dumps(me.offered())) // 100
+    )
     for n in range(30):
         me.call(
             "archival_memory_insert",
@@ -119,6 +123,36 @@ def test_what_the_tools_themselves_take_is_counted_and_a_long_result_leaves_room
         Pager(store=store, embedder=HashedEmbedder(), count_tokens=words, count=count, window=tools, scope=ME).fit(
             turns
         )
+
+
+def test_a_hit_that_is_longer_than_the_window_is_cut_around_what_was_asked_for(store: SqlStore) -> None:
+    me = pager(store, window=120)
+    told = [f"Clock {n} stands in hall {n} by the sea." for n in range(60)]
+    talk = [
+        Message(role="user", content=" ".join(told)),
+        Message(role="assistant", content="Yes."),
+        Message(role="user", content="Where?"),
+    ]
+    me.fit(talk)
+    found = me.call("conversation_search", '{"query": "clock 41 hall 41"}')
+    assert "Clock 41 stands in hall 41 by the sea." in found and words(found) <= 110 // 3 + 6 and "[…]" in found
+    assert words(me.call("conversation_search", json.dumps({"query": "x"}))) <= 43
+
+
+def test_a_turn_that_is_cut_and_what_tools_gave_are_kept_whole(store: SqlStore) -> None:
+    me = pager(store, window=60)
+    told = "Listen. " + "Word after word after word. " * 20 + "The vault code is 4417."
+    shown = me.fit([Message(role="user", content=told)])
+    assert shown.cut and "4417" in me.call("conversation_search", '{"query": "vault code"}')
+    call = ToolCall(id="1", name="weather", arguments="{}")
+    own = ToolCall(id="2", name="archival_memory_search", arguments="{}")
+    me.fit([
+        Message(role="user", content="So?"), Message(role="assistant", content="", tool_calls=(call, own)),
+        Message(role="tool", content="It is foggy in Bergen. " + "fog " * 60, tool_call_id="1"),
+        Message(role="tool", content="The vault is in Oslo. " + "fog " * 60, tool_call_id="2"),
+    ])  # fmt: skip
+    assert "foggy in Bergen" in me.call("conversation_search", '{"query": "foggy in Bergen"}')
+    assert "Oslo" not in me.call("conversation_search", '{"query": "The vault is in Oslo"}')  # it was recalled
 
 
 def test_the_model_calls_its_tools_until_it_answers(store: SqlStore) -> None:

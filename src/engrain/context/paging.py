@@ -24,7 +24,7 @@ class Page:
 
     messages: tuple[Message, ...]
     evicted: tuple[Message, ...]
-    """The turns that are left out, the oldest first; whoever pages keeps them where they can be searched."""
+    """The turns that are left out or cut, the oldest first; whoever pages keeps them where they can be searched."""
     tokens: int
     """Of `messages`, never more than the room that was given."""
     cut: bool = False
@@ -50,11 +50,15 @@ def page(messages: Sequence[Message], room: int, count: Count) -> Page:
     kept = turns[begin:]
     if (tokens := count([*system, *kept])) <= room:
         return Page(messages=(*system, *kept), evicted=tuple(turns[:begin]), tokens=tokens)
-    # Not even the last exchange fits: the tool results and answers in it go first, then the end of the user's words.
-    shown = _cut(system, turns[begin], room, count)
+    # Not even the last exchange fits: the oldest calls of tools in it go first, with what they gave, then the end of the user's words.
+    for at in [i for i, m in enumerate(kept) if i > 1 and m.role == "assistant"]:
+        if (tokens := count([*system, kept[0], *kept[at:]])) <= room:
+            return Page(messages=(*system, kept[0], *kept[at:]), evicted=(*turns[:begin], *kept[1:at]), tokens=tokens)
+    shown = _cut(system, kept[0], room, count)
+    cut = shown.content != kept[0].content
     return Page(
-        messages=(*system, shown), evicted=(*turns[:begin], *kept[1:]), tokens=count([*system, shown]), cut=True
-    )
+        messages=(*system, shown), evicted=(*turns[:begin], *kept[0 if cut else 1 :]), tokens=count([*system, shown]), cut=cut
+    )  # fmt: skip
 
 
 def _cut(system: Sequence[Message], turn: Message, room: int, count: Count) -> Message:

@@ -11,11 +11,13 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from engrain.context.paging import Count, Page, page
+from engrain.context.paging import CUT, Count, Page, page
 from engrain.errors import Conflict, EngrainError, InputError, NotFound
 from engrain.loops.notes import note
 from engrain.loops.remember import LONGEST_NOTE, now_of
 from engrain.memory.blocks import LIMIT, Block, block_in, memory_of_block
+from engrain.memory.documents import sentences
+from engrain.memory.extract import content_words
 from engrain.memory.filing import of_kinds
 from engrain.memory.held import Shelf
 from engrain.memory.history import STATED
@@ -109,6 +111,8 @@ class Pager:
     """Tokens kept free for the answer."""
     offers: bool = True
     """Whether the tools go with each request, so that their description takes room, too."""
+    count_tools: Callable[[str], int] | None = None
+    """Tokens that the tools (JSON) take as the model's template describes them; None where that is not known: those of the JSON, and half as many more."""
     shelf: Shelf = field(default_factory=Shelf)
     _kept: set[Message] = field(default_factory=set[Message], init=False)
     """Turns of the conversation that are kept as episodes already."""
@@ -116,13 +120,17 @@ class Pager:
     @property
     def room(self) -> int:
         """Tokens that a conversation may have. InputError where the tools and the answer leave none."""
-        tools = self.count_tokens(json.dumps(self.offered(), ensure_ascii=False)) if self.offers else 0
+        tools = self._described() if self.offers else 0
         if (left := self.window - self.reserve - tools) < 1:
             raise InputError(
                 f"the window has {self.window} tokens, the memory tools take {tools} and the answer {self.reserve}; use a larger window, or do not "
                 "offer the tools (offers=False)"
             )
         return left
+
+    def _described(self) -> int:
+        offered = json.dumps(self.offered(), ensure_ascii=False)
+        return self.count_tools(offered) if self.count_tools else self.count_tokens(offered) * 3 // 2
 
     def fit(self, messages: Sequence[Message]) -> Page:
         """What is to be sent: core blocks, and the latest turns that fit; what does not is kept as episodes, where `conversation_search` finds it."""
@@ -137,7 +145,8 @@ class Pager:
             self.room,
             self.count,
         )
-        self._keep([m for m in shown.evicted if m.role in ("user", "assistant") and m.content.strip()])
+        own = {c.id for m in turns for c in m.tool_calls if c.name in self.tools}  # what was recalled is not news
+        self._keep([m for m in shown.evicted if m.content.strip() and not (m.role == "tool" and m.tool_call_id in own)])
         return shown
 
     def _keep(self, evicted: Sequence[Message]) -> None:
@@ -228,8 +237,14 @@ class Pager:
             query, index=self.store, embedder=self.embedder, scope=self.scope, kinds=kinds, limit=SHOWN, shelf=self.shelf
         )  # fmt: skip
         lines = [f"{m.id}: {m.text}" for m, _ in hits]
-        while len(lines) > 1 and self.count_tokens("\n".join(lines)) > (self.window - self.reserve) // 3:
+
+        def fits(text: str) -> bool:
+            return self.count_tokens(text) <= (self.window - self.reserve) // 3
+
+        while len(lines) > 1 and not fits("\n".join(lines)):
             del lines[-1]
+        if lines and not fits(lines[0]):
+            lines = [_excerpt(lines[0], query, fits)]
         left = len(hits) - len(lines)
         return "\n".join([*lines, *([f"({left} more; ask more narrowly)"] if left else [])]) or "nothing was found"
 
@@ -248,3 +263,27 @@ def converse(pager: Pager, messages: Sequence[Message], act: Act, *, steps: int 
     raise InputError(
         f"the model asked for memory tools {steps} times in a row and did not answer; allow more steps, or ask it again"
     )
+
+
+def _excerpt(text: str, query: str, fits: Callable[[str], bool]) -> str:
+    """The sentences of a text around the one that has most of the query's words, as many as fit; of one that does not fit by itself, its beginning."""
+    parts, asked = sentences(text) or [text], content_words(query)
+    first = last = max(range(len(parts)), key=lambda i: len(asked & content_words(parts[i])))
+
+    def shown(first: int, last: int) -> str:
+        around = ("[…] " if first else "", " […]" if last < len(parts) - 1 else "")
+        return " ".join(parts[first : last + 1]).join(around)
+
+    if not fits(shown(first, last)):
+        low, high = 0, len(parts[first])  # by halving: the longest beginning
+        while low < high:
+            middle = (low + high + 1) // 2
+            low, high = (middle, high) if fits(parts[first][:middle] + CUT) else (low, middle - 1)
+        return parts[first][:low] + CUT
+    grown = True
+    while grown:
+        grown = False
+        for f, n in ((first, last + 1), (first - 1, last)):
+            if f >= 0 and n < len(parts) and fits(shown(f, n)):
+                first, last, grown = f, n, True
+    return shown(first, last)
