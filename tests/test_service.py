@@ -2,24 +2,28 @@
 
 from __future__ import annotations
 
+import json
 import os
 import re
 import signal
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Callable
 from contextlib import closing
+from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import pytest
 
 from engrain import service
 from engrain.engines.fake import FakeEngine
+from engrain.engines.upstream import Upstream
 from engrain.errors import InputError
 from engrain.learner import SPROUT
-from engrain.records import Feedback, Interaction, Message, Scope, Stamp
+from engrain.records import Feedback, Interaction, Memory, Message, Scope, Stamp
 from engrain.service import Beside, verifiers_of
 from engrain.signals.verify import check_names, findings
 from engrain.store import SqlStore
@@ -147,3 +151,55 @@ def test_the_worker_verifies_what_was_answered(home: Path, tmp_path: Path, monke
         service.learn(home, SPROUT, device="cpu", once=True, verify=file)
         found = {f.name: (f.score, f.text) for f in store.select(Feedback, scope=Scope())}
     assert found["short"] == (1.0, "") and found["judge"][0] is None  # sprout is no judge, and its form gives it away
+
+
+class Answering(BaseHTTPRequestHandler):
+    """Answers as OpenAI does, always the same, and notes who asked for what."""
+
+    asked: ClassVar[list[tuple[str, str]]] = []
+
+    def do_POST(self) -> None:
+        body = json.loads(self.rfile.read(int(self.headers["content-length"])))
+        self.asked.append((self.headers["authorization"], body["messages"][-1]["content"]))
+        said = {"role": "assistant", "content": "Look at the port first."}
+        answer = {
+            "choices": [{"index": 0, "message": said, "finish_reason": "stop"}],
+            "usage": {"prompt_tokens": 9, "completion_tokens": 5},
+        }
+        written = json.dumps(answer).encode()
+        self.send_response(200)
+        self.send_header("content-type", "application/json")
+        self.send_header("content-length", str(len(written)))
+        self.end_headers()
+        self.wfile.write(written)
+
+    def log_message(self, *_: object) -> None:
+        pass
+
+
+def test_the_worker_lets_the_upstream_write_reflections_within_its_budget(home: Path) -> None:
+    with closing(SqlStore(home)) as store:
+        for task in ("Deploy the site.", "Start the pump.", "Bake the bread."):
+            asked = Interaction(
+                scope=Scope(), messages=(Message(role="user", content=task),), answer="no", stamp=Stamp(base="b")
+            )
+            store.append_all(
+                [
+                    asked,
+                    Feedback(
+                        scope=Scope(), interaction=asked.id, name="correction", text="Not so.", causes=(asked.id,)
+                    ),
+                ]
+            )
+    with HTTPServer(("127.0.0.1", 0), Answering) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        upstream = Upstream(url=f"http://127.0.0.1:{server.server_port}/v1", model="m", key="sk-1")
+        beside = Beside(home, SPROUT, "cpu", embedder="hashed", sleep_calls=2, upstream=upstream)
+        assert "sk-1" not in beside.command  # everybody on the machine sees that
+        with subprocess.Popen([*beside.command, "--once"], env=beside.environment, stdin=subprocess.PIPE) as worker:
+            assert worker.wait(120) == 0
+        server.shutdown()
+    assert [key for key, _ in Answering.asked] == ["Bearer sk-1"] * 2
+    with closing(SqlStore(home)) as store:
+        written = [m.text for m in store.select(Memory, scope=Scope()) if m.kind == "reflection"]
+    assert "Look at the port first." in written

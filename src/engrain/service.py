@@ -119,6 +119,7 @@ def serve(
     skills: int = 0,
     upstream: Upstream | None = None,
     verify: Path | None = None,
+    sleep_calls: int = 0,
     drain_s: int = 30,
     log_json: bool = False,
     tracing: Tracing | None = None,
@@ -129,7 +130,8 @@ def serve(
 
     With `learn`, a worker consolidates in the background; without, only `engrain work` and `engrain consolidate` do. `canary` is
     the share of the conversations that a candidate answers before it goes live; 0: it goes live by the gate's verdict alone. `verify` is
-    a file of verifiers, which the worker runs over each answer. An `upstream` answers with weights that nobody here can train: the worker
+    a file of verifiers, which the worker runs over each answer; `sleep_calls` how often it may ask what answers, base or upstream, in one sleep of one
+    user's memory. An `upstream` answers with weights that nobody here can train: the worker
     then only judges."""
     if verify is not None:
         verifiers_of(verify)  # what is wrong with it is said now, and not by the worker
@@ -159,7 +161,17 @@ def serve(
     if upstream:
         said = "It records, remembers and takes feedback; weights are learned only by an engine that trains (without --upstream)."
         say(f"{upstream.model} at {upstream.url} answers, and is the only address that is called. {said}")
-    beside = Beside(home, base, device, canary, verify, embedder=embedder, train=upstream is None, log_json=log_json)
+    beside = Beside(
+        home,
+        base,
+        device,
+        canary,
+        verify,
+        embedder=embedder,
+        sleep_calls=sleep_calls,
+        upstream=upstream,
+        log_json=log_json,
+    )
     gc.collect()
     gc.freeze()  # what is loaded by now stays; to look through all of it for garbage again and again stops every answer for 0.3 s
     with beside if learn else nullcontext():
@@ -175,19 +187,27 @@ def _key(embedder: str, upstream: Upstream | None) -> str:
     return upstream.key if upstream is not None and same else ""
 
 
+_WORKERS_KEY = "ENGRAIN_WORKERS_UPSTREAM_KEY"
+
+
 class Beside:
     """A worker process that lasts as long as the block: started anew if it dies, and gone if this process is, however it ends."""
 
     def __init__(
-        self, home: Path, base: Path, device: str, canary: float = 0.0, verify: Path | None = None, *, embedder: str = "auto", train: bool = True,
-        log_json: bool = False,
+        self, home: Path, base: Path, device: str, canary: float = 0.0, verify: Path | None = None, *, embedder: str = "auto", sleep_calls: int = 0,
+        upstream: Upstream | None = None, log_json: bool = False,
     ) -> None:  # fmt: skip
-        self._command = [sys.executable, "-m", "engrain.cli", "work", "--with-parent"]
-        self._command += ["--home", str(home), "--base", str(base), "--device", device, "--canary", str(canary)]
-        self._command += ["--embedder", embedder]
-        self._command += ["--verify", str(verify)] if verify is not None else []
-        self._command += [] if train else ["--no-train"]
-        self._command += ["--log-json"] if log_json else []
+        self.command = [sys.executable, "-m", "engrain.cli", "work", "--with-parent"]
+        self.command += ["--home", str(home), "--base", str(base), "--device", device, "--canary", str(canary)]
+        self.command += ["--embedder", embedder]
+        self.command += ["--verify", str(verify)] if verify is not None else []
+        self.command += ["--sleep-calls", str(sleep_calls)]
+        self.environment = dict(os.environ)
+        if upstream is not None:  # the key is no argument, for these are seen by everybody on the machine
+            self.command += ["--no-train", "--upstream", upstream.url, "--upstream-model", upstream.model]
+            self.command += ["--upstream-key", _WORKERS_KEY]
+            self.environment[_WORKERS_KEY] = upstream.key
+        self.command += ["--log-json"] if log_json else []
         self.process: subprocess.Popen[bytes] | None = None
         """The worker that runs now."""
         self._over = threading.Event()
@@ -205,7 +225,11 @@ class Beside:
         while not self._over.is_set():
             # A session of its own: Ctrl-C in the terminal is for the gateway, which ends the worker when it has drained.
             with subprocess.Popen(
-                self._command, stdin=subprocess.PIPE, stdout=subprocess.DEVNULL, start_new_session=True
+                self.command,
+                stdin=subprocess.PIPE,
+                stdout=subprocess.DEVNULL,
+                start_new_session=True,
+                env=self.environment,
             ) as process:
                 self.process = process
                 while process.poll() is None and not self._over.wait(0.2):
@@ -233,26 +257,31 @@ def learn(
     with_parent: bool = False,
     verify: Path | None = None,
     train: bool = True,
+    sleep_calls: int = 0,
+    upstream: Upstream | None = None,
     say: Callable[[str], None] = print,
 ) -> None:
     """Consolidate whoever is due, one after another, until Ctrl-C or (`once`) until nobody is waiting; between them, run the verifiers
     of the file `verify` over what was answered, and put the memory of who is quiet in order. Without `train`, only these, and what conversations
-    that ended say.
+    that ended say. In each sleep of a memory at most `sleep_calls` calls are made of what answers: the base, or the `upstream`.
 
     `with_parent`: until standard input ends, as it does when the process that started this one is gone."""
     from engrain.engines.local import LocalEngine
+    from engrain.engines.upstream import UpstreamSampler
     from engrain.evaluation.canary import Trial
     from engrain.loops.background import Background, work
     from engrain.loops.consolidate import Consolidation
-    from engrain.loops.sleep import sleep
+    from engrain.loops.sleep import Sleep
     from engrain.loops.verify import Verifying
+    from engrain.text import Text
 
     make = None if verify is None else verifiers_of(verify)
     os.nice(NICE)
     stop = threading.Event()
 
     def until_alone() -> None:
-        sys.stdin.buffer.read()
+        while os.read(sys.stdin.fileno(), 4096):  # not through the buffer, whose lock would stop the interpreter's end
+            pass
         stop.set()
 
     if with_parent:
@@ -262,9 +291,11 @@ def learn(
     settings = Consolidation(trial=Trial(share=canary) if canary else None)
     finds = embedder_of(embedder)
     with closing(SqlStore(home, database=database)) as store:
+        asked: Callable[[], Sampler] | None = None if upstream is None else functools.partial(UpstreamSampler, upstream)
 
         def rest(scope: Scope) -> None:
-            sleep(store, finds, lambda text: engine().count_tokens(text), scope=scope)
+            text = Text(store, finds, scope, engine=engine, serving=Serving(), sampler=asked)
+            text.sleep(Sleep(calls=sleep_calls, playbook=Serving().playbook))
 
         verifying = None if make is None else Verifying(store, lambda: make(engine()))
         work(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import os
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -32,7 +32,29 @@ from engrain.errors import InputError
 from engrain.records import Scope
 from engrain.reports import clean, job_table, key_table, name_of, terminal
 
+if TYPE_CHECKING:
+    from engrain.engines.upstream import Upstream
+
 log = logging.getLogger(__name__)
+
+SleepCalls = Annotated[
+    int,
+    typer.Option(
+        min=0,
+        help="Calls of what answers in one sleep of one user's memory, for reflections and lessons; 0: by rules alone.",
+    ),
+]
+UpstreamKey = Annotated[
+    str, typer.Option(metavar="VARIABLE", help="Name of the environment variable that holds its key.")
+]
+
+
+def _upstream(url: str, model: str, key: str) -> Upstream | None:
+    if not url:
+        return None
+    from engrain.engines.upstream import Upstream
+
+    return Upstream(url=url, model=model, key=os.environ.get(key, ""))
 
 
 @app.command()
@@ -46,9 +68,10 @@ def serve(
     canary: Share = 0.0,
     upstream: Annotated[str, typer.Option(help="Address of an OpenAI-compatible server that answers instead of the base, such as http://127.0.0.1:8000/v1.")] = "",
     upstream_model: Annotated[str, typer.Option(help="Its model for requests that name `engrain`; others are passed on as they are.")] = "",
-    upstream_key: Annotated[str, typer.Option(metavar="VARIABLE", help="Name of the environment variable that holds its key.")] = "ENGRAIN_UPSTREAM_KEY",
+    upstream_key: UpstreamKey = "ENGRAIN_UPSTREAM_KEY",
     skills: Annotated[int, typer.Option(min=0, max=20, help="Show with each query the names of so many skills that fit it: for a model that asks for one (/v1/engrain/skills, MCP).")] = 0,
     verify: Verify = None,
+    sleep_calls: SleepCalls = 0,
     drain: Annotated[int, typer.Option(min=0, help="Seconds that open answers have to end after Ctrl-C; they are recorded whole either way.")] = 30,
     log_json: LogJson = False,
     home: Home = HOME, base: Base = SPROUT, tenant: Tenant = "local", device: Device = "auto", embedder: Embed = "auto",
@@ -63,11 +86,6 @@ def serve(
     from engrain.service import serve as run
 
     logged(log_json)
-    answering = None
-    if upstream:
-        from engrain.engines.upstream import Upstream
-
-        answering = Upstream(url=upstream, model=upstream_model, key=os.environ.get(upstream_key, ""))
     run(
         home.expanduser(),
         base.expanduser(),
@@ -82,8 +100,9 @@ def serve(
         canary=canary,
         per_minute=per_minute,
         skills=skills,
-        upstream=answering,
+        upstream=_upstream(upstream, upstream_model, upstream_key),
         verify=verify.expanduser() if verify else None,
+        sleep_calls=sleep_calls,
         drain_s=drain,
         log_json=log_json,
         tracing=traced_as_configured(),
@@ -124,6 +143,10 @@ def work(
     canary: Share = 0.0,
     verify: Verify = None,
     train: Annotated[bool, typer.Option(help="--no-train: judge only, as beside an upstream.")] = True,
+    sleep_calls: SleepCalls = 0,
+    upstream: Annotated[str, typer.Option(help="With --sleep-calls: the server that is asked instead of the base.")] = "",
+    upstream_model: Annotated[str, typer.Option(help="Its model.")] = "",
+    upstream_key: UpstreamKey = "ENGRAIN_UPSTREAM_KEY",
     log_json: LogJson = False,
     with_parent: Annotated[bool, typer.Option("--with-parent", hidden=True)] = False,
     home: Home = HOME, base: Base = SPROUT, device: Device = "auto", embedder: Embed = "auto",
@@ -140,7 +163,7 @@ def work(
     logged(log_json)
     learn(
         there(home).expanduser(), base.expanduser(), device=device, embedder=embedder, database=database(), once=once, canary=canary, with_parent=with_parent,
-        verify=verify.expanduser() if verify else None, train=train,
+        verify=verify.expanduser() if verify else None, train=train, sleep_calls=sleep_calls, upstream=_upstream(upstream, upstream_model, upstream_key),
         say=lambda line: terminal().print(clean(line), soft_wrap=True, markup=False),
     )  # fmt: skip
 
