@@ -96,9 +96,11 @@ class World:
 
 
 def procedure(world: World, key: tuple[str, str]) -> str:
-    """A procedure in one of its wordings."""
+    """A procedure in one of its wordings; in half of them no word says that one step follows another."""
     lead = world.rng.choice(LEADS).format(machine=key[0], fault=key[1])
     first, *others = world.steps[key]
+    if world.rng.random() < 0.5:
+        return lead + "; ".join(world.steps[key]) + "."
     return lead + "first " + first + "".join(f", then {step}" for step in others) + "."
 
 

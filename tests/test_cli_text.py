@@ -78,6 +78,18 @@ def test_notes_are_linked_and_a_sleep_says_what_it_did(home: Path, base: Path) -
     assert "nothing to do" in engrain("sleep", home=home, base=base).output
 
 
+def test_a_query_finds_and_says_how_well(home: Path) -> None:  # noqa: F811
+    with Learner(home) as me:
+        me.tell("The ferry leaves at 8:10.")
+        me.text.note("The ferry is red.")
+    hits = engrain("search", "When does the ferry leave?", home=home).output.splitlines()
+    assert len(hits) == 2 and "8:10" in hits[0] and float(hits[0].split()[0]) >= float(hits[1].split()[0])
+    assert "red" in engrain("search", "ferry", "--kind", "note", home=home).output
+    assert engrain("search", "ferry", "--kind", "episode", home=home).output == "nothing was found\n"
+    odd = engrain("search", "ferry", "--kind", "poem", home=home)
+    assert odd.exit_code == 1 and "give one of fact" in odd.output
+
+
 def test_skills_are_taken_accepted_shown_and_written(home: Path, tmp_path: Path) -> None:  # noqa: F811
     kiln = Skill(name="fire-the-kiln", description="Fires the kiln: use it when pots are dry.", body="Close the flap.")
     taken = engrain("skills", "take", str(write(kiln, tmp_path / "in")), home=home).output

@@ -32,7 +32,7 @@ from engrain.loops.tidy import Merge, add, tidy
 from engrain.memory.blocks import Block
 from engrain.memory.filing import of_kinds
 from engrain.memory.held import Shelf
-from engrain.memory.history import LESSONS, derive
+from engrain.memory.history import LESSONS, STATED, derive
 from engrain.memory.laws import LAWS, Use, strength
 from engrain.memory.playbook import bullets, rendered, value
 from engrain.memory.recall import recall
@@ -58,6 +58,10 @@ class Lesson:
     worth: Worth
     value: float
     """How good it is to show it, 0 … 1: the lower bound of its share of good outcomes, 1/2 while too few are known."""
+
+
+SEARCHED: tuple[MemoryKind, ...] = (*STATED, "episode", *LESSONS)
+"""Kinds that are found where none are named."""
 
 
 class Text:
@@ -227,6 +231,16 @@ class Text:
             self._store.get(name, scope=self._scope) for name in notes.linked(self._store, memory, scope=self._scope)
         ]
         return [m for m in found if isinstance(m, Memory)]
+
+    # -- what is found ------------------------------------------------------------------------------------------------
+
+    def search(
+        self, query: str, *, kinds: Collection[MemoryKind] = SEARCHED, limit: int = 10
+    ) -> list[tuple[Memory, float]]:
+        """The memories that a query finds, each with its score, best first: what is kept for good, and what was said before (`episode`)."""
+        return recall(
+            query, index=self._store, embedder=self._embedder, scope=self._scope, kinds=tuple(kinds), limit=limit, shelf=self._shelf
+        )  # fmt: skip
 
     # -- skills -------------------------------------------------------------------------------------------------------
 

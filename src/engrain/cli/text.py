@@ -192,6 +192,31 @@ def note(
 
 @app.command()
 @guarded
+def search(
+    query: Annotated[str, typer.Argument(help="What to look for, in any words.")],
+    kind: Annotated[list[str] | None, typer.Option(help="Only of this kind (fact, procedure, preference, note, episode, lesson, reflection, skill); may be given again.")] = None,
+    limit: Annotated[int, typer.Option(min=1, max=200, help="Hits at most.")] = 10,
+    home: Home = HOME, user: User = "me", tenant: Tenant = "local", embedder: Embed = "auto",
+) -> None:  # fmt: skip
+    """What a query finds in the memory, best first, with its score: what is kept, and what was said before it left a window (--kind episode).
+
+    Example:  engrain search "When does the ferry leave?"
+    """
+    from engrain.text import SEARCHED
+
+    known: dict[str, MemoryKind] = {k: k for k in (*SEARCHED, "skill")}
+    if wrong := [k for k in kind or () if k not in known]:
+        raise InputError(f"--kind {wrong[0]!r}: give one of {', '.join(known)}")
+    with opened(there(home), SPROUT, user, tenant, embedder=embedder) as me:
+        hits = me.text.search(query, kinds=[known[k] for k in kind] if kind else SEARCHED, limit=limit)
+        for memory, score in hits:
+            say(f"{score:.2f}  {memory_line(memory)}")
+        if not hits:
+            say("nothing was found")
+
+
+@app.command()
+@guarded
 def revert(
     memory: Annotated[str, typer.Argument(help="Id of a note that was described anew (mem_…).")],
     home: Home = HOME, user: User = "me", tenant: Tenant = "local",

@@ -112,7 +112,7 @@ class Pager:
     offers: bool = True
     """Whether the tools go with each request, so that their description takes room, too."""
     count_tools: Callable[[str], int] | None = None
-    """Tokens that the tools (JSON) take as the model's template describes them; None where that is not known: those of the JSON, and half as many more."""
+    """Tokens that the tools (JSON) take as the model's template describes them; None where that is not known: those of the JSON, and three tenths more."""
     shelf: Shelf = field(default_factory=Shelf)
     _kept: set[Message] = field(default_factory=set[Message], init=False)
     """Turns of the conversation that are kept as episodes already."""
@@ -130,7 +130,7 @@ class Pager:
 
     def _described(self) -> int:
         offered = json.dumps(self.offered(), ensure_ascii=False)
-        return self.count_tools(offered) if self.count_tools else self.count_tokens(offered) * 3 // 2
+        return self.count_tools(offered) if self.count_tools else self.count_tokens(offered) * 13 // 10
 
     def fit(self, messages: Sequence[Message]) -> Page:
         """What is to be sent: core blocks, and the latest turns that fit; what does not is kept as episodes, where `conversation_search` finds it."""
