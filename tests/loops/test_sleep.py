@@ -54,7 +54,7 @@ def test_one_sleep_reflects_merges_links_and_puts_away(store: SqlStore) -> None:
             scope=ME, kind="lesson", text="Always check the free space of the disk before a backup.", valid_from=now
         ),
         Memory(
-            scope=ME, kind="lesson", text="Always check the free space of the disk before any backup.", valid_from=now
+            scope=ME, kind="lesson", text="Always check the free space of the disk before the backup.", valid_from=now
         ),
         Memory(scope=ME, kind="note", text="The kiln in the north barn runs on propane.", valid_from=now),
         Memory(scope=ME, kind="note", text="Heller delivers propane to the north barn.", valid_from=now),
@@ -134,7 +134,7 @@ def test_a_model_that_is_down_or_says_nothing_keeps_nothing_from_its_order(store
     failed(store, "Deploy the site.", "the port was taken")
     for text in (
         "Always check the free space of the disk before a backup.",
-        "Always check the free space of the disk before any backup.",
+        "Always check the free space of the disk before the backup.",
     ):
         store.append(Memory(scope=ME, kind="lesson", text=text, valid_from=1e9))
     down = sleep(store, HASHED, words, scope=ME, settings=Sleep(calls=9), sampler=Unreachable())

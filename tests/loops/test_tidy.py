@@ -20,7 +20,7 @@ from engrain.store import SqlStore
 
 ME = Scope()
 SHORT = "Always check the free space of the disk before a backup."
-SAME = "Always check the free space of the disk before any backup."
+SAME = "Always check the free space of the disk before the backup."
 MORE = "Always check the free space of the disk before a backup. Keep 40 GB free on /mnt/vault."
 ELSE = "Never restart the router during a call."
 

@@ -24,8 +24,10 @@ def test_what_a_shorter_text_leaves_out_is_named(shorter: str, missing: list[str
     assert lost([KILN], shorter) == missing
 
 
-def test_a_text_covers_another_if_its_telling_words_are_there_too() -> None:
-    assert covers("Always close the flap of the kiln.", "Always close the kiln flap!")
+def test_a_text_covers_another_if_its_sentences_are_there_too() -> None:
+    assert covers("Always close the flap of the kiln. Wait.", "always close a flap of the kiln!")
+    assert covers("", "") and covers("Wait.", "") and not covers("", "Wait.")
+    assert not covers("Always close the flap of the kiln.", "Always close the kiln flap!")
     assert not covers("Always close the flap of the kiln.", "Always close the heavy flap of the kiln.")
     assert not covers("Always close the flap of the kiln.", "Always sweep the yard.")
     assert not covers("Close the flap of the kiln.", "Never close the flap of the kiln.")
@@ -83,6 +85,7 @@ def test_what_differs_in_what_matters_is_never_taken_for_the_same(one: str, two:
     ("You should restart the server after a change.", "You shouldn't restart the server after a change."),
     ("Don’t delete the cache.", "Do delete the cache."), ("Always retry the upload.", "Never retry the upload."),
     ("Nobody may open the vault.", "You may open the vault."), ("Neither log in nor pay.", "Log in and pay."), ("None of the logs are kept.", "The logs are kept."),
+    ("Öffne nicht die Tür.", "Öffne die Tür."), ("Não abra a porta.", "Abra a porta."), ("Не открывай дверь.", "Открывай дверь."),
     ("Do not open the door when the alarm rings.", "Open the door when the alarm does not ring."),
 ])  # fmt: skip
 def test_what_denies_the_other_is_kept_apart(one: str, two: str) -> None:

@@ -26,7 +26,8 @@ _SENTENCE_END = re.compile(
     r"(?:(?<=[.!?])|(?<=[.!?][\"')]))\s+(?=[\"'(\[]?[A-Z0-9])"
 )
 _LEANING = re.compile(
-    r"(?:it|its|he|she|they|his|her|their|him|them|this|that|these|those|then|there|otherwise|also|but|so)\b", re.I
+    r"(?:it|its|he|she|they|his|her|their|him|them|this|that|these|those|then|there|otherwise|also|but|so|if (?:not|so)|in that case)\b",
+    re.I,
 )
 
 

@@ -3,10 +3,10 @@
 Compressing is where memories decay: a rewritten playbook loses what made it useful (ACE calls it context collapse and brevity bias). So what is
 kept is whole sentences, and any text that is to stand for others, whoever wrote it, is held against them first.
 
-Texts are read as sentences, and these as tokens in order: details (numbers with their signs and units, names, what is quoted), binding words (negations,
-conditions, bounds) and telling words; the rest says nothing. A sentence says another one if it has all its tokens in the same order and binds nothing
-more (`covers`, for texts that are merged by rules). A text in other words can only be held against details, what the binding words bind and
-what the numbers are of (`lost`, for texts that a model or somebody wrote). Both refuse more than they must, and cannot see what no word tells.
+Texts that are merged by rules are held against each other sentence by sentence: one says another if they are the same words, but for articles and the
+punctuation around them (`covers`). A text in other words, by a model or by hand, is read as tokens: details (numbers with their signs and
+units, names, what is quoted), binding words (negations, conditions, bounds) and telling words; what is compared is the details, what the binding
+words bind, what the numbers are of, and the order of steps (`lost`). It refuses more than it must, and cannot see what no word tells.
 """
 
 from __future__ import annotations
@@ -19,15 +19,18 @@ from engrain.memory.documents import sentences
 from engrain.memory.extract import stem
 from engrain.memory.lexicon import NUMBER_WORDS, words
 
-_NEGATIONS = words("not no never none nobody nothing nowhere neither nor cannot hardly rarely seldom")
+_NEGATIONS = words(
+    """not no never none nobody nothing nowhere neither nor cannot hardly rarely seldom dont doesnt isnt wont
+    nicht kein keine keinen keinem keiner niemals não nunca jamais jamás niet geen inte ikke eivät nie не нет никогда нельзя"""
+)
 _LACKING = words("without except lack lacks lacking")
 CONDITIONS = _LACKING | words(
     """if unless when whenever until till while before after once only always instead first then finally last each every least most more less must
-    over under above below exactly"""
+    over under above below exactly between outside off"""
 )
 """Small words on which it depends when, how often and in which order something is to be done, and how much of it."""
 _TURNS = words(
-    """may might can could or either but up between within about fewer than all some half almost nearly few many both refuse avoid stop prevent forbid
+    """may might can could or either but up on in out within about during whether assuming provided case max maximum min minimum fewer than all some half almost nearly few many both refuse avoid stop prevent forbid
     fail"""
 )
 """Small words that turn what is said, and may be put otherwise."""
@@ -54,14 +57,29 @@ _NEXT = re.compile(
 )
 """What stands between two steps, or before the next one."""
 _NO_STEP = words(
-    """i we my our in for only if when whenever while unless until because since although always never also additionally however no not note tip remember ensure
-    make avoid prefer don't"""
+    """i we my our in for only because since although always never also additionally however no not note tip remember ensure make avoid prefer don't"""
 )
-"""A sentence that begins with one of these tells what happened, or what holds whenever it applies; any other may be a step."""
+"""A sentence that begins with one of these tells what happened, or what always holds; any other may be a step."""
+_CONDITIONAL = words("if when whenever while unless until once after before")
+"""A sentence that begins with one of these is a step among steps, and a rule where it stands alone."""
+_ARTICLES = words("a an the please")
+_OPPOSITES = {
+    a: b
+    for pair in (
+        "on off", "in out", "up down", "open close", "start stop", "enable disable", "inside outside", "before after", "more less", "most least", "over under",
+        "above below", "allow forbid", "allow refuse", "increase decrease", "true false", "first last", "lock unlock", "always rarely", "must may", "accept reject",
+    )
+    for pair in (pair.split(), [stem(w) for w in pair.split()])
+    for a, b in (pair, pair[::-1])
+}  # fmt: skip
 _SHORT = 8
 """Telling words of a sentence in which a "not" concerns all of it."""
 _ALIKE, _SAME, _RETOLD = 0.6, 0.9, 0.8
 """Shares of telling words: of two sentences that may contradict each other; that say the same; of steps that are told again."""
+
+
+_FOLDED = str.maketrans("\u2019\u02bc\u00b4\u2212", "'''-")
+"""Other apostrophes and the sign of minus."""
 
 
 class Token(NamedTuple):
@@ -87,7 +105,7 @@ def tokens(sentence: str) -> list[Token]:
             found.append(Token("not", "binding"))
         elif low in CONDITIONS or low in _TURNS or re.fullmatch(r"[^\w$€£]+", low):
             found.append(Token(low, "binding"))
-        elif _is_detail(said, sentence[: match.start()]):
+        elif _is_detail(said, sentence[max(0, match.start() - 2) : match.start()]):
             found.append(Token(low.strip("`\"'").rstrip(".,:/"), "detail"))
         elif low not in _EMPTY:
             found.append(Token(stem(low), "word"))
@@ -105,9 +123,16 @@ def conditions(text: str) -> set[str]:
 
 
 def covers(whole: str, part: str) -> bool:
-    """Whether a text says all that another says: each sentence is said by one of its own, in the same words and order, with no condition or negation
-    more; and steps follow each other as they do there."""
-    return not (whole == "" and part) and _where(whole, part) is not None
+    """Whether a text says all that another says: each sentence is one of its own, in the same words, and steps follow each other as they do there."""
+    lines, parts = [_spoken(s) for s in sentences(whole)], sentences(part)
+    at = 0
+    for sentence, step in zip(parts, _are_steps(parts), strict=True):
+        wanted = _spoken(sentence)
+        place = next((i for i in range(at if step else 0, len(lines)) if lines[i] == wanted), None)
+        if place is None:
+            return False
+        at = place + 1 if step else at
+    return True
 
 
 def contradict(one: str, other: str) -> bool:
@@ -149,14 +174,14 @@ def united(one: str, other: str, *, longest: int) -> United:
 
 def _woven(fuller: Sequence[str], rest: Sequence[str]) -> list[str]:
     """The sentences of the fuller one, and those of the other that it does not say, each before the next one that it does say."""
-    lines = [tokens(s) for s in fuller]
+    lines = [_spoken(s) for s in fuller]
     before: dict[int, list[str]] = {}
     at = len(fuller)
     for sentence in reversed(rest):
-        wanted = tokens(sentence)
-        if (said := next((i for i in reversed(range(at)) if _says(lines[i], wanted)), None)) is not None:
+        wanted = _spoken(sentence)
+        if (said := next((i for i in reversed(range(at)) if lines[i] == wanted), None)) is not None:
             at = said
-        elif not any(_says(line, wanted) for line in lines):
+        elif wanted not in lines:
             before.setdefault(at, []).insert(0, sentence)
     return [s for i in range(len(fuller) + 1) for s in (*before.get(i, ()), *fuller[i : i + 1])]
 
@@ -164,7 +189,7 @@ def _woven(fuller: Sequence[str], rest: Sequence[str]) -> list[str]:
 def lost(before: Sequence[str], after: str) -> list[str]:
     """What `after`, which is to stand for all of `before` in its own words, leaves out of them: details, negations and conditions or what they are about,
     which number belongs to what, and the order of steps. Empty: nothing."""
-    said, lines = [tokens(s) for s in _apart(after)], [tokens(s) for s in sentences(_plain(after))]
+    said, lines = [tokens(s) for s in _apart(after)], {_spoken(s) for s in sentences(after)}
     there = {t.text for some in said for t in some}
     named = there | {
         w.lower() for w in re.findall(r"\b[A-Z]\w+", _plain(after))
@@ -173,7 +198,7 @@ def lost(before: Sequence[str], after: str) -> list[str]:
     counted = _counted(after, every=True)
     missing: list[str] = []
     for whole in before:
-        other = [s for s in sentences(_plain(whole)) if not any(_says(line, tokens(s)) for line in lines)]
+        other = [s for s in sentences(whole) if _spoken(s) not in lines]
         text = " ".join(map(_ended, other))  # what is not said in the same words
         missing += [d for d in details(text) if d not in named]
         for some in map(tokens, _apart(text)):
@@ -197,55 +222,45 @@ def steps(text: str) -> list[list[str]]:
     told = list[str]()
     found = [told]
     last = told
-    for sentence in sentences(_plain(text)):
-        parts = [part.strip(" ,.") for part in _NEXT.split(sentence)]
-        if len(parts) == 1 and _is_step(sentence) and len(listed := re.split(r", (?:and )?", parts[0])) > 2:
-            parts = listed  # "Install the driver, reboot, and run the test"
-        if parts[0]:  # does not go on with the one before
-            last = told if _is_step(sentence) else []
+    parts = sentences(_plain(text))
+    for sentence, step in zip(parts, _are_steps(parts), strict=True):
+        clauses = [part.strip(" ,.") for part in _NEXT.split(sentence)]
+        if len(clauses) == 1 and _opening(sentence) not in _NO_STEP | _CONDITIONAL:
+            listed = re.split(r", (?:and )?", clauses[0])
+            clauses = listed if len(listed) > 2 else clauses  # "Install the driver, reboot, and run the test"
+        if clauses[0]:  # does not go on with the one before
+            last = told if step else []
             found.append(last)
-        last += filter(None, parts)
+        last += filter(None, clauses)
     return [chain for i, chain in enumerate(found) if len(chain) > 1 and not any(chain is c for c in found[:i])]
 
 
 # -- one sentence and another ---------------------------------------------------------------------------------------
 
 
-def _where(whole: str, part: str) -> list[int] | None:
-    """Which sentence of a text says each one of another; None if one is not said, or the steps not in this order."""
-    lines = [tokens(s) for s in sentences(whole)]
-    parts = sentences(part)
-    ordered = sum(map(_is_step, parts)) > 1
-    places: list[int] = []
-    at = 0
-    for sentence in parts:
-        wanted, step = tokens(sentence), ordered and _is_step(sentence)
-        place = next((i for i in range(at if step else 0, len(lines)) if _says(lines[i], wanted)), None)
-        if place is None:
-            return None
-        at = place + 1 if step else at
-        places.append(place)
-    return places
-
-
-def _says(whole: Sequence[Token], part: Sequence[Token]) -> bool:
-    left = iter(t.text for t in whole)
-    if not all(any(t.text == other for other in left) for t in part):
-        return False
-    return [t for t in whole if t.kind == "binding"] == [t for t in part if t.kind == "binding"]
+def _spoken(sentence: str) -> tuple[str, ...]:
+    """The words of a sentence as they are compared: without articles and the punctuation around them, and small where only the first letter is large."""
+    found: list[str] = []
+    for word in _plain(sentence).split():
+        bare = word.strip('"“”').rstrip('.,;:!?"“”') or word
+        bare = bare.lower() if not found or bare[1:].islower() else bare
+        found += [bare] if bare not in _ARTICLES else []
+    return tuple(found)
 
 
 def _turned(sentence: Sequence[Token], said: Sequence[Sequence[Token]]) -> bool:
-    """Whether it is said in the same words, but in no sentence in the same order: who pays whom."""
-    own = sorted(t.text for t in sentence)
-    again = [s for s in said if sorted(t.text for t in s) == own]
-    return len(own) > 2 and bool(again) and not any(_says(s, sentence) for s in again)
+    """Whether nearly the same words are said, but in no sentence in the same order: who pays whom, from where to where."""
+    own = [t.text for t in sentence]
+    again = [[t.text for t in s] for s in said]
+    again = [s for s in again if len(s) <= len(own) + 2 and len(set(own) & set(s)) >= _SAME * len(set(own))]
+    return len(own) > 2 and bool(again) and not any(_in_order([w for w in own if w in s], s) for s in again)
 
 
 class _Saying(NamedTuple):
     """One sentence, as far as it can be held against another one."""
 
     words: set[str]
+    all: set[str]
     details: set[str]
     denied: set[str]
     """What it says is not so; "" where that is not clear."""
@@ -257,13 +272,14 @@ def _saying(sentence: str) -> _Saying:
     said = tokens(sentence)
     pairs = _bound(said)
     return _Saying(
-        {t.text for t in said if t.kind != "binding"}, {t.text for t in said if t.kind == "detail"}, {what for word, what in pairs if word == "not"},
+        {t.text for t in said if t.kind != "binding"}, {t.text for t in said}, {t.text for t in said if t.kind == "detail"}, {what for word, what in pairs if word == "not"},
         {what for word, what in pairs if word in _LACKING},
     )  # fmt: skip
 
 
 def _same(one: _Saying, other: _Saying) -> bool:
-    return one[2:] == other[2:] and overlap(one.words, other.words) >= _SAME
+    bound = one.all - one.words == other.all - other.words
+    return bound and one[3:] == other[3:] and overlap(one.words, other.words) >= _SAME
 
 
 def _opposed(one: _Saying, other: _Saying) -> bool:
@@ -271,6 +287,8 @@ def _opposed(one: _Saying, other: _Saying) -> bool:
     has what it stands before. What has other numbers and names is about something else."""
     if overlap(one.words, other.words) < _ALIKE or (one.details - other.words and other.details - one.words):
         return False
+    if any(_OPPOSITES.get(w) in other.all - one.all for w in one.all - other.all):
+        return True
     if max(len(one.words), len(other.words)) <= _SHORT and bool(one.denied) != bool(other.denied):
         return True
     return any(
@@ -342,9 +360,22 @@ def _step_by_step(wanted: Sequence[Set[str]], chain: Sequence[str]) -> bool:
 # -- words ----------------------------------------------------------------------------------------------------------
 
 
-def _is_step(sentence: str) -> bool:
+def _opening(sentence: str) -> str:
     first = re.match(r"\W*([\w']*)", sentence)
-    return first is not None and first[1].lower() not in _NO_STEP
+    return first[1].lower() if first else ""
+
+
+def _are_steps(parts: Sequence[str]) -> list[bool]:
+    """Which of the sentences follow each other as steps; none if only one does."""
+    kinds = [_opening(s) for s in parts]
+    told = any(k not in _NO_STEP | _CONDITIONAL for k in kinds)
+    found = [k not in _NO_STEP and (k not in _CONDITIONAL or told) for k in kinds]
+    return found if sum(found) > 1 else [False] * len(found)
+
+
+def _in_order(wanted: Sequence[str], there: Sequence[str]) -> bool:
+    left = iter(there)
+    return all(any(w == other for other in left) for w in wanted)
 
 
 def _is_detail(said: str, before: str) -> bool:
@@ -372,8 +403,8 @@ def _apart(text: str) -> Iterator[str]:
 
 
 def _plain(text: str) -> str:
-    return text.replace("\u2019", "'")
+    return text.translate(_FOLDED)
 
 
 def _ended(text: str) -> str:
-    return text if text.rstrip().endswith((".", "!", "?", ":", ";")) else f"{text.rstrip()}."
+    return text if text.rstrip().endswith((".", "!", "?", ":", ";", "。", "！", "？", "…")) else f"{text.rstrip()}."
