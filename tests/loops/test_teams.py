@@ -20,7 +20,7 @@ from engrain.store import SqlStore
 
 ADA, BEN = Scope(tenant="acme", user="ada"), Scope(tenant="acme", user="ben")
 HARBOUR = team_scope("acme", "harbour")
-CODE = "The gate code of the north barn is 4417."
+CODE = "The gate code of the north barn is 44170923."
 
 
 @pytest.fixture
@@ -122,7 +122,7 @@ def test_what_the_team_forgets_goes_with_everybody(store: SqlStore, tmp_path: Pa
     receipts = forget_in_team(store, no_model, told.id, HARBOUR, home=tmp_path)
     assert {r.scope.user for r in receipts} == {"ada", "ben", "team:harbour"}
     assert held(store, ADA) == held(store, BEN) == held(store, HARBOUR) == []
-    assert b"4417" not in (tmp_path / "engrain.db").read_bytes()
+    assert b"44170923" not in (tmp_path / "engrain.db").read_bytes()
     assert spread(store, HARBOUR) == 0 and store.verify() > 0
     with pytest.raises(NotFound, match="no memory of"):
         forget_in_team(store, no_model, told.id, HARBOUR, home=tmp_path)
@@ -155,9 +155,9 @@ def test_an_odd_name_is_refused(name: str) -> None:
 
 def test_what_was_made_of_a_forgotten_memory_goes_with_every_member(store: SqlStore, tmp_path: Path) -> None:
     join(store, HARBOUR, "ada")
-    told = Memory(scope=HARBOUR, kind="reflection", text="The secret door code is 4417.", valid_from=1.0)
+    told = Memory(scope=HARBOUR, kind="reflection", text="The secret door code is 44170923.", valid_from=1.0)
     store.append(told)
-    asked = [Operation(type="ADD", content="Always ask before using the secret code 4417.")]
+    asked = [Operation(type="ADD", content="Always ask before using the secret code 44170923.")]
     curate(store, asked, scope=HARBOUR, shown=(told.id,), grounds=(told.id,))
     spread(store, HARBOUR)
     assert len(held(store, ADA)) == 2

@@ -117,6 +117,33 @@ def test_one_undo_brings_both_halves_back_and_it_is_not_made_again(store: SqlSto
     assert len(active(store)) == 1 and "Petra" in active(store)[0]
 
 
+def test_an_undone_merge_is_not_made_again_by_the_other_half_or_through_a_third(store: SqlStore) -> None:
+    _, second = two_halves(store)
+    merges = [d for d in store.select(Delta, scope=ME) if d.operator == "merge"]
+    change(store, "undo", merges[0].id, scope=ME, reason="they are two things")
+    assert tidy(store, HashedEmbedder(), scope=ME, only=[second.id], settings=Tidying(cosine=0.6)) == []
+    third = lesson("Always check the free space of the disk before a backup. Look at the log.", 3.0)
+    add(store, HashedEmbedder(), third, settings=Tidying(cosine=0.5))
+    tidy(store, HashedEmbedder(), scope=ME, settings=Tidying(cosine=0.5))
+    assert len(active(store)) == 2 and not any("40 GB free" in text and "Petra" in text for text in active(store))
+
+
+def test_an_undone_merge_takes_what_was_made_of_it_along_and_another_one_does_not(store: SqlStore) -> None:
+    first, second = two_halves(store)
+    (whole,) = (m for m in store.select(Memory, scope=ME) if m.source == "tidy")
+    covered = lesson("Always check the free space of the disk before a backup.", 3.0)
+    add(store, HashedEmbedder(), covered, settings=Tidying(cosine=0.6))
+    (merge,) = (d for d in store.select(Delta, scope=ME) if d.targets == (covered.id,))
+    change(store, "undo", merge.id, scope=ME, reason="another thing")
+    assert active(store) == [whole.text, covered.text]  # the halves stay united
+    third = lesson("Always check the free space of the disk before a backup. Look at the log.", 4.0)
+    add(store, HashedEmbedder(), third, settings=Tidying(cosine=0.4))
+    (halves,) = (d for d in store.select(Delta, scope=ME) if d.targets == (first.id,))
+    change(store, "undo", halves.id, scope=ME, reason="they are two things")
+    assert {first.text, second.text} <= {*active(store)}
+    assert not any("40 GB free" in text and "Petra" in text for text in active(store))
+
+
 def test_what_gives_a_thing_a_value_stays_by_itself_so_that_another_value_ends_it(store: SqlStore) -> None:
     code, door = "The gate code of the north barn is 4417.", "The door code of the north barn is 4417."
     for text in (code, door):

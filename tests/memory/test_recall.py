@@ -163,7 +163,7 @@ def test_given_memories_are_taken_as_the_active_ones(store: SqlStore) -> None:
 def test_a_near_repeat_gives_its_place_to_another(store: SqlStore) -> None:
     for text in (
         "The pump in the north barn needs oil every Monday.",
-        "The pump in the north barn needs the oil every Monday",
+        "The pump in the north barn needs oil every Monday, please",
         "The pump in the south barn needs oil every Monday.",
         "The pump in the north barn needs oil every 14 days.",
         "The pump is red.",

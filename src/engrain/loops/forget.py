@@ -41,7 +41,7 @@ from engrain.loops.skills import WRITTEN
 from engrain.loops.study import Study
 from engrain.loops.traces import Traces, answered, redact, repeats, telling_words
 from engrain.memory import holding
-from engrain.memory.history import UNITED, standing_deltas
+from engrain.memory.history import UNITED, parted, standing_deltas
 from engrain.records import (
     Adapter,
     Batch,
@@ -416,8 +416,12 @@ def _made_of(memories: Iterable[Memory], gone: Collection[str]) -> set[str]:
 def _merged_with(store: SqlStore, ids: Collection[str], scope: Scope) -> set[str]:
     """Those that these were merged with, one way or the other, and so on: each says what they say, or part of it."""
     met, edge = set(ids), set(ids)
+    history = store.history(scope=scope)
+    apart = parted((m for m in history if isinstance(m, Memory)), [d for d in history if isinstance(d, Delta)])
     while edge:
-        merges = [d for d in standing_deltas(store.deltas(edge, scope=scope)) if d.operator == "merge"]
+        merges = [
+            d for d in standing_deltas(store.deltas(edge, scope=scope)) if d.operator == "merge" and d.into not in apart
+        ]
         edge = {name for d in merges for name in (*d.targets, d.into)} - met
         met |= edge
     return {m for m in met if _exists(store, m, scope)}

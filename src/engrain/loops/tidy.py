@@ -102,7 +102,7 @@ def _tidy(
         vectors = kept.matrix[np.array([kept.row(name) for name in names], dtype=np.int64)]
         looked = names if sought is None else [name for name in names if name in sought]
         paired = alike.compare(names, looked, vectors)
-        pair = alike.closest(paired, _kept_apart(store, paired, scope))
+        pair = alike.closest(paired, _kept_apart(store, alike.whole(paired), scope))
         if pair is None:
             return found
         one, other = (alike.memories[name] for name in sorted(pair, key=names.index))  # of equals the older one stands
@@ -188,12 +188,24 @@ class _Alike:
         last = float(cosines[best[-1]]) if len(best) == _NEAREST else -2.0
         return _Near(last, frozenset(names[at] for at in best), tuple(pairs))
 
+    def whole(self, paired: Sequence[str]) -> list[str]:
+        """These, those that they repeat, and all that any of them was made of."""
+        names = {*paired, *(other for name in paired for _, other in self._nearest[name].pairs)}
+        return sorted({part for name in names for part in self._parts(name)})
+
+    def _parts(self, name: str) -> tuple[str, ...]:
+        memory = self.memories[name]
+        return (name, *(memory.causes if memory.source == UNITED else ()))
+
+    def _are_apart(self, one: str, other: str, apart: Collection[frozenset[str]]) -> bool:
+        return any(frozenset((a, b)) in apart for a in self._parts(one) for b in self._parts(other))
+
     def closest(self, paired: Sequence[str], apart: Collection[frozenset[str]]) -> tuple[str, str] | None:
         """The two that are most alike, of those with one of the `paired` that are not kept apart; None if none are."""
         best: tuple[float, str, str] | None = None
         for name in paired:
             for alike, other in self._nearest[name].pairs:
-                if (best is None or alike > best[0]) and frozenset((name, other)) not in apart:
+                if (best is None or alike > best[0]) and not self._are_apart(name, other, apart):
                     best = alike, name, other
         return best[1:] if best else None
 
@@ -212,7 +224,8 @@ def _merge(store: SqlStore, one: Memory, other: Memory, settings: Tidying, by: s
             return Merge(one=one.id, other=other.id, into=stands.id, reason=reason)
     both = replace(
         one, id=Memory(scope=scope, text="", valid_from=now).id, text=text, source=UNITED, recorded_at=now,
-        valid_from=min(one.valid_from, other.valid_from), talk="", proposed=False, supersedes=(), retracts=(), causes=(one.id, other.id),
+        valid_from=min(one.valid_from, other.valid_from), talk="", proposed=False, supersedes=(), retracts=(),
+        causes=tuple(dict.fromkeys(part for m in (one, other) for part in (m.id, *(m.causes if m.source == UNITED else ())))),
         attributes=tuple((dict(other.attributes) | dict(one.attributes)).items()),
     )  # fmt: skip
     store.append_all([both, *(record("merge", m.id, into=both.id) for m in (one, other))], seen=seen)

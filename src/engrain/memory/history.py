@@ -7,6 +7,7 @@ which of two values is newer; a retraction ("that was wrong") acts on what was r
 
 from __future__ import annotations
 
+import re
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Literal
@@ -26,6 +27,8 @@ LESSONS: tuple[MemoryKind, ...] = ("lesson", "reflection")
 """The kinds of which a playbook is made: what to do, learned from what came of it."""
 
 
+_SIGNS = re.compile(r"(?<![\w-])-+\w[\w.]*|[^\w\s.,;:!?'\"()\[\]*_`\-\u2013\u2014\u2018-\u201d\u2026]")
+"""What `normalise` leaves out and what yet says something: the sign of a number, a flag of a command, a comparison, an emoji."""
 UNITED = "tidy"
 """Source of a text that was made of others, its causes, by whole sentences. It stands for all of them or not at all: it goes when one is forgotten, and is
 archived when its merge with one is undone."""
@@ -78,7 +81,7 @@ def changes(deltas: Iterable[Delta], there: Iterable[Memory]) -> Changes:
     known = {m.id for m in memories}
     standing = [d for d in standing_deltas(deltas) if known.issuperset(d.targets)]
     found.accepted.update(t for d in standing if d.operator == "accept" for t in d.targets)
-    found.archived |= _parted(memories, deltas, standing)
+    found.archived |= parted(memories, deltas)
     shown = {m.id for m in memories if not m.proposed or m.id in found.accepted} - found.archived.keys()
     for delta in standing:
         if delta.operator == "archive":
@@ -91,13 +94,19 @@ def changes(deltas: Iterable[Delta], there: Iterable[Memory]) -> Changes:
     return found
 
 
-def _parted(memories: Sequence[Memory], deltas: Sequence[Delta], standing: Sequence[Delta]) -> dict[str, str]:
-    """The united texts of which a merge was undone, each with the delta that undid it."""
+def parted(memories: Iterable[Memory], deltas: Sequence[Delta]) -> dict[str, str]:
+    """The united texts of which the merge of a part was undone, and those that they are part of, each with the delta that undid it."""
     merges = {d.id: d for d in deltas if d.operator == "merge"}
-    holding = {(d.targets, d.into) for d in standing if d.operator == "merge"}
-    united = {m.id for m in memories if m.source == UNITED}
+    holding = {(d.targets, d.into) for d in standing_deltas(deltas) if d.operator == "merge"}
+    united = {m.id: set(m.causes) for m in memories if UNITED in (m.source, m.attribute("made by"))}
     undone = [(merges[name], d.id) for d in deltas if d.operator == "undo" for name in d.targets if name in merges]
-    return {m.into: by for m, by in undone if m.into in united and (m.targets, m.into) not in holding}
+    found = {
+        m.into: by for m, by in undone
+        if (m.targets, m.into) not in holding and united.get(m.into, set[str]()).issuperset(m.targets)
+    }  # fmt: skip
+    return found | {
+        name: found[c] for name, causes in united.items() for c in causes if c in found
+    }  # and what was made of them
 
 
 def derive(history: History, claims: Mapping[str, Claim | None] | None = None) -> dict[str, Standing]:
@@ -213,7 +222,8 @@ def identity(memory: Memory, claim: Claim | None) -> Words:
         return ("episode", memory.id)
     if claim:
         return ("claim", *claim.topic, claim.value, "not" if claim.negated else "")
-    return ("words", normalise(memory.text), *(() if memory.kind in STATED else (memory.kind,)))
+    signs = _SIGNS.findall(memory.text)
+    return ("words", normalise(memory.text), *signs, *(() if memory.kind in STATED else (memory.kind,)))
 
 
 def _retracted(memories: Sequence[Memory], words: dict[str, Words]) -> dict[str, str]:

@@ -65,11 +65,11 @@ _CONDITIONAL = words("if when whenever while unless until once after before")
 _ARTICLES = words("a an the please")
 _OPPOSITES = {
     a: b
-    for pair in (
+    for said in (
         "on off", "in out", "up down", "open close", "start stop", "enable disable", "inside outside", "before after", "more less", "most least", "over under",
         "above below", "allow forbid", "allow refuse", "increase decrease", "true false", "first last", "lock unlock", "always rarely", "must may", "accept reject",
     )
-    for pair in (pair.split(), [stem(w) for w in pair.split()])
+    for pair in (said.split(), [stem(w) for w in said.split()])
     for a, b in (pair, pair[::-1])
 }  # fmt: skip
 _SHORT = 8
