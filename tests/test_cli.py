@@ -128,7 +128,7 @@ def test_the_help_of_every_command_teaches_by_an_example(command: str) -> None:
         "serve": ("--base", "--tenant"),
         "jobs": ("--user", "--tenant"),
         "canary": ("--user", "--tenant"),
-        **dict.fromkeys(("note", "revert", "change", "history"), ("--user", "--tenant")),
+        **dict.fromkeys(("note", "search", "revert", "change", "history"), ("--user", "--tenant")),
     }
     for option in ("--home", *others.get(command, ("--base", "--user", "--tenant"))):
         assert option in said.output

@@ -166,7 +166,7 @@ class Text:
             return opened[0]
 
         live = current(self._store, self._scope)
-        adapter = live.id if live is not None and self._sampler is self._engine else ""
+        adapter = live.id if live is not None and sampler is None and self._sampler is self._engine else ""
         if proposed is None and set(kinds) != set(LESSONS):
             raise InputError(
                 f"a model proposes changes of the playbook only; give the operations for {', '.join(kinds)}"
@@ -357,7 +357,8 @@ class Text:
             done.left.append("curate")
             return
         try:
-            made = self.curate(wait=True, sampler=model)
+            made = self.curate(wait=True)
+            model.calls, model.tokens = model.calls + made.calls, model.tokens + made.tokens
             done.curated = [] if made.decision == "reject" else [*made.lessons, *made.deltas]
         except EngrainError as error:
             done.left.append("curate")

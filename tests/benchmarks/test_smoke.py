@@ -221,7 +221,7 @@ def test_a_playbook_is_told_bullet_by_bullet(bench: Any, tmp_path: Path) -> None
 
 def test_learning_from_failure_counts_by_trial(bench: Any) -> None:
     results = bench("failure")
-    assert set(results) == {"again", "own", "shared"} and len(results["shared"]["by_trial"]) == 4
+    assert set(results) == {"again", "own", "shared", "written"} and len(results["shared"]["by_trial"]) == 4
     assert results["shared"]["by_trial"][-1]["mean"] == 1.0
 
 

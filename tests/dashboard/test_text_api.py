@@ -46,7 +46,7 @@ def test_an_agent_keeps_lessons_and_notes_and_reads_them(house: House) -> None:
     client, _, keys = house
     first = "Always check the free space of the disk before a backup."
     assert client.post("/v1/engrain/lessons", json={"text": first, "section": "ops"}).json()["data"] == []
-    merged = client.post("/v1/engrain/lessons", json={"text": first.replace(" a ", " any ")}).json()["data"]
+    merged = client.post("/v1/engrain/lessons", json={"text": first.replace(" a ", " the ")}).json()["data"]
     assert len(merged) == 1 and merged[0]["into"]
     (lesson,) = client.get("/v1/engrain/lessons").json()["data"]
     assert (lesson["text"], lesson["helpful"], lesson["value"]) == (first, 0, 0.5)

@@ -59,7 +59,9 @@ def test_half_a_surrogate_is_read_as_a_question_mark(folder: Path) -> None:
 
 def test_gelu_is_that_of_torch() -> None:
     x = np.linspace(-9, 9, 20_001, dtype=np.float32)
-    assert np.abs(gelu(x) - torch.nn.functional.gelu(torch.from_numpy(x)).numpy()).max() < 5e-7
+    assert (
+        np.abs(gelu(x) - torch.nn.functional.gelu(torch.from_numpy(x)).numpy()).max() < 2e-6
+    )  # how torch rounds depends on the processor
 
 
 def test_other_weights_have_another_name(folder: Path, tmp_path: Path) -> None:

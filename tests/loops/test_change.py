@@ -13,7 +13,7 @@ from engrain.loops.change import change
 from engrain.loops.remember import tell
 from engrain.memory import HashedEmbedder, recall
 from engrain.memory.filing import file
-from engrain.records import Scope
+from engrain.records import Memory, Scope
 from engrain.store import SqlStore
 
 ME = Scope()
@@ -74,6 +74,16 @@ def test_what_cannot_be_changed_so_is_refused_with_the_remedy(
     with pytest.raises(EngrainError, match=match):
         change(store, operator, tea.id, scope=ME, **({"reason": "test"} | more))  # type: ignore[arg-type]
     assert not store.deltas([tea.id], scope=ME)
+
+
+def test_what_gives_a_thing_a_value_is_not_merged_away(store: SqlStore) -> None:
+    code, both = (
+        Memory(scope=ME, kind="note", text=text, valid_from=1.0)
+        for text in ("The gate code is 4417.", "The gate code is 4417. Ask Ben.")
+    )
+    store.append_all([code, both])
+    with pytest.raises(InputError, match="another value is to end"):
+        change(store, "merge", code.id, into=both.id, scope=ME, reason="said twice")
 
 
 def test_links_and_tags_are_kept_and_a_link_is_made_once(store: SqlStore) -> None:

@@ -136,7 +136,11 @@ def test_a_hit_that_is_longer_than_the_window_is_cut_around_what_was_asked_for(s
     me.fit(talk)
     found = me.call("conversation_search", '{"query": "clock 41 hall 41"}')
     assert "Clock 41 stands in hall 41 by the sea." in found and words(found) <= 110 // 3 + 6 and "[…]" in found
-    assert words(me.call("conversation_search", json.dumps({"query": "x"}))) <= 43
+    assert found.startswith("mem_")
+    log = "\n".join(f"line {n} said nothing" for n in range(90)) + "\nline 90 found the kettle " + "on and on " * 90
+    me.fit([Message(role="user", content=log), *talk[1:]])
+    found = me.call("conversation_search", '{"query": "kettle"}')
+    assert "found the kettle" in found and words(found) <= 110 // 3 + 6
 
 
 def test_a_turn_that_is_cut_and_what_tools_gave_are_kept_whole(store: SqlStore) -> None:

@@ -139,8 +139,25 @@ def test_a_model_that_is_down_or_says_nothing_keeps_nothing_from_its_order(store
         store.append(Memory(scope=ME, kind="lesson", text=text, valid_from=1e9))
     down = sleep(store, HASHED, words, scope=ME, settings=Sleep(calls=9), sampler=Unreachable())
     assert down.left == ["reflect"] and len(down.merged) == 1 and not down.reflected
+    assert down.calls == 1  # the one that failed was made
     calls = [sleep(store, HASHED, words, scope=ME, settings=Sleep(calls=9), sampler=Silent()).calls for _ in range(2)]
     assert calls == [1, 0]  # it is not asked again
+
+
+def test_where_the_calls_run_out_what_was_only_corrected_waits(store: SqlStore) -> None:
+    for i in range(3):
+        asked = Interaction(
+            scope=ME, messages=(Message(role="user", content=f"Task {i}."),), answer="no", stamp=Stamp(base="b")
+        )
+        said = Feedback(scope=ME, interaction=asked.id, name="correction", text="Not so.", causes=(asked.id,))
+        store.append_all([asked, said])
+    done = [
+        sleep(store, HASHED, words, scope=ME, settings=Sleep(calls=calls), sampler=FakeEngine()) for calls in (1, 0, 1)
+    ]
+    assert [(d.calls, len(d.reflected)) for d in done] == [(1, 1), (0, 0), (1, 1)]
+    assert (
+        sleep(store, HASHED, words, scope=ME, settings=Sleep(calls=9, reflections=0), sampler=FakeEngine()).calls == 0
+    )
 
 
 def test_nothing_is_written_over_what_was_told_meanwhile(store: SqlStore) -> None:

@@ -56,6 +56,23 @@ def test_a_repetition_confirms_the_first() -> None:
     assert (result["b"].state, result["b"].by) == ("merged", "a")
 
 
+@pytest.mark.parametrize(("one", "two"), [
+    ("Keep the vat at -5 degrees.", "Keep the vat at 5 degrees."), ("Use >= 3 workers.", "Use <= 3 workers."), ("Set x > 5.", "Set x < 5."),
+    ("Pass -v to grep.", "Pass -V to grep."), ("Status: \u2705", "Status: \u274c"), ("\U0001f534", "!!!"),
+])  # fmt: skip
+def test_what_differs_in_a_sign_alone_is_no_repetition(one: str, two: str) -> None:
+    assert states([memory("a", one, 1), memory("b", two, 2)]) == {"a": "active", "b": "active"}
+
+
+def test_a_dash_or_a_bullet_makes_no_other_note() -> None:
+    for one, two in (
+        ("Mix \u2013 then wait.", "- Mix - then wait"),
+        ("\u2022 Mix then wait!", "Mix then wait."),
+        ("Say \u201cyes\u201d.", 'Say "yes"'),
+    ):
+        assert states([memory("a", one, 1), memory("b", two, 2)]) == {"a": "active", "b": "merged"}
+
+
 def test_a_value_that_comes_back_is_active_again() -> None:
     notes = [memory("a", CODE + "4417", 1), memory("b", CODE + "5521", 2), memory("c", CODE + "4417", 3)]
     assert states(notes) == {"a": "superseded", "b": "superseded", "c": "active"}

@@ -8,7 +8,7 @@ from typing import get_args
 
 from engrain.errors import InputError
 from engrain.loops.remember import now_of
-from engrain.memory.history import Standing, derive, standing_deltas
+from engrain.memory.history import Standing, claim_in, derive, standing_deltas
 from engrain.memory.merging import contradict, lost
 from engrain.records import Delta, Memory, Operator, Scope
 from engrain.store import SqlStore
@@ -116,6 +116,11 @@ def _changing(
     ]:
         raise InputError(
             f"{into} says the opposite of {', '.join(opposed)}; archive what is wrong, or correct it (engrain correct)"
+        )
+    valued = [(name, c) for name in targets if into and (c := claim_in(standings[name].memory)) is not None]
+    if other := [name for name, claim in valued if claim != claim_in(standings[into].memory)]:
+        raise InputError(
+            f"{', '.join(other)} gives a thing a value, which another value is to end; {into} does not give the same, so leave them apart"
         )
     if into and (missing := lost([standings[name].memory.text for name in targets], standings[into].memory.text)):
         raise InputError(

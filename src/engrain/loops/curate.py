@@ -25,7 +25,7 @@ from engrain.loops.remember import LONGEST_NOTE, now_of
 from engrain.memory.extract import content_words
 from engrain.memory.filing import of_kinds
 from engrain.memory.held import Shelf
-from engrain.memory.history import LESSONS, derive
+from engrain.memory.history import LESSONS, claim_in, derive
 from engrain.memory.merging import contradict, lost
 from engrain.memory.playbook import rendered
 from engrain.memory.recall import recall
@@ -307,7 +307,15 @@ class _Plan:
             if not content or len(content) > LONGEST_NOTE:
                 yield f"its content has {len(content)} characters; 1 to {LONGEST_NOTE} are taken"
             else:
+                yield from self._ended(operation)
                 yield from self._lost([self.lessons[name].text for name in ids if name in self.lessons], content)
+
+    def _ended(self, operation: Operation) -> Iterator[str]:
+        """What could no more be ended by another value: that of a note which gives a thing a value, in a text that gives it none."""
+        for lesson in (self.lessons[name] for name in operation.ids if name in self.lessons):
+            old, new = claim_in(lesson), claim_in(replace(lesson, text=operation.content))
+            if old is not None and (new is None or new.topic != old.topic):
+                yield f"{lesson.id} gives a thing a value, which another value is to end; say that in a sentence by itself"
 
     def _lost(self, olds: Sequence[str], content: str) -> Iterator[str]:
         """What a new text does not keep of those that it is to stand for."""

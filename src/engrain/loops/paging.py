@@ -7,6 +7,7 @@ the second is told, and loses nothing (optimistic concurrency).
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
@@ -244,7 +245,8 @@ class Pager:
         while len(lines) > 1 and not fits("\n".join(lines)):
             del lines[-1]
         if lines and not fits(lines[0]):
-            lines = [_excerpt(lines[0], query, fits)]
+            name, text = hits[0][0].id, hits[0][0].text
+            lines = [f"{name}: {_excerpt(text, query, lambda cut: fits(f'{name}: {cut}'))}"]
         left = len(hits) - len(lines)
         return "\n".join([*lines, *([f"({left} more; ask more narrowly)"] if left else [])]) or "nothing was found"
 
@@ -266,20 +268,29 @@ def converse(pager: Pager, messages: Sequence[Message], act: Act, *, steps: int 
 
 
 def _excerpt(text: str, query: str, fits: Callable[[str], bool]) -> str:
-    """The sentences of a text around the one that has most of the query's words, as many as fit; of one that does not fit by itself, its beginning."""
-    parts, asked = sentences(text) or [text], content_words(query)
+    """The sentences or lines of a text around the one that has most of the query's words, as many as fit; of one that does not fit by itself, what
+    stands around the first of these words."""
+    parts = [part for line in re.split(r"\n+|(?<=[。！？])", text) for part in sentences(line)] or [text]
+    asked = content_words(query)
     first = last = max(range(len(parts)), key=lambda i: len(asked & content_words(parts[i])))
 
     def shown(first: int, last: int) -> str:
-        around = ("[…] " if first else "", " […]" if last < len(parts) - 1 else "")
+        around = ("[…] " if first else "", CUT if last < len(parts) - 1 else "")
         return " ".join(parts[first : last + 1]).join(around)
 
     if not fits(shown(first, last)):
-        low, high = 0, len(parts[first])  # by halving: the longest beginning
+        whole = parts[first]
+        places = [m.start() for m in re.finditer(r"\w+", whole) if content_words(m[0]) & asked]
+        begin = max(0, (places or [0])[0] - 40)
+
+        def cut(length: int) -> str:
+            return ("[…] " if begin or first else "") + whole[begin : begin + length] + CUT
+
+        low, high = 0, len(whole) - begin  # by halving: the longest that fits
         while low < high:
             middle = (low + high + 1) // 2
-            low, high = (middle, high) if fits(parts[first][:middle] + CUT) else (low, middle - 1)
-        return parts[first][:low] + CUT
+            low, high = (middle, high) if fits(cut(middle)) else (low, middle - 1)
+        return cut(low)
     grown = True
     while grown:
         grown = False

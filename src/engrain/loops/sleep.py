@@ -10,9 +10,9 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, TypeVar
+from typing import Any, NamedTuple, TypeVar
 
 from engrain.errors import Conflict, EngrainError
 from engrain.loops.change import delta
@@ -37,7 +37,7 @@ log = logging.getLogger(__name__)
 T = TypeVar("T")
 SLEPT = "slept"
 """Under this key stands up to which entry of the ledger the last sleep has looked (`seq`), which notes are still to be linked (`link`), and of
-which answers a model had nothing to say (`silent`)."""
+which answers a model had nothing to say, when so much had been said of them (`silent`)."""
 MOST_SILENT = 256
 """Of these answers, the last ones."""
 REPEATING: tuple[MemoryKind, ...] = (*LESSONS, "note")
@@ -75,8 +75,9 @@ class Metered:
 
     def sample(self, prompts: Sequence[Conversation], **asked: Any) -> list[Completion]:
         """As the sampler does it."""
+        self.calls += len(prompts)  # one that fails was made, too
         found = self.sampler.sample(prompts, **asked)
-        self.calls, self.tokens = self.calls + len(prompts), self.tokens + sum(c.tokens for c in found)
+        self.tokens += sum(c.tokens for c in found)
         return found
 
 
@@ -131,12 +132,15 @@ def sleep(
         done.left += [name] if name not in done.left else []
         return []
 
-    silent = [str(name) for name in last.get("silent", ())]
-    for interaction in unreflected(store, scope, settings.reflections, bare=model is not None, beside=silent):
-        asked = model if model is not None and model.calls < settings.calls else None
-        memory = _reflected(store, embedder, interaction, scope, asked, shelf, done)
+    silent: dict[str, int] = dict(last.get("silent", {}))
+    for failed in unreflected(store, scope, settings.reflections, silent=silent if model is not None else None):
+        reachable = model is not None and model.calls < settings.calls and "reflect" not in done.left
+        if not reachable and not failed.reasoned:
+            continue
+        memory = _reflected(store, embedder, failed.id, scope, model if reachable else None, shelf, done)
         done.reflected += [memory.id] if memory is not None else []
-        silent += [interaction] if memory is None and asked is not None and "reflect" not in done.left else []
+        if memory is None and reachable and "reflect" not in done.left:
+            silent[failed.id] = failed.said
     fresh = [m.id for m in new if m.kind in REPEATING]
     merges = (
         tidy(store, embedder, scope=scope, kinds=REPEATING, only=fresh, settings=settings.tidying, shelf=shelf)
@@ -146,8 +150,9 @@ def sleep(
     done.merged += [m.into for m in merges if m.into]
     unlinked = {*last.get("link", ()), *fresh, *done.merged}
     notes = [m for m in of_kinds(store, scope, ("note",)) if m.id in unlinked]
-    later = [m.id for m in notes[: -settings.notes]]
-    for memory in notes[-settings.notes :]:
+    first = max(0, len(notes) - settings.notes)
+    later = [m.id for m in notes[:first]]
+    for memory in notes[first:]:
         if "link" in done.left:
             later.append(memory.id)
             continue
@@ -163,7 +168,7 @@ def sleep(
         m.id
         for m in step("distil", lambda: distil(store, embedder, scope=scope, playbook=settings.playbook, shelf=shelf))
     ]
-    store.put_run(SLEPT, {"seq": before, "link": later, "silent": silent[-MOST_SILENT:]}, scope=scope)
+    store.put_run(SLEPT, {"seq": before, "link": later, "silent": dict([*silent.items()][-MOST_SILENT:])}, scope=scope)
     if model is not None:
         done.calls, done.tokens = model.calls, model.tokens
     log.info("%s slept: %s", scope, done)
@@ -191,24 +196,33 @@ def _reflected(
         return None
 
 
-def unreflected(
-    store: SqlStore, scope: Scope, most: int, *, bare: bool = False, beside: Collection[str] = ()
-) -> list[str]:
-    """Ids of the latest answers that were not good, by all that was said of them, and that nothing was learned from yet, `beside` others; of those that were
-    only corrected or rated, with no reason, where `bare`: without a model nothing is to be learned of them but the correction, which is a memory already."""
-    said: dict[str, list[Feedback]] = {}
+class Failed(NamedTuple):
+    """An answer that was not good, and that nothing was learned from yet."""
+
+    id: str
+    said: int
+    """How often something was said of it."""
+    reasoned: bool
+    """Whether somebody said why; else it was only corrected or rated."""
+
+
+def unreflected(store: SqlStore, scope: Scope, most: int, *, silent: Mapping[str, int] | None = None) -> list[Failed]:
+    """The latest answers that were not good, by all that was said of them, and that nothing was learned from yet. Without a model (`silent` None) those
+    with a reason, for of the others nothing is to be learned but the correction, which is a memory already; with one, all but those that it had
+    nothing to say to, as long as nothing more was said of them."""
+    about: dict[str, list[Feedback]] = {}
     for feedback in store.select(Feedback, scope=scope):
-        said.setdefault(feedback.interaction, []).append(feedback)
-    known = {cause for m in store.select(Memory, scope=scope) if m.source == REFLECTED for cause in m.causes} | {
-        *beside
-    }
-    found: list[str] = []
-    for interaction, about in reversed(said.items()):
-        why = any(f.text.strip() and f.name not in ("correction", "rating") for f in about if f.kind != "implicit")
-        if interaction not in known and (why or bare) and was_good(about) is False:
-            found.append(interaction)
+        about.setdefault(feedback.interaction, []).append(feedback)
+    known = {cause for m in store.select(Memory, scope=scope) if m.source == REFLECTED for cause in m.causes}
+    found: list[Failed] = []
+    for interaction, said in reversed(about.items()):
         if len(found) == most:
             break
+        if interaction in known or was_good(said) is not False or (silent or {}).get(interaction) == len(said):
+            continue
+        why = any(f.text.strip() and f.name not in ("correction", "rating") for f in said if f.kind != "implicit")
+        if why or silent is not None:
+            found.append(Failed(interaction, len(said), why))
     return found
 
 

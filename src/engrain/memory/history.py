@@ -27,7 +27,10 @@ LESSONS: tuple[MemoryKind, ...] = ("lesson", "reflection")
 """The kinds of which a playbook is made: what to do, learned from what came of it."""
 
 
-_SIGNS = re.compile(r"(?<![\w-])-+\w[\w.]*|[^\w\s.,;:!?'\"()\[\]*_`\-\u2013\u2014\u2018-\u201d\u2026]")
+_SIGNS = re.compile(
+    r"(?<![\w-])-+\w[\w.]*"  # -5, -v
+    r"|[^\w\s.,;:!?'\"()\[\]*_`\-\u00a1\u00ab\u00b7\u00bb\u00bf\u2013\u2014\u2018-\u201f\u2022\u2026\u3000-\u3003\u3008-\u3011\uff01\uff0c\uff1a\uff1b\uff1f]"
+)
 """What `normalise` leaves out and what yet says something: the sign of a number, a flag of a command, a comparison, an emoji."""
 UNITED = "tidy"
 """Source of a text that was made of others, its causes, by whole sentences. It stands for all of them or not at all: it goes when one is forgotten, and is
