@@ -15,7 +15,7 @@ from engrain.errors import Conflict, InputError, NotFound
 from engrain.gateway.answer import answer
 from engrain.loops.paging import Pager, blocks, converse, edit_block, write_block
 from engrain.memory import HashedEmbedder
-from engrain.records import Message, Scope, ToolCall
+from engrain.records import Memory, Message, Scope, ToolCall
 from engrain.store import SqlStore
 
 ME = Scope()
@@ -141,6 +141,19 @@ def test_a_hit_that_is_longer_than_the_window_is_cut_around_what_was_asked_for(s
     me.fit([Message(role="user", content=log), *talk[1:]])
     found = me.call("conversation_search", '{"query": "kettle"}')
     assert "found the kettle" in found and words(found) <= 110 // 3 + 6
+
+
+def test_a_second_yes_is_another_turn(store: SqlStore) -> None:
+    me = pager(store, window=40)
+    asked = [f"Shall I open door {n} for you now, in the cold and the dark?" for n in range(3)]
+    talk = [Message(role="user", content="Go.")]
+    for question in asked:
+        talk += [Message(role="assistant", content=question), Message(role="user", content="Yes, please do it.")]
+    talk += [Message(role="assistant", content="Done. " * 20), Message(role="user", content="Thanks.")]
+    for _ in range(2):
+        me.fit(talk)
+    kept = [m.text for m in store.select(Memory, scope=ME) if m.kind == "episode"]
+    assert kept[1:7] == [f"{m.role}: {m.content}" for m in talk[1:7]] and kept.count("user: Yes, please do it.") == 3
 
 
 def test_a_turn_that_is_cut_and_what_tools_gave_are_kept_whole(store: SqlStore) -> None:

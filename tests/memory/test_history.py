@@ -68,7 +68,7 @@ def test_a_dash_or_a_bullet_makes_no_other_note() -> None:
     for one, two in (
         ("Mix \u2013 then wait.", "- Mix - then wait"),
         ("\u2022 Mix then wait!", "Mix then wait."),
-        ("Say \u201cyes\u201d.", 'Say "yes"'),
+        ("Say \u201cyes\u201d", 'Say "yes"'),
     ):
         assert states([memory("a", one, 1), memory("b", two, 2)]) == {"a": "active", "b": "merged"}
 

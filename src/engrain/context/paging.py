@@ -7,7 +7,7 @@ is counted as it is shown, and what does not fit is left out before it is sent: 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from engrain.errors import InputError
 from engrain.records import Message
@@ -28,7 +28,7 @@ class Page:
     tokens: int
     """Of `messages`, never more than the room that was given."""
     cut: bool = False
-    """Whether the last turn itself was too long, and its end was cut off."""
+    """Whether the last turn itself, or what a tool gave in it, was too long, and its end was cut off."""
 
 
 def page(messages: Sequence[Message], room: int, count: Count) -> Page:
@@ -50,33 +50,40 @@ def page(messages: Sequence[Message], room: int, count: Count) -> Page:
     kept = turns[begin:]
     if (tokens := count([*system, *kept])) <= room:
         return Page(messages=(*system, *kept), evicted=tuple(turns[:begin]), tokens=tokens)
-    # Not even the last exchange fits: the oldest calls of tools in it go first, with what they gave, then the end of the user's words.
+    # Not even the last exchange fits: the oldest calls of tools in it go first, with what they gave, then the end of the newest result, then
+    # that of the user's words.
     for at in [i for i, m in enumerate(kept) if i > 1 and m.role == "assistant"]:
         if (tokens := count([*system, kept[0], *kept[at:]])) <= room:
             return Page(messages=(*system, kept[0], *kept[at:]), evicted=(*turns[:begin], *kept[1:at]), tokens=tokens)
+    last = max((i for i, m in enumerate(kept) if m.role == "assistant"), default=0)
+    if last and kept[-1].role == "tool" and (result := _cut([*system, kept[0], *kept[last:-1]], kept[-1], room, count)):
+        fitting = (*system, kept[0], *kept[last:-1], result)
+        return Page(
+            messages=fitting, evicted=(*turns[:begin], *kept[1:last], kept[-1]), tokens=count(fitting), cut=True
+        )
     shown = _cut(system, kept[0], room, count)
+    if shown is None:
+        raise InputError(
+            f"the system message alone leaves no room in {room} tokens; shorten it and the core blocks, or use a larger window"
+        )
     cut = shown.content != kept[0].content
     return Page(
         messages=(*system, shown), evicted=(*turns[:begin], *kept[0 if cut else 1 :]), tokens=count([*system, shown]), cut=cut
     )  # fmt: skip
 
 
-def _cut(system: Sequence[Message], turn: Message, room: int, count: Count) -> Message:
-    """The longest beginning of a turn that fits, marked as cut."""
+def _cut(before: Sequence[Message], turn: Message, room: int, count: Count) -> Message | None:
+    """The longest beginning of a turn that fits, marked as cut; None if nothing of it does."""
 
     def ended(length: int) -> Message:
         whole = length >= len(turn.content)
-        return Message(role=turn.role, content=turn.content if whole else turn.content[:length].rstrip() + CUT)
+        return replace(turn, content=turn.content if whole else turn.content[:length].rstrip() + CUT)
 
     low, high = 0, len(turn.content)
     while low < high:
         middle = (low + high + 1) // 2
-        if count([*system, ended(middle)]) <= room:
+        if count([*before, ended(middle)]) <= room:
             low = middle
         else:
             high = middle - 1
-    if (not low and turn.content) or count([*system, ended(low)]) > room:
-        raise InputError(
-            f"the system message alone leaves no room in {room} tokens; shorten it and the core blocks, or use a larger window"
-        )
-    return ended(low)
+    return None if (not low and turn.content) or count([*before, ended(low)]) > room else ended(low)

@@ -8,8 +8,9 @@ from __future__ import annotations
 
 import json
 import re
+from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from typing import Any
 
 from engrain.context.paging import CUT, Count, Page, page
@@ -115,8 +116,8 @@ class Pager:
     count_tools: Callable[[str], int] | None = None
     """Tokens that the tools (JSON) take as the model's template describes them; None where that is not known: those of the JSON, and three tenths more."""
     shelf: Shelf = field(default_factory=Shelf)
-    _kept: set[Message] = field(default_factory=set[Message], init=False)
-    """Turns of the conversation that are kept as episodes already."""
+    _kept: set[tuple[Message, int]] = field(default_factory=set[tuple[Message, int]], init=False)
+    """Turns of the conversation that are kept as episodes already, and which of the equal ones each is."""
 
     @property
     def room(self) -> int:
@@ -151,20 +152,26 @@ class Pager:
         return shown
 
     def _keep(self, evicted: Sequence[Message]) -> None:
-        new = [m for m in dict.fromkeys(evicted) if m not in self._kept]
-        if not new:
+        met: Counter[Message] = Counter()
+        told: list[tuple[Message, int]] = []
+        for m in evicted:
+            told.append((m, met[m]))  # a second "yes" is another turn
+            met[m] += 1
+        if not (new := [turn for turn in told if turn not in self._kept]):
             return
         now, talk = now_of(self.store, self.scope), self.conversation or "paged"
-        turns = [
-            Memory(scope=self.scope, kind="episode", text=f"{m.role}: {m.content}", source="chat", talk=talk, valid_from=now, recorded_at=now)
-            for m in new
-        ]  # fmt: skip
-        own = [self.scope.tenant, self.scope.user, talk]
-        named = {
-            f"mem_{content_hash([*own, turn.text], length=12)}": turn for turn in turns
-        }  # so that another pager keeps it no second time
+        own, named = [self.scope.tenant, self.scope.user, talk], dict[str, Memory]()
+        for m, number in new:
+            text = f"{m.role}: {m.content}"
+            again = [str(number)] if number else []
+            name = (
+                f"mem_{content_hash([*own, text, *again], length=12)}"  # so that another pager keeps it no second time
+            )
+            named[name] = Memory(
+                id=name, scope=self.scope, kind="episode", text=text, source="chat", talk=talk, valid_from=now, recorded_at=now
+            )  # fmt: skip
         there = {m.id for m in self.store.akin((), list(named), scope=self.scope)}
-        for error in self.store.append_each([replace(t, id=name) for name, t in named.items() if name not in there]):
+        for error in self.store.append_each([turn for name, turn in named.items() if name not in there]):
             if error is not None and not isinstance(error, InputError):  # what was forgotten stays forgotten
                 raise error
         self._kept.update(new)
