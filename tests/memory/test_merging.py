@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import pytest
 
-from engrain.memory.merging import conditions, contradict, covers, details, lost, steps, united
+from engrain.memory.merging import contradict, covers, lost, united
+from engrain.memory.steps import steps
+from engrain.memory.tokens import conditions, details
 
 KILN = "When the kiln is over 900 degrees, first close the flap and then wait 20 minutes."
 
