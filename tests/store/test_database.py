@@ -19,6 +19,7 @@ from alembic.script import ScriptDirectory
 from sqlalchemy import event, text
 
 from engrain.errors import InputError, StoreError
+from engrain.memory.filing import file
 from engrain.records import Memory, Scope
 from engrain.store import SqlStore, migrations
 from engrain.store.database import Database
@@ -132,6 +133,19 @@ def test_words_that_an_older_engrain_indexed_are_found_as_before(
     store.close()
     with closing(sqlite3.connect(tmp_path / "engrain.db")) as raw:
         assert raw.execute("SELECT name FROM sqlite_master WHERE sql LIKE '%fts5%'").fetchall() == []
+
+
+def test_what_an_older_engrain_had_filed_is_filed_anew(tmp_path: Path, memory: Make, scope: Scope) -> None:
+    store = SqlStore(tmp_path)
+    store.append_all([memory("Use >= 3 workers.", id="mem_1"), memory("Use <= 3 workers.", id="mem_2")])
+    assert file(store, scope) == 2
+    store.close()
+    with closing(sqlite3.connect(tmp_path / "engrain.db")) as raw, raw:  # as it was before
+        raw.execute("UPDATE standings SET state = 'merged' WHERE seq = (SELECT max(seq) FROM standings)")
+        raw.execute("UPDATE alembic_version SET version_num = '0006'")
+    store = SqlStore(tmp_path)
+    assert file(store, scope) == 2 and store.filed(scope=scope) == ["mem_1", "mem_2"]
+    store.close()
 
 
 def test_an_upgrade_that_fails_leaves_nothing_and_can_be_repeated(

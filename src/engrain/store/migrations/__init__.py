@@ -7,7 +7,7 @@ from pathlib import Path
 
 from sqlalchemy import Connection
 
-SCHEMA = "0006"
+SCHEMA = "0007"
 """The newest step that this engrain knows."""
 
 _alembic_is_global = threading.Lock()
