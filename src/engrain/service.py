@@ -267,7 +267,6 @@ def learn(
 
     `with_parent`: until standard input ends, as it does when the process that started this one is gone."""
     from engrain.engines.local import LocalEngine
-    from engrain.engines.upstream import UpstreamSampler
     from engrain.evaluation.canary import Trial
     from engrain.loops.background import Background, work
     from engrain.loops.consolidate import Consolidation
@@ -291,11 +290,16 @@ def learn(
     settings = Consolidation(trial=Trial(share=canary) if canary else None)
     finds = embedder_of(embedder)
     with closing(SqlStore(home, database=database)) as store:
-        asked: Callable[[], Sampler] | None = None if upstream is None else functools.partial(UpstreamSampler, upstream)
+        serving = Serving()
+        asked: Callable[[], Sampler] | None = None
+        if upstream is not None:
+            from engrain.engines.upstream import UpstreamSampler
+
+            asked = functools.partial(UpstreamSampler, upstream)
 
         def rest(scope: Scope) -> None:
-            text = Text(store, finds, scope, engine=engine, serving=Serving(), sampler=asked)
-            text.sleep(Sleep(calls=sleep_calls, playbook=Serving().playbook))
+            text = Text(store, finds, scope, engine=engine, serving=serving, sampler=asked)
+            text.sleep(Sleep(calls=sleep_calls, playbook=serving.playbook))
 
         verifying = None if make is None else Verifying(store, lambda: make(engine()))
         work(

@@ -111,10 +111,7 @@ class Text:
 
     def fitting_lessons(self, query: str, *, limit: int = 8) -> list[Memory]:
         """The lessons that fit a query, best first."""
-        hits = recall(
-            query, index=self._store, embedder=self._embedder, scope=self._scope, kinds=LESSONS, limit=limit, shelf=self._shelf
-        )  # fmt: skip
-        return [m for m, _ in hits]
+        return [m for m, _ in self.search(query, kinds=LESSONS, limit=limit)]
 
     def export_lessons(self) -> str:
         """The playbook in the text form of ACE: sections, and bullets with ids and counters."""
@@ -165,8 +162,23 @@ class Text:
                 opened.append(Metered(self._sampler() if sampler is None else sampler))
             return opened[0]
 
+        made = self._curate(proposed, wait, kinds, model, self._adapter() if sampler is None else "")
+        made.calls, made.tokens = sum(m.calls for m in opened), sum(m.tokens for m in opened)
+        return made
+
+    def _adapter(self) -> str:
+        """The version that answers; "" for the bare base, and where an upstream answers."""
         live = current(self._store, self._scope)
-        adapter = live.id if live is not None and sampler is None and self._sampler is self._engine else ""
+        return live.id if live is not None and self._sampler is self._engine else ""
+
+    def _curate(
+        self,
+        proposed: str | Sequence[Operation] | None,
+        wait: bool,
+        kinds: Sequence[MemoryKind],
+        model: Callable[[], Sampler],
+        adapter: str,
+    ) -> Curated:
         if proposed is None and set(kinds) != set(LESSONS):
             raise InputError(
                 f"a model proposes changes of the playbook only; give the operations for {', '.join(kinds)}"
@@ -195,7 +207,6 @@ class Text:
             tidy(
                 self._store, self._embedder, scope=self._scope, kinds=tuple(kinds), only=made.lessons, shelf=self._shelf
             )
-        made.calls, made.tokens = sum(m.calls for m in opened), sum(m.tokens for m in opened)
         self._follow()
         return made
 
@@ -234,9 +245,7 @@ class Text:
 
     # -- what is found ------------------------------------------------------------------------------------------------
 
-    def search(
-        self, query: str, *, kinds: Collection[MemoryKind] = SEARCHED, limit: int = 10
-    ) -> list[tuple[Memory, float]]:
+    def search(self, query: str, *, kinds: Collection[str] = SEARCHED, limit: int = 10) -> list[tuple[Memory, float]]:
         """The memories that a query finds, each with its score, best first: what is kept for good, and what was said before (`episode`)."""
         return recall(
             query, index=self._store, embedder=self._embedder, scope=self._scope, kinds=tuple(kinds), limit=limit, shelf=self._shelf
@@ -264,10 +273,7 @@ class Text:
 
     def fitting_skills(self, task: str, *, limit: int = 3) -> list[str]:
         """Names of the skills that fit a task, best first."""
-        hits = recall(
-            task, index=self._store, embedder=self._embedder, scope=self._scope, kinds=("skill",), limit=limit, shelf=self._shelf
-        )  # fmt: skip
-        return [m.attribute("name") for m, _ in hits]
+        return [m.attribute("name") for m, _ in self.search(task, kinds=("skill",), limit=limit)]
 
     def take_skills(self, path: Path, *, trusted: bool = False) -> list[Memory]:
         """Keep the skills of a folder; they wait to be accepted unless they are `trusted`."""
@@ -341,29 +347,29 @@ class Text:
         """Put the memory in order: reflect, merge, link, put away, distil. With `settings.calls`, the model writes the reflections
         and, if there are any, proposes what the playbook is to say after them."""
         asked = settings or sleep.Sleep(playbook=self._playbook)
-        model = Metered(self._sampler()) if asked.calls else None
         done = sleep.sleep(
-            self._store, self._embedder, self._engine().count_tokens, scope=self._scope, settings=asked, sampler=model, shelf=self._shelf
+            self._store, self._embedder, lambda text: self._engine().count_tokens(text), scope=self._scope, settings=asked,
+            sampler=self._sampler() if asked.calls else None, shelf=self._shelf,
         )  # fmt: skip
-        if model is not None and done.reflected:
-            self._curate_asleep(done, model, asked.calls)
+        if asked.calls and done.reflected:
+            self._curate_asleep(done, asked.calls)
         self._follow()
         return done
 
-    def _curate_asleep(self, done: Slept, model: Metered, most: int) -> None:
+    def _curate_asleep(self, done: Slept, most: int) -> None:
         """Have the model say what the playbook is to be after what was reflected on, and the tasks judge it, if the calls that are left allow it."""
         judges = len(tasks(self._store, self._scope, now_of(self._store, self._scope))[-MOST_TASKS:])
-        if model.calls + 1 + 2 * judges > most:
+        if done.calls + 1 + 2 * judges > most:
             done.left.append("curate")
             return
+        model = Metered(self._sampler())
         try:
-            made = self.curate(wait=True)
-            model.calls, model.tokens = model.calls + made.calls, model.tokens + made.tokens
+            made = self._curate(None, True, LESSONS, lambda: model, self._adapter())
             done.curated = [] if made.decision == "reject" else [*made.lessons, *made.deltas]
         except EngrainError as error:
             done.left.append("curate")
             log.warning("%s: nothing was curated: %s", self._scope, error)
-        done.calls, done.tokens = model.calls, model.tokens
+        done.calls, done.tokens = done.calls + model.calls, done.tokens + model.tokens
 
     def strengths(self, at: float) -> dict[str, float]:
         """How strong each memory is at a time (UTC seconds) that may fade, from 1 (fresh) to 0, by its id."""

@@ -204,11 +204,11 @@ def search(
     """
     from engrain.text import SEARCHED
 
-    known: dict[str, MemoryKind] = {k: k for k in (*SEARCHED, "skill")}
+    known = (*SEARCHED, "skill")
     if wrong := [k for k in kind or () if k not in known]:
         raise InputError(f"--kind {wrong[0]!r}: give one of {', '.join(known)}")
     with opened(there(home), SPROUT, user, tenant, embedder=embedder) as me:
-        hits = me.text.search(query, kinds=[known[k] for k in kind] if kind else SEARCHED, limit=limit)
+        hits = me.text.search(query, kinds=kind or SEARCHED, limit=limit)
         for memory, score in hits:
             say(f"{score:.2f}  {memory_line(memory)}")
         if not hits:

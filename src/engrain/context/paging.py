@@ -79,11 +79,14 @@ def _cut(before: Sequence[Message], turn: Message, room: int, count: Count) -> M
         whole = length >= len(turn.content)
         return replace(turn, content=turn.content if whole else turn.content[:length].rstrip() + CUT)
 
-    low, high = 0, len(turn.content)
+    length = longest(len(turn.content), lambda length: count([*before, ended(length)]) <= room)
+    return None if (not length and turn.content) or count([*before, ended(length)]) > room else ended(length)
+
+
+def longest(most: int, fits: Callable[[int], bool]) -> int:
+    """The greatest length up to `most` that fits, by halving: what is longer is never smaller. 0 where none does, whether that fits or not."""
+    low, high = 0, most
     while low < high:
         middle = (low + high + 1) // 2
-        if count([*before, ended(middle)]) <= room:
-            low = middle
-        else:
-            high = middle - 1
-    return None if (not low and turn.content) or count([*before, ended(low)]) > room else ended(low)
+        low, high = (middle, high) if fits(middle) else (low, middle - 1)
+    return low

@@ -22,6 +22,8 @@ _FROM = {
     "tag": ("active", "archived", "merged", "superseded"),
 }
 TAGS = ("helpful", "harmful", "neutral")
+TRIES = 3
+"""How often something is worked out anew because somebody wrote meanwhile."""
 
 
 def delta(

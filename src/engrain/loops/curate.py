@@ -18,7 +18,7 @@ from engrain.errors import Conflict, FormatError
 from engrain.evaluation.gates import judge_words
 from engrain.evaluation.statistics import Paired
 from engrain.evaluation.suites import last_question, scored
-from engrain.loops.change import TAGS, accepting, delta
+from engrain.loops.change import TAGS, TRIES, accepting, delta
 from engrain.loops.consolidate import tasks
 from engrain.loops.notes import linked
 from engrain.loops.remember import LONGEST_NOTE, now_of
@@ -49,8 +49,6 @@ MOST_TASKS = 200
 LONGEST_SECTION = 200
 KEPT = 0.5
 """Share of its telling words that what stands for a lesson must still have."""
-TRIES = 3
-"""How often what is decided is tried to be written, where somebody else writes meanwhile."""
 Show = Callable[[str, Sequence[Memory]], Conversation]
 """What the model is shown for a question, if these were the lessons of the playbook."""
 

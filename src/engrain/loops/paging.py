@@ -13,7 +13,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from engrain.context.paging import CUT, Count, Page, page
+from engrain.context.paging import CUT, Count, Page, longest, page
 from engrain.errors import Conflict, EngrainError, InputError, NotFound
 from engrain.loops.notes import note
 from engrain.loops.remember import LONGEST_NOTE, now_of
@@ -293,11 +293,7 @@ def _excerpt(text: str, query: str, fits: Callable[[str], bool]) -> str:
         def cut(length: int) -> str:
             return ("[…] " if begin or first else "") + whole[begin : begin + length] + CUT
 
-        low, high = 0, len(whole) - begin  # by halving: the longest that fits
-        while low < high:
-            middle = (low + high + 1) // 2
-            low, high = (middle, high) if fits(cut(middle)) else (low, middle - 1)
-        return cut(low)
+        return cut(longest(len(whole) - begin, lambda length: fits(cut(length))))
     grown = True
     while grown:
         grown = False

@@ -15,7 +15,7 @@ from dataclasses import dataclass, field
 from typing import Any, NamedTuple, TypeVar
 
 from engrain.errors import Conflict, EngrainError
-from engrain.loops.change import delta
+from engrain.loops.change import TRIES, delta
 from engrain.loops.notes import connect
 from engrain.loops.playbook import prune
 from engrain.loops.reflect import SOURCE as REFLECTED
@@ -42,8 +42,6 @@ MOST_SILENT = 256
 """Of these answers, the last ones."""
 REPEATING: tuple[MemoryKind, ...] = (*LESSONS, "note")
 """Kinds of which near repeats are merged."""
-TRIES = 3
-"""How often a step is worked out anew because something was told meanwhile."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

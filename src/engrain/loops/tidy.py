@@ -9,13 +9,13 @@ import logging
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
-from itertools import chain, combinations
+from itertools import chain, combinations, product
 from typing import NamedTuple
 
 import numpy as np
 
 from engrain.errors import Conflict
-from engrain.loops.change import delta
+from engrain.loops.change import TRIES, delta
 from engrain.loops.remember import LONGEST_NOTE, now_of
 from engrain.memory.extract import content_words
 from engrain.memory.held import Shelf
@@ -97,11 +97,12 @@ def _tidy(
         seen = store.state(scope=scope)
         kept = shelf.vectors(store, embedder, scope)
         there = [name for name in store.filed(scope=scope, kinds=(kind,)) if kept.row(name) >= 0]
-        alike.take(store.akin((), alike.look_at(there), scope=scope))
+        new = store.akin((), alike.look_at(there), scope=scope)
+        alike.take(new)
         names = [name for name in there if name not in alike.claims]
         vectors = kept.matrix[np.array([kept.row(name) for name in names], dtype=np.int64)]
         looked = names if sought is None else [name for name in names if name in sought]
-        paired = alike.compare(names, looked, vectors)
+        paired = alike.compare(names, looked, vectors, {m.id for m in new})
         pair = alike.closest(paired, _kept_apart(store, alike.whole(paired), scope))
         if pair is None:
             return found
@@ -118,8 +119,6 @@ def _tidy(
     return found
 
 
-TRIES = 3
-"""How often a pair is looked for anew because something was told meanwhile."""
 _NEAREST = 10
 """How many of the nearest a memory is compared with."""
 
@@ -162,14 +161,16 @@ class _Alike:
         self.claims |= {m.id for m in new if claim_in(m) is not None}
         self._words |= {m.id: content_words(m.text) for m in new}
 
-    def compare(self, names: Sequence[str], looked: Sequence[str], vectors: np.ndarray) -> list[str]:
-        """Find what is nearest to each of the `looked`, as far as it is not known; returns those that nearly repeat another one. `vectors` is
-        those of the names, float32 [n, dimension]."""
+    def compare(
+        self, names: Sequence[str], looked: Sequence[str], vectors: np.ndarray, new: Collection[str]
+    ) -> list[str]:
+        """Find what is nearest to each of the `looked`, as far as it is not known or one of the `new` may be nearer; returns those that nearly
+        repeat another one. `vectors` is those of the names, float32 [n, dimension]."""
         row = {name: i for i, name in enumerate(names)}
         known = list(self._nearest)
-        rows, last = [row[name] for name in known], np.array([self._nearest[name].last for name in known])
-        for name in [name for name in names if name not in self._nearest] if known else ():
-            closer = vectors[rows] @ vectors[row[name]] > last
+        theirs, last = vectors[[row[name] for name in known]], np.array([self._nearest[name].last for name in known])
+        for name in [name for name in names if name in new] if known else ():
+            closer = theirs @ vectors[row[name]] > last
             for i in np.flatnonzero(closer).tolist():
                 self._nearest.pop(known[i], None)
         for name in looked:
@@ -191,14 +192,11 @@ class _Alike:
     def whole(self, paired: Sequence[str]) -> list[str]:
         """These, those that they repeat, and all that any of them was made of."""
         names = {*paired, *(other for name in paired for _, other in self._nearest[name].pairs)}
-        return sorted({part for name in names for part in self._parts(name)})
-
-    def _parts(self, name: str) -> tuple[str, ...]:
-        memory = self.memories[name]
-        return (name, *(memory.causes if memory.source == UNITED else ()))
+        return sorted({part for name in names for part in _parts(self.memories[name])})
 
     def _are_apart(self, one: str, other: str, apart: Collection[frozenset[str]]) -> bool:
-        return any(frozenset((a, b)) in apart for a in self._parts(one) for b in self._parts(other))
+        parts = _parts(self.memories[one]), _parts(self.memories[other])
+        return any(frozenset(pair) in apart for pair in product(*parts))
 
     def closest(self, paired: Sequence[str], apart: Collection[frozenset[str]]) -> tuple[str, str] | None:
         """The two that are most alike, of those with one of the `paired` that are not kept apart; None if none are."""
@@ -225,11 +223,16 @@ def _merge(store: SqlStore, one: Memory, other: Memory, settings: Tidying, by: s
     both = replace(
         one, id=Memory(scope=scope, text="", valid_from=now).id, text=text, source=UNITED, recorded_at=now,
         valid_from=min(one.valid_from, other.valid_from), talk="", proposed=False, supersedes=(), retracts=(),
-        causes=tuple(dict.fromkeys(part for m in (one, other) for part in (m.id, *(m.causes if m.source == UNITED else ())))),
+        causes=tuple(dict.fromkeys((*_parts(one), *_parts(other)))),
         attributes=tuple((dict(other.attributes) | dict(one.attributes)).items()),
     )  # fmt: skip
     store.append_all([both, *(record("merge", m.id, into=both.id) for m in (one, other))], seen=seen)
     return Merge(one=one.id, other=other.id, into=both.id, reason=reason)
+
+
+def _parts(memory: Memory) -> tuple[str, ...]:
+    """Its id, and those of all that it was made of, if it is a united text."""
+    return (memory.id, *(memory.causes if memory.source == UNITED else ()))
 
 
 def _kept_apart(store: SqlStore, ids: Sequence[str], scope: Scope) -> set[frozenset[str]]:

@@ -100,9 +100,11 @@ def changes(deltas: Iterable[Delta], there: Iterable[Memory]) -> Changes:
 def parted(memories: Iterable[Memory], deltas: Sequence[Delta]) -> dict[str, str]:
     """The united texts of which the merge of a part was undone, and those that they are part of, each with the delta that undid it."""
     merges = {d.id: d for d in deltas if d.operator == "merge"}
+    undone = [(merges[name], d.id) for d in deltas if d.operator == "undo" for name in d.targets if name in merges]
+    if not undone:  # nearly always
+        return {}
     holding = {(d.targets, d.into) for d in standing_deltas(deltas) if d.operator == "merge"}
     united = {m.id: set(m.causes) for m in memories if UNITED in (m.source, m.attribute("made by"))}
-    undone = [(merges[name], d.id) for d in deltas if d.operator == "undo" for name in d.targets if name in merges]
     found = {
         m.into: by for m, by in undone
         if (m.targets, m.into) not in holding and united.get(m.into, set[str]()).issuperset(m.targets)
